@@ -1,0 +1,57 @@
+/* l7gw/core/route.h - the compiled routing tables of one configuration generation.  Layer: l7gw/core, pure.
+ * Built in PREPARE from the model; immutable afterwards; any thread may read.
+ * Precedence: listener (isolation: the most specific hostname of the bind owns the request), then virtual host (exact,
+ * then longest wildcard, then any), then its entries in the order the agent sorted them: the first that matches wins. */
+#pragma once
+#include "l7gw/core/filter.h"
+#include "l7gw/core/msg.h"
+#include "lib/core/ipaddr.h"
+#include "lib/core/model.h"
+
+struct route_listener { /* one model listener, compiled */
+        const Model__Listener *model;
+        uint32_t index;               /* dense over the table: for counters */
+        const struct route_hosts *hosts;
+};
+struct route_bind { /* one address:port, merged over Gateways */
+        struct ipaddr addr;
+        uint16_t port;
+        Model__Listener__Protocol protocol; /* HTTP or HTTPS (others: NACK until built) */
+        const struct route_listener **listeners; /* sorted by isolation: most specific hostname first */
+        size_t n_listeners;
+};
+struct route_leg {
+        const Model__Leg *model;
+        const Model__Cluster *cluster; /* NULL = invalid backend: answer fail_status */
+        uint32_t cluster_index;        /* dense index for runtime state, valid when cluster != NULL */
+        uint64_t weight_end;           /* cumulative weight */
+        const struct filter_chain *filters;
+};
+struct route_rule {
+        const Model__Rule *model;
+        const struct filter_chain *filters;
+        const struct route_leg *legs;
+        size_t n_legs;
+        uint64_t weight_total;
+        uint32_t index; /* dense: for counters */
+};
+struct route_table {
+        const struct route_bind *binds;
+        size_t n_binds;
+        size_t n_listeners, n_rules;
+};
+
+/* -errno with *reterr naming the object (NACK).  Refuses what this engine does not do yet (UNSUPPORTED). */
+int route_table_build(struct arena *a, const struct model *m, const struct route_table **ret, struct model_error *reterr)
+        NONNULL(1, 2, 3, 4) MUST_USE;
+/* The listener that owns this host on the bind, or NULL (404).  `host` is msg.host. */
+const struct route_listener *route_listener_find(const struct route_bind *b, struct span host) NONNULL(1);
+struct route_hit {
+        const struct route_rule *rule;
+        const Model__RouteEntry *entry; /* what matched: prefix length for rewrites */
+        const struct route_listener *listener;
+};
+/* Finds the rule for a request on a listener.  false = 404. */
+bool route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret) NONNULL(1, 2, 3);
+/* Weighted choice among the rule's legs; rnd is uniform 64 bits.  NULL when there is no leg or all weights are 0 (500). */
+const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd) NONNULL(1);
