@@ -38,8 +38,8 @@ void manifest_put(struct manifest *m);
 int manifest_add(struct manifest *m, const char *key, struct span bytes, bool secret) NONNULL(1, 2) MUST_USE;
 int manifest_seal(struct manifest *m, struct err *reterr) NONNULL(1) MUST_USE; /* -EINVAL on a duplicate key */
 /* From and to the wire form (control.proto Manifest).  From wire: entries without blobs; hash and order are verified. */
-struct _Control__Manifest;
-int manifest_from_wire(const struct _Control__Manifest *w, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
+struct Control__Manifest;
+int manifest_from_wire(const struct Control__Manifest *w, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 int manifest_encode_frame(const struct manifest *m, uint32_t seq, struct buf *out) NONNULL(1, 3) MUST_USE;
 struct manifest_entry *manifest_find(const struct manifest *m, const char *key) NONNULL(1, 2);
 bool manifest_complete(const struct manifest *m) NONNULL(1);
