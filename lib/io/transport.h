@@ -13,11 +13,13 @@ struct transport_peer { /* who is on the other side */
         int32_t pid;
         char text[64]; /* for logs */
 };
-struct transport_ops { /* callbacks, in the loop's thread; the transport is usable inside them but must not be freed there */
+struct transport_ops { /* callbacks, in the loop's thread; transport_close is allowed inside them */
         /* New input: consume any prefix, return the number of bytes taken (the rest is shown again with more behind it),
          * or < 0 to close with that -errno. */
         ptrdiff_t (*input)(void *arg, struct span in);
-        void (*closed)(void *arg, int err /* 0 = orderly */, const char *why); /* last callback */
+        /* Last callback: when it returns the transport is gone, so forget the pointer here.  Not called after
+         * transport_close. */
+        void (*closed)(void *arg, int err /* 0 = orderly */, const char *why);
 };
 /* path: filesystem path of a Unix socket. */
 int transport_connect(struct loop *l, const char *path, const struct transport_ops *ops, void *arg, struct transport **ret) MUST_USE;
