@@ -1,13 +1,15 @@
 /* lib/core/buf.h - growable byte buffer with a cap, for building output.  Layer: lib/core, pure.
  * Thread rule: one thread at a time.  Errors are sticky: after a failed append `failed` is set, further appends do
- * nothing, so a writer checks once at the end. */
+ * nothing, so a writer checks once at the end.  Consuming is cheap: p moves forward inside the allocation (so p is not
+ * the pointer to free), and the hole is reclaimed when growth would otherwise need memory. */
 #pragma once
 #include "lib/base.h"
 #include <stdarg.h>
 
 struct buf {
         uint8_t *p;
-        size_t n, cap, max_bytes;
+        size_t n, cap, max_bytes; /* cap: bytes usable from p; n <= max_bytes */
+        size_t hole;              /* consumed bytes before p */
         bool failed;
 };
 

@@ -2,7 +2,7 @@
  * Thread rule: one writer, or many readers.  Ownership: copies neither keys nor values; a key's bytes must live as long
  * as the entry.  Grows by doubling; -ENOMEM leaves the map unchanged. */
 #pragma once
-#include "lib/base.h"
+#include "lib/core/hash.h"
 
 struct map_slot {
         struct span key;
@@ -11,7 +11,11 @@ struct map_slot {
 struct map {
         struct map_slot *slots;
         size_t n, n_used, cap; /* live entries, live + tombs, power of two */
+        struct siphash_key key; /* the process key at the time of map_init */
 };
+/* Sets the key of maps initialised from now on, so that whoever chooses names cannot choose collisions.  Randomness is an
+ * effect, so it comes from io: map_seed_random (lib/io/admin.h), called first thing in each daemon's main.  Tests run with the fixed default. */
+void map_seed(const struct siphash_key *k) NONNULL(1);
 
 void map_init(struct map *m) NONNULL(1);
 void map_fini(struct map *m) NONNULL(1);

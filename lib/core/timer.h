@@ -9,7 +9,7 @@ typedef void timer_fn(struct timer *t, uint64_t now_ms);
 struct timer {
         struct timer *next, **pprev; /* wheel slot list; pprev NULL = not armed */
         uint64_t deadline_ms;        /* the wanted deadline */
-        uint64_t slot_ms;            /* where it sits in the wheel, <= deadline_ms */
+        uint64_t slot_ms;            /* where it sits in the wheel; after deadline_ms only when that was past already */
         timer_fn *fn;
 };
 struct timers;
