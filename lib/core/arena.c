@@ -40,6 +40,12 @@ void arena_fini(struct arena *a)
         a->used_bytes = 0;
 }
 
+void arena_wipe(struct arena *a)
+{
+        for (struct arena_chunk *c = a->head; c; c = c->next)
+                explicit_bzero(c->data, c->n);
+}
+
 void arena_reset(struct arena *a)
 {
         struct arena_chunk *keep = a->head;

@@ -14,6 +14,7 @@ struct arena {
 
 void arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes) NONNULL(1);
 void arena_fini(struct arena *a) NONNULL(1); /* frees all; the arena may be initialised again */
+void arena_wipe(struct arena *a) NONNULL(1); /* overwrites everything handed out: before arena_fini of secrets */
 void arena_reset(struct arena *a) NONNULL(1); /* drops all allocations, keeps one chunk for reuse */
 void *arena_alloc(struct arena *a, size_t n) NONNULL(1) MUST_USE; /* NULL at the cap or out of memory */
 void *arena_calloc(struct arena *a, size_t n, size_t size) NONNULL(1) MUST_USE; /* overflow-checked */

@@ -5,6 +5,9 @@
 #include "lib/core/buf.h"
 #include "lib/core/hash.h"
 
+#define MANIFEST_MAX_KEY_BYTES 383               /* "gateway/" + 63 + "/" + 253, with room */
+#define MANIFEST_MAX_BYTES ((size_t)512 << 20)   /* all sections together: bounds what one sender can make us hold */
+
 struct blob { /* immutable bytes with a refcount (not atomic: control thread only) */
         unsigned refs;
         struct sha256 sha;
@@ -13,6 +16,9 @@ struct blob { /* immutable bytes with a refcount (not atomic: control thread onl
         uint8_t p[];
 };
 struct blob *blob_new(struct span bytes, bool secret); /* copies; NULL out of memory */
+/* For a receiver: zeroed bytes to fill through p, then blob_seal computes the hash. */
+struct blob *blob_alloc(size_t n, bool secret);
+void blob_seal(struct blob *b) NONNULL(1);
 struct blob *blob_get(struct blob *b);
 void blob_put(struct blob *b); /* NULL is legal */
 
@@ -28,7 +34,8 @@ struct manifest {
         uint64_t generation;
         struct sha256 hash;
         struct manifest_entry *entries; /* sorted by key, keys unique */
-        size_t n;
+        size_t n, cap;
+        size_t total_bytes; /* sum of len_bytes */
 };
 /* Building: start empty, add in any order, seal (sorts, hashes).  After seal it is immutable but for the blobs of a
  * manifest received by wire. */
@@ -36,10 +43,14 @@ struct manifest *manifest_new(uint64_t generation);
 struct manifest *manifest_get(struct manifest *m);
 void manifest_put(struct manifest *m);
 int manifest_add(struct manifest *m, const char *key, struct span bytes, bool secret) NONNULL(1, 2) MUST_USE;
+int manifest_add_blob(struct manifest *m, const char *key, struct blob *b) NONNULL(1, 2, 3) MUST_USE; /* takes a reference of its own */
 int manifest_seal(struct manifest *m, struct err *reterr) NONNULL(1) MUST_USE; /* -EINVAL on a duplicate key */
+/* -EINVAL: unsorted, bad key, duplicate, wrong hash; -E2BIG: over a limit. */
 /* From and to the wire form (control.proto Manifest).  From wire: entries without blobs; hash and order are verified. */
 struct Control__Manifest;
 int manifest_from_wire(const struct Control__Manifest *w, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
+/* The packed control.Manifest: what a MANIFEST frame carries and what the last-known-good store keeps. */
+int manifest_pack(const struct manifest *m, struct buf *out) NONNULL(1, 2) MUST_USE;
 int manifest_encode_frame(const struct manifest *m, uint32_t seq, struct buf *out) NONNULL(1, 3) MUST_USE;
 struct manifest_entry *manifest_find(const struct manifest *m, const char *key) NONNULL(1, 2);
 bool manifest_complete(const struct manifest *m) NONNULL(1);
