@@ -1,0 +1,20 @@
+/* l4lb/core/limits.tbl.h - every bound of the layer-4 core.  L(NAME, value, reason) */
+#define L4_LIMITS(L) \
+        L(PORTS, 64, "port index fits the adjacency word; one box has few NICs and a link per local shard") \
+        L(PORT_ADDRESSES, 8, "v4 + v6, some spare") \
+        L(ROUTES, 256, "static routes, scanned linearly longest first") \
+        L(NEIGHBOURS, 1024, "next hops, shards and on-link peers; power of two") \
+        L(BACKENDS, 4096, "2-byte index, 64 KiB of published words; power of two") \
+        L(POOLS, 1024, "shard pools") \
+        L(SERVICES, 16384, "as MODEL_MAX_L4_LISTENERS") \
+        L(RANGES, 256, "port ranges of one VIP and protocol") \
+        L(BURST, 64, "packets of one pipeline run") \
+        L(REPLIES_PER_S, 1000, "echo replies per worker; ARP and ND have as many of their own") \
+        L(PUNTS_PER_S, 2000, "frames to the control thread per worker") \
+        L(EXTENSION_HEADERS, 8, "IPv6 extension headers walked") \
+        L(EXTENSION_BYTES, 256, "bytes of them")
+enum {
+#define L(id, n, why) L4_MAX_##id = n,
+        L4_LIMITS(L)
+#undef L
+};

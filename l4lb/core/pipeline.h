@@ -1,0 +1,31 @@
+/* l4lb/core/pipeline.h - the packet path of one worker: parse, classify, pick, rewrite, each a loop over the burst.
+ * Layer: l4lb/core, pure.  Thread rule: one worker owns one struct worker.
+ * No malloc, lock, division, log, syscall or function pointer per packet.  Afterwards every packet has exactly one
+ * verdict: TX frames are rewritten in place and name their out_port, PUNT frames are unchanged, DROP frames too.
+ *
+ * io's loop:   n = rx(port, p);  pipeline_run(w, t, now_ms, p, n);  send / punt / free by verdict_kind(p[i].verdict);
+ *              verdicts_count(&w->verdicts, p, n);  worker_sweep(w, now_ms);  quiescent */
+#pragma once
+#include "l4lb/core/flow.h"
+#include "l4lb/core/fragcache.h"
+#include "l4lb/core/tables.h"
+#include "l4lb/core/tokens.h"
+
+struct worker {
+        struct verdict_counters verdicts;
+        struct flow_table flows;
+        struct siphash_key key;          /* secret: flow hash */
+        const struct net *net;           /* borrowed, all three */
+        const struct neigh *neigh;
+        const struct backends *backends;
+        struct tokens echo, link, punt;  /* budgets: echo replies, ARP and ND replies, punts */
+        struct fragcache frags;
+} CACHE_ALIGNED;
+
+/* mem: flow_table_bytes(n_entries) bytes, 64-byte aligned. */
+void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash_key key, const struct net *net,
+                 const struct neigh *n, const struct backends *r, uint64_t now_ms) NONNULL(1, 2, 5, 6, 7);
+/* n <= L4_MAX_BURST.  t may be NULL (no configuration yet): ARP, ND and echo for our own addresses still work. */
+void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p, size_t n) NONNULL(1, 4);
+/* Collects expired flows, a little per call: the whole table about once a minute at one call per millisecond. */
+void worker_sweep(struct worker *w, uint64_t now_ms) NONNULL(1);

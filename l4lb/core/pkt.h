@@ -1,0 +1,65 @@
+/* l4lb/core/pkt.h - one packet on its way through the pipeline.  Layer: l4lb/core, pure.
+ * Thread rule: belongs to one worker.  Two cache lines and a half; a burst of 32 lives in the worker's L1.
+ * Ownership: borrows the frame; io owns the mbuf and acts on verdict, out_port and len afterwards. */
+#pragma once
+#include "l4lb/core/tuple.h"
+#include "l4lb/core/verdict.h"
+
+#define SERVICE_NONE 0xffff
+#define BACKEND_NONE 0xffff
+#define FLOW_NONE UINT32_MAX
+
+enum pkt_rx_flag {
+        PKT_RX_IP_CKSUM_GOOD = 1, /* the NIC verified the IPv4 header checksum: do not do it again */
+};
+enum pkt_kind { /* what parse made of it; classify dispatches on it */
+        PKT_DONE = 0, /* the verdict is already set */
+        PKT_TCP,
+        PKT_UDP,
+        PKT_FRAGMENT, /* not the first */
+        PKT_ICMP,     /* v4 or v6, not ND */
+        PKT_ARP,
+        PKT_ND,       /* ICMPv6 133..137 */
+};
+enum pkt_frag { PKT_WHOLE = 0, PKT_FRAG_FIRST = 1, PKT_FRAG_LATER = 2 };
+
+struct pkt {
+        /* filled by io before pipeline_run */
+        uint8_t *p;        /* the frame, from the Ethernet header */
+        void *mbuf;        /* io's; core never looks */
+        uint32_t len;      /* contiguous bytes at p; replies may change it (never beyond cap) */
+        uint32_t wire_len; /* whole frame; > len only for multi-segment frames, which are never answered in place */
+        uint32_t cap;      /* writable bytes at p (>= len): a neighbour advertisement is longer than its solicitation */
+        uint8_t in_port;   /* index into net.ports */
+        uint8_t rx_flags;
+        /* results, read by io */
+        uint8_t verdict;   /* enum l4_verdict */
+        uint8_t out_port;  /* valid for VERDICT_KIND_TX */
+        /* parse */
+        uint8_t kind;      /* enum pkt_kind */
+        uint8_t version;   /* 4, 6 or 0 */
+        uint8_t proto;     /* transport protocol, after extension headers */
+        uint8_t tcp_flags;
+        uint8_t frag;      /* enum pkt_frag */
+        uint16_t l3, l4;   /* offsets from p */
+        uint16_t l3_len;   /* bytes of the IP packet as its header says */
+        uint16_t l4_len;   /* bytes of it from l4 on */
+        uint16_t frag_off; /* bytes */
+        uint32_t frag_id;
+        /* classify */
+        uint16_t vip;      /* index, or VIP_NONE */
+        uint16_t service;  /* index, or SERVICE_NONE */
+        /* pick */
+        uint16_t backend;  /* index, or BACKEND_NONE */
+        uint32_t flow;     /* entry, or FLOW_NONE */
+        uint64_t hash;     /* of key, with the worker's secret */
+        uint64_t adjacency; /* word of the next hop; neigh.h */
+        struct tuple key;
+};
+#define VIP_NONE 0xffff
+
+static inline void pkt_done(struct pkt *p, enum l4_verdict v)
+{
+        p->verdict = (uint8_t)v;
+        p->kind = PKT_DONE;
+}

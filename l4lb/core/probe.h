@@ -1,0 +1,44 @@
+/* l4lb/core/probe.h - health probes: a TCP handshake's first half to each backend's link address.  Layer: l4lb/core, pure.
+ * Thread rule: control thread.  SYN -> SYN-ACK = success (closed by our RST); RST or silence = failure; `rise` successes in a
+ * row make it up, `fall` failures down (the first result of a new backend counts at once).
+ * Frames leave through the caller; answers arrive as PUNT_PROBE frames.  Ports and sequence numbers come from a seed. */
+#pragma once
+#include "l4lb/core/backend.h"
+
+#define PROBE_PORT_LO 61440 /* our source ports are 61440..65535: the pipeline punts TCP to our own addresses there */
+
+struct probe {
+        bool on;
+        bool waiting;      /* a SYN is out, or its neighbour is being resolved */
+        bool sent;
+        bool close;        /* an RST is owed */
+        uint16_t epoch;    /* of the backend it belongs to */
+        uint16_t sport;
+        uint32_t seq;
+        uint32_t close_seq;
+        unsigned good, bad; /* in a row */
+        uint64_t due_ms;    /* next SYN, or retry while unresolved */
+        uint64_t timeout_ms; /* of the one that is out */
+};
+struct probe_event {
+        uint16_t backend;
+        bool up;
+};
+struct prober {
+        struct backends *backends; /* borrowed */
+        struct siphash_key seed;
+        uint64_t counter;
+        size_t scan;
+        struct probe p[L4_MAX_BACKENDS];
+        uint64_t n_sent, n_ok, n_refused, n_timeout, n_stray;
+};
+void prober_init(struct prober *p, struct backends *r, struct siphash_key seed) NONNULL(1, 2);
+/* A PUNT_PROBE frame.  True and *ret when it made the backend's health change (already set in the registry): the
+ * caller rebuilds the pools that hold it. */
+bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_t len, uint64_t now_ms,
+                  struct probe_event *ret) NONNULL(1, 3, 6) MUST_USE;
+/* Advances time: call until it returns PROBER_IDLE.  Follows the registry by itself (new, changed and gone backends). */
+enum prober_step { PROBER_IDLE, PROBER_FRAME, PROBER_EVENT };
+enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out *ret_frame, struct probe_event *ret_event)
+        NONNULL(1, 3, 4) MUST_USE;
+uint64_t prober_due_ms(const struct prober *p, uint64_t now_ms, uint64_t max_ms) NONNULL(1); /* ms until next is needed */

@@ -1,0 +1,54 @@
+/* l4lb/core/verdicts.tbl.h - every way a packet can end.  Each packet ends in exactly one; their sum is packets received.
+ * V(NAME, kind, help)
+ *   kind  TX    the frame leaves by pkt.out_port (pkt.len may have changed for replies)
+ *         PUNT  the frame is handed to the control thread, which frees it
+ *         DROP  the frame is freed */
+#define VERDICTS(V) \
+        V(FORWARD_SHARD,         TX,   "sent to a shard, destination MAC rewritten") \
+        V(FORWARD_RETURN,        TX,   "reply of a shard, routed to its next hop") \
+        V(REPLY_ARP,             TX,   "ARP request answered") \
+        V(REPLY_ND,              TX,   "neighbour solicitation answered") \
+        V(REPLY_ECHO,            TX,   "ICMP or ICMPv6 echo answered") \
+        V(PUNT_NEIGH,            PUNT, "ARP reply, gratuitous ARP or neighbour advertisement for the neighbour table") \
+        V(PUNT_PROBE,            PUNT, "answer of a backend to one of our health probes") \
+        V(PUNT_RESOLVE,          PUNT, "on-link destination without a neighbour: the control thread resolves it, the packet is lost") \
+        V(DROP_SHORT,            DROP, "frame or header cut short") \
+        V(DROP_NOT_OUR_MAC,      DROP, "unicast frame for another station") \
+        V(DROP_ETHERTYPE,        DROP, "ethertype that we do not speak: LLDP, 802.3 length, EAPOL") \
+        V(DROP_VLAN,             DROP, "tagged frame: VLANs are not configured") \
+        V(DROP_BAD_ARP,          DROP, "malformed or impossible ARP") \
+        V(DROP_ARP_OTHER,        DROP, "ARP for somebody else") \
+        V(DROP_BAD_ND,           DROP, "neighbour discovery that fails RFC 4861 7.1 validation") \
+        V(DROP_ND_OTHER,         DROP, "neighbour discovery for somebody else") \
+        V(DROP_BAD_IPV4_HEADER,  DROP, "version, IHL or total length impossible") \
+        V(DROP_BAD_CHECKSUM,     DROP, "IPv4 header checksum wrong") \
+        V(DROP_SOURCE_ROUTE,     DROP, "LSRR, SSRR or an IPv6 routing header") \
+        V(DROP_BAD_OPTIONS,      DROP, "IPv4 option runs past the header") \
+        V(DROP_BAD_IPV6_HEADER,  DROP, "version or payload length impossible, jumbogram") \
+        V(DROP_EXTENSION_HEADERS,DROP, "IPv6 extension header chain too long, malformed or unknown") \
+        V(DROP_TTL,              DROP, "TTL or hop limit 0") \
+        V(DROP_LAND,             DROP, "source address equals destination address") \
+        V(DROP_MARTIAN,          DROP, "source that cannot exist: loopback, multicast, reserved, ours, a VIP from outside") \
+        V(DROP_MULTICAST,        DROP, "multicast or broadcast destination without a listener here") \
+        V(DROP_BAD_TCP_HEADER,   DROP, "TCP data offset impossible") \
+        V(DROP_BAD_TCP_FLAGS,    DROP, "SYN+FIN, SYN+RST, null, xmas, SYN+ACK towards a VIP") \
+        V(DROP_UDP_LENGTH,       DROP, "UDP length below 8 or beyond the packet, checksum 0 over IPv6") \
+        V(DROP_PORT_ZERO,        DROP, "TCP or UDP port 0") \
+        V(DROP_FRAGMENT_TINY,    DROP, "first fragment without its whole transport header, or offset 1 (RFC 1858)") \
+        V(DROP_FRAGMENT_OVERLAP, DROP, "fragment overlaps the first, or ends beyond 65535 bytes") \
+        V(DROP_FRAGMENT_UNKNOWN, DROP, "later fragment whose first fragment was not seen") \
+        V(DROP_PROTOCOL,         DROP, "IP protocol that no service can have") \
+        V(DROP_ICMP_TYPE,        DROP, "ICMP that is neither echo nor an error we follow") \
+        V(DROP_BAD_ICMP,         DROP, "ICMP error whose quotation is truncated, a later fragment, or not about a VIP") \
+        V(DROP_ICMP_MTU,         DROP, "packet-too-big with an MTU below the protocol's minimum") \
+        V(DROP_RATE_LIMITED,     DROP, "a reply or a punt over this worker's budget") \
+        V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port") \
+        V(DROP_POLICY,           DROP, "the distribution's leg says drop") \
+        V(DROP_NO_BACKEND,       DROP, "the pool has no backend") \
+        V(DROP_NO_NEIGHBOUR,     DROP, "next hop's MAC address is not known (yet)") \
+        V(DROP_NO_ROUTE,         DROP, "no route to the destination of a reply") \
+        V(DROP_MTU,              DROP, "larger than the MTU of the port it would leave by") \
+        V(DROP_NOT_OURS,         DROP, "neither for a VIP nor from one") \
+        V(DROP_NO_TABLES,        DROP, "no configuration yet") \
+        V(DROP_TX_FULL,          DROP, "transmit queue full (counted by io)") \
+        V(DROP_PUNT_FULL,        DROP, "queue to the control thread full (counted by io)")
