@@ -1,4 +1,5 @@
 /* l4lb/core/limits.tbl.h - every bound of the layer-4 core.  L(NAME, value, reason) */
+#pragma once
 #define L4_LIMITS(L) \
         L(PORTS, 64, "port index fits the adjacency word; one box has few NICs and a link per local shard") \
         L(PORT_ADDRESSES, 8, "v4 + v6, some spare") \

@@ -3,6 +3,7 @@
  *   kind  TX    the frame leaves by pkt.out_port (pkt.len may have changed for replies)
  *         PUNT  the frame is handed to the control thread, which frees it
  *         DROP  the frame is freed */
+#pragma once
 #define VERDICTS(V) \
         V(FORWARD_SHARD,         TX,   "sent to a shard, destination MAC rewritten") \
         V(FORWARD_RETURN,        TX,   "reply of a shard, routed to its next hop") \
