@@ -45,36 +45,55 @@ struct h1_limits {
 extern const struct h1_limits h1_default_limits;
 
 struct h1_scan { /* zero-initialised per head */
-        size_t seen;  /* bytes already searched for the end of the head */
-        size_t start; /* leading empty lines skipped (at most two) */
+        size_t seen;    /* bytes already searched for the end of the head */
+        size_t start;   /* bytes of leading empty lines skipped (at most two lines) */
+        size_t line;    /* where the line begins that seen is in */
+        uint32_t lines; /* complete lines after start */
 };
-/* Parses one request head from the front of in.  H1_OK: m filled, *ret_used = length of the head. */
+/* Parses one request head from the front of in.  H1_OK: m filled, *ret_used = length of the head.
+ * m is from msg_init; the caller sets m->scheme before (an absolute-form target must agree with it).  CONNECT leaves
+ * path empty and is the caller's to refuse; so is TRACE.  HTTP/1.0 without Host leaves authority and host empty.
+ * expect_continue means the client waits: answer 100 and clear it, or leave it and h1_write_request forwards it. */
 enum h1_rc h1_request(struct h1_scan *s, struct span in, const struct h1_limits *lim, struct msg *m, size_t *ret_used)
         NONNULL(1, 3, 4, 5) MUST_USE;
-/* Parses one response head; `method` is the request's (HEAD and CONNECT change the framing).  1xx heads are returned too. */
+/* Parses one response head; `method` is the request's (HEAD and CONNECT change the framing).  1xx heads are returned too;
+ * for 101 m->upgrade is the protocol switched to: the caller checks that it is the one asked for. */
 enum h1_rc h1_response(struct h1_scan *s, struct span in, const struct h1_limits *lim, struct span method, struct msg *m,
                        size_t *ret_used) NONNULL(1, 3, 5, 6) MUST_USE;
 
-/* Body decoder for BODY_LENGTH, BODY_CHUNKED, BODY_CLOSE. */
+/* Body decoder for every framing; chunk extensions and trailers are checked to the last byte. */
+#define H1_MAX_EXT_BYTES 4096     /* chunk extensions per message (requirement 12) */
+#define H1_MAX_TRAILER_BYTES 8192 /* trailer section (requirement 13) */
 struct h1_body {
         enum body_framing framing;
-        uint64_t left;       /* bytes left of the body (LENGTH) or of this chunk */
-        uint8_t state;       /* chunk machine */
+        uint64_t left;          /* bytes left of the body (LENGTH) or of this chunk */
+        uint8_t state;          /* chunk machine, l7gw/core/h1_body.c */
         uint8_t digits;
-        uint32_t ext_bytes;  /* chunk extensions seen, limit 4 KiB per message */
+        uint32_t ext_bytes;
         uint32_t trailer_bytes;
+        uint32_t trailer_lines;
+        uint8_t *trailer;       /* the section so far, in the arena of `trailers` */
+        uint32_t line, colon;   /* in the trailer line being read: offsets of its begin and of its colon */
         bool done;
 };
 void h1_body_init(struct h1_body *b, const struct msg *m) NONNULL(1, 2);
 /* Takes bytes from the front of in.  *ret_data = the body bytes among them (points into in, possibly empty), *ret_used =
  * how many bytes of in are consumed.  Call again with the rest until used == 0 or b->done.  Trailer fields are checked and
- * added to `trailers` (may be NULL: checked, dropped).  H1_OK, H1_MORE (in exhausted), or BAD_*. */
+ * added to `trailers` (may be NULL: checked, dropped; else the same msg at each call); framing, routing, authentication
+ * and hop-by-hop names are left out.  H1_OK (progress), H1_MORE (nothing to take), or BAD_*, NO_MEMORY. */
 enum h1_rc h1_body_feed(struct h1_body *b, struct span in, struct msg *trailers, struct span *ret_data, size_t *ret_used)
         NONNULL(1, 4, 5) MUST_USE;
 
 /* Writers: append to out; the caller checks out->failed.  Everything they emit is accepted by our own parser.
- * BUG_ON guards: no CR, LF, NUL can leave here whatever the fields hold (requirement 48). */
+ * BUG_ON guards: no CR, LF, NUL can leave here whatever the fields hold, no space inside the start line (requirement 48).
+ * Request: Host comes from m->authority (H1_NO_HOST when empty: an HTTP/1.0 client that named none), the target from path
+ * and query (a path of "" is the authority-form of CONNECT); then the fields; then framing, upgrade and TE: trailers.
+ * Always HTTP/1.1.  BODY_NONE writes no framing line: right for a request without body, and for a response that may have
+ * none (HEAD, 1xx, 204, 304); any other empty response is BODY_LENGTH with 0.  BODY_CLOSE always says close.
+ * A response with m->minor 0 and keep_alive says so ("connection: keep-alive"): set minor to the client's. */
+#define H1_NO_HOST "host.invalid" /* RFC 2606 */
 void h1_write_request(struct buf *out, const struct msg *m, bool keep_alive) NONNULL(1, 2);
 void h1_write_response(struct buf *out, const struct msg *m, bool keep_alive) NONNULL(1, 2);
-size_t h1_chunk_head(char out[20], size_t len); /* "1a2b\r\n" */
+size_t h1_chunk_head(char out[20], size_t len); /* "1a2b\r\n"; len > 0 */
 void h1_write_last_chunk(struct buf *out, const struct msg *trailers /* or NULL */) NONNULL(1);
+const char *h1_reason(unsigned status); /* RFC 9110 15 phrase, "" when unknown */

@@ -2,8 +2,9 @@
  * Layer: l7gw/core, pure.  Thread rule: one thread (the connection's).  Ownership: all spans live in the stream's arena.
  * Invariants after a successful parse: names are tokens in lower case; values have no CR, LF, NUL, no outer white space;
  * framing (content-length, chunked, connection handling) is decided by the parser and NOT repeated in the fields: fields
- * never hold connection, keep-alive, proxy-connection, te (but "trailers"), transfer-encoding, upgrade, nor any field that
- * Connection named.  (RFC 9110 7.6.1; RFC 9112 6) */
+ * never hold connection, keep-alive, proxy-connection, te, transfer-encoding, upgrade, content-length, host, expect, nor any
+ * field that Connection named: te_trailers, upgrade, content_length, authority, expect_continue carry their meaning, and
+ * the writers make the lines from these.  (RFC 9110 7.6.1; RFC 9112 6) */
 #pragma once
 #include "lib/core/arena.h"
 
@@ -14,7 +15,9 @@
         F(TRANSFER_ENCODING, "transfer-encoding") F(KEEP_ALIVE, "keep-alive") F(PROXY_CONNECTION, "proxy-connection") \
         F(X_FORWARDED_FOR, "x-forwarded-for") F(X_FORWARDED_PROTO, "x-forwarded-proto") F(X_FORWARDED_HOST, "x-forwarded-host") \
         F(X_REQUEST_ID, "x-request-id") F(LOCATION, "location") F(AUTHORIZATION, "authorization") F(ORIGIN, "origin") \
-        F(USER_AGENT, "user-agent") F(REFERER, "referer") F(ACCEPT_ENCODING, "accept-encoding") F(TRACEPARENT, "traceparent")
+        F(USER_AGENT, "user-agent") F(REFERER, "referer") F(ACCEPT_ENCODING, "accept-encoding") F(TRACEPARENT, "traceparent") \
+        F(PROXY_AUTHORIZATION, "proxy-authorization") F(PROXY_AUTHENTICATE, "proxy-authenticate") F(FORWARDED, "forwarded") \
+        F(X_REAL_IP, "x-real-ip")
 enum field_id {
         FIELD_OTHER,
 #define F(id, name) FIELD_##id,
@@ -27,6 +30,7 @@ struct field {
         enum field_id id;
 };
 #define MSG_MAX_FIELDS 100 /* requirement 16: over it 431 */
+#define MSG_MAX_STORED 512 /* received fields and what filters and the engine add */
 
 enum body_framing {
         BODY_NONE,    /* no body */
@@ -52,20 +56,24 @@ struct msg {
         uint8_t minor;        /* HTTP/1.minor; 2 for HTTP/2 */
         enum body_framing framing;
         uint64_t content_length; /* BODY_LENGTH */
+        bool has_length;         /* BODY_NONE response to HEAD, or 304: content_length is told although no body follows */
         bool keep_alive;         /* h1: the sender's side stays open after this message */
         bool expect_continue;
         bool te_trailers;
-        struct span upgrade; /* protocol asked for (lower case), empty = none; body rules in requirement 54 */
+        struct span upgrade; /* request: the one protocol asked for (lower case, never h2c); 101, 426: the one named */
         struct field *fields;
         size_t n_fields, cap_fields;
 };
 
 void msg_init(struct msg *m, struct arena *a) NONNULL(1, 2);
+int msg_reserve(struct msg *m, size_t n) NONNULL(1) MUST_USE; /* room for n fields in all; -ENOMEM */
 enum field_id field_id_of(struct span lower_name);
 /* First field with that name (any case in `name`), NULL when absent. */
 const struct field *msg_find(const struct msg *m, struct span name) NONNULL(1);
 const struct field *msg_find_id(const struct msg *m, enum field_id id) NONNULL(1);
-int msg_add(struct msg *m, struct span name, struct span value) NONNULL(1) MUST_USE; /* borrows; lowers a copy of name if needed; -ENOMEM */
+/* Adds a field line.  Borrows both spans (they must live as long as the arena); lowers a copy of the name if needed.
+ * 0, -EINVAL (name is no token, value invalid or with outer white space), -ENOMEM (arena, or over MSG_MAX_STORED). */
+int msg_add(struct msg *m, struct span name, struct span value) NONNULL(1) MUST_USE;
 int msg_set(struct msg *m, struct span name, struct span value) NONNULL(1) MUST_USE; /* replaces all of that name */
 void msg_remove(struct msg *m, struct span name) NONNULL(1);
 bool name_is_token(struct span s);     /* RFC 9110 5.6.2 */
