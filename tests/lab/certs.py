@@ -1,0 +1,35 @@
+"""Throw-away certificates for a lab run: one CA, server certificates, and the Secret manifests that carry them."""
+import base64
+import os
+
+from . import netns
+
+
+class Authority:
+    def __init__(self, directory):
+        self.dir = directory
+        os.makedirs(directory, exist_ok=True)
+        self.ca_path = directory + "/ca.crt"
+        netns.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                   "-subj", "/CN=Gatehouse lab CA", "-keyout", directory + "/ca.key", "-out", self.ca_path])
+
+    def issue(self, name, hosts):
+        """(certificate path, key path)."""
+        base = "%s/%s" % (self.dir, name)
+        netns.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + hosts[0],
+                   "-keyout", base + ".key", "-out", base + ".csr"])
+        with open(base + ".ext", "w") as f:
+            f.write("subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n" % ",".join("DNS:" + h for h in hosts))
+        netns.run(["openssl", "x509", "-req", "-in", base + ".csr", "-CA", self.ca_path, "-CAkey", self.dir + "/ca.key",
+                   "-CAcreateserial", "-days", "30", "-extfile", base + ".ext", "-out", base + ".crt"])
+        return base + ".crt", base + ".key"
+
+    def secret(self, namespace, name, hosts):
+        """A kubernetes.io/tls Secret as YAML text."""
+        crt, key = self.issue("%s-%s" % (namespace, name), hosts)
+
+        def b64(path):
+            with open(path, "rb") as f:
+                return base64.b64encode(f.read()).decode()
+        return ("apiVersion: v1\nkind: Secret\nmetadata:\n  name: %s\n  namespace: %s\ntype: kubernetes.io/tls\n"
+                "data:\n  tls.crt: %s\n  tls.key: %s\n" % (name, namespace, b64(crt), b64(key)))
