@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""The checks can fail: each rule is shown a sample that breaks it, and one that does not."""
+import os
+import sys
+import tempfile
+
+import headers
+import includes
+import rules
+
+BASE = '#include "lib/base.h"\n'
+# (name, path, text, words the complaint must hold; None = must be clean)
+INCLUDE_CASES = [
+    ("room includes its own core", "l4lb/io/port.c", BASE + '#include "l4lb/core/flow.h"\n', None),
+    ("lib/io from room/io", "l4lb/io/port.c", BASE + '#include "lib/io/log.h"\n', None),
+    ("lib/io from room/core", "l4lb/core/flow.c", BASE + '#include "lib/io/log.h"\n', "core must not include io"),
+    ("room includes a room", "l7gw/io/conn.c", BASE + '#include "l4lb/core/flow.h"\n', "rooms never include each other"),
+    ("agent from ctl is listed", "ctl/main.c", BASE + '#include "agent/core/decode.h"\n', None),
+    ("agent's push from ctl is not", "ctl/main.c", BASE + '#include "agent/io/push.h"\n', "rooms never include each other"),
+    ("core includes io of its room", "l7gw/core/h1.c", BASE + '#include "l7gw/io/conn.h"\n', "core must not include io"),
+    ("lib includes a room", "lib/io/loop.c", BASE + '#include "l4lb/core/flow.h"\n', "rooms never include each other"),
+    ("lib/core includes lib/io", "lib/core/arena.c", BASE + '#include "lib/io/log.h"\n', "core must not include io"),
+    ("product includes a test", "l7gw/io/conn.c", BASE + '#include "tests/unit/fake.h"\n', "includes a test"),
+    ("relative include", "l7gw/io/conn.c", BASE + '#include "conn.h"\n', "written from the root"),
+    ("parent include", "l7gw/io/conn.c", BASE + '#include "../core/h1.h"\n', "written from the root"),
+    ("unknown room", "l7gw/io/conn.c", BASE + '#include "shared/x.h"\n', "unknown room"),
+    ("a .c included", "l7gw/io/conn.c", BASE + '#include "l7gw/io/tls.c"\n', "includes a .c file"),
+    ("base.h is not first", "l7gw/io/conn.c", '#include <stdio.h>\n' + BASE, "first include"),
+    ("own header first", "lib/core/arena.c", '#include "lib/core/arena.h"\n', None),
+    ("another's header first", "lib/core/arena.c", '#include "lib/core/buf.h"\n', "first include"),
+    ("a flat file of ctl", "ctl/table.c", BASE + '#include "ctl/table.h"\n#include "lib/io/admin.h"\n', None),
+    ("a flat file of another room", "l4lb/table.c", BASE + '#include "lib/core/buf.h"\n', "belongs to no layer"),
+    ("socket header in core", "l7gw/core/h1.c", BASE + "#include <sys/socket.h>\n", "core is pure"),
+    ("clock header in core", "l4lb/core/flow.c", BASE + "#include <time.h>\n", "core is pure"),
+    ("DPDK in core", "l4lb/core/flow.c", BASE + "#include <rte_mbuf.h>\n", "core is pure"),
+    ("OpenSSL in core", "l7gw/core/h1.c", BASE + "#include <openssl/ssl.h>\n", "core is pure"),
+    ("OpenSSL digest in lib/core/hash.c is listed", "lib/core/hash.c", BASE + "#include <openssl/evp.h>\n", None),
+    ("nghttp2 in core/h2 is listed", "l7gw/core/h2.c", BASE + "#include <nghttp2/nghttp2.h>\n", None),
+    ("nghttp2 in core/h1 is not", "l7gw/core/h1.c", BASE + "#include <nghttp2/nghttp2.h>\n", "core is pure"),
+    ("printf in core", "l7gw/core/h1.c", BASE + 'void f(void)\n{\n        printf("x");\n}\n', "calls printf()"),
+    ("time() in core", "l4lb/core/flow.c", BASE + "long f(void)\n{\n        return time(NULL);\n}\n", "calls time()"),
+    ("snprintf in core is fine", "l7gw/core/h1.c", BASE + 'void f(void)\n{\n        snprintf(b, 4, "x");\n}\n', None),
+    ("printf in a comment is fine", "l7gw/core/h1.c", BASE + "/* printf(x) */\n", None),
+    ("member read() is fine", "l7gw/core/h1.c", BASE + "void f(void)\n{\n        s->read(s);\n}\n", None),
+]
+TOP = "/* l4lb/core/%s - sample. */\n"
+RULE_CASES = [
+    ("a good file", "l4lb/core/flow.c", TOP % "flow.c" + BASE, None),
+    ("util", "l4lb/core/util.c", TOP % "util.c" + BASE, "one noun"),
+    ("common", "l4lb/core/common.h", TOP % "common.h" + "#pragma once\n", "one noun"),
+    ("flow_misc", "l4lb/core/flow_misc.c", TOP % "flow_misc.c" + BASE, "one noun"),
+    ("flow2", "l4lb/core/flow2.c", TOP % "flow2.c" + BASE, "one noun"),
+    ("h2 is HTTP/2", "l7gw/core/h2.c", "/* l7gw/core/h2.c - sample. */\n", None),
+    ("tab", "l4lb/core/flow.c", TOP % "flow.c" + "\tint x;\n", "tab"),
+    ("trailing blank", "l4lb/core/flow.c", TOP % "flow.c" + "int x; \n", "trailing blank"),
+    ("no newline at the end", "l4lb/core/flow.c", TOP % "flow.c" + "int x;", "no newline"),
+    ("carriage return", "l4lb/core/flow.c", TOP % "flow.c" + "int x;\r\n", "carriage return"),
+    ("something left behind", "l4lb/core/flow.c", TOP % "flow.c" + "/* TO" + "DO later */\n", "left behind"),
+    ("no guard", "l4lb/core/flow.h", TOP % "flow.h", "#pragma once"),
+    ("no top comment", "l4lb/core/flow.c", BASE, "no comment on top"),
+    ("top comment of another file", "l4lb/core/flow.c", "/* l4lb/core/maglev.c - x */\n", "starts with the path"),
+    ("too long", "l4lb/core/flow.c", TOP % "flow.c" + "int x;\n" * 801, "split it"),
+]
+
+
+def judge(name, complaints, want):
+    if want is None:
+        return None if not complaints else "%s: complains without reason: %s" % (name, complaints)
+    return None if any(want in c for c in complaints) else "%s: not noticed; complaints: %s" % (name, complaints)
+
+
+def header_cases(cc):
+    cases = [("a header that stands alone", "#pragma once\n#include <stdint.h>\nstruct a { uint8_t b; };\n", None),
+             ("a header that needs another first", "#pragma once\nstruct a { uint8_t b; };\n", "uint8_t"),
+             ("a header that does not survive twice", "struct a { int b; };\n", "redefinition")]
+    for name, text, want in cases:
+        with tempfile.TemporaryDirectory() as d:
+            with open(os.path.join(d, "x.h"), "w") as f:
+                f.write(text)
+            err = headers.compile_one(d, cc, ["-I", d], "x.h")
+            yield judge(name, [err] if err else [], want)
+
+
+def main(cc):
+    results = [judge(n, [w for _, w in includes.check_file(p, t)], want) for n, p, t, want in INCLUDE_CASES]
+    results += [judge(n, [w for _, w in list(rules.check_name(p)) + list(rules.check_text(p, t))], want) for n, p, t, want in RULE_CASES]
+    results += list(header_cases(cc))
+    bad = [r for r in results if r]
+    print("\n".join(bad + ["%d passed, %d failed" % (len(results) - len(bad), len(bad))]))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
