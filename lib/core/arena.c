@@ -50,6 +50,7 @@ void arena_reset(struct arena *a)
 {
         struct arena_chunk *keep = a->head;
         a->used_bytes = 0;
+        a->failed = false;
         if (!keep)
                 return;
         chunks_free(keep->next);
@@ -80,20 +81,26 @@ static void *chunk_take(struct arena *a, struct arena_chunk *c, size_t n)
         return memset(p, 0, n);
 }
 
+static void *arena_refuse(struct arena *a)
+{
+        a->failed = true;
+        return NULL;
+}
+
 void *arena_alloc(struct arena *a, size_t n)
 {
         if (n > SIZE_MAX / 2)
-                return NULL;
+                return arena_refuse(a);
         n = MAX((n + (ARENA_ALIGN - 1)) & ~(size_t)(ARENA_ALIGN - 1), (size_t)ARENA_ALIGN);
         if (n > a->max_bytes || a->used_bytes > a->max_bytes - n)
-                return NULL;
+                return arena_refuse(a);
         struct arena_chunk *h = a->head;
         if (h && h->cap - h->n >= n)
                 return chunk_take(a, h, n);
         bool own = n > a->chunk_bytes / 4;
         struct arena_chunk *c = chunk_new(own ? n : a->chunk_bytes);
         if (!c)
-                return NULL;
+                return arena_refuse(a);
         if (own && h) {
                 c->next = h->next;
                 h->next = c;
@@ -108,7 +115,7 @@ void *arena_calloc(struct arena *a, size_t n, size_t size)
 {
         size_t total;
         if (__builtin_mul_overflow(n, size, &total))
-                return NULL;
+                return arena_refuse(a);
         return arena_alloc(a, total);
 }
 

@@ -10,6 +10,7 @@ struct arena {
         size_t used_bytes;        /* bytes handed out, padding included */
         size_t max_bytes;         /* cap; SIZE_MAX = none */
         size_t chunk_bytes;       /* size of a normal chunk */
+        bool failed;              /* an allocation was refused since arena_init or arena_reset */
 };
 
 void arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes) NONNULL(1);

@@ -38,13 +38,14 @@ struct model {
         Model__Certificate **certificates;      size_t n_certificates;
         Model__L4 *l4; /* NULL when the manifest has none */
         struct map gateway_by_id, cluster_by_id, endpoint_set_by_id, certificate_by_id, key_by_id, trust_by_id, policy_by_id;
+        bool has_secrets; /* the arena is wiped before it is freed */
         struct map vip_by_id, pool_by_id, distribution_by_id, acl_by_id;
 };
 
 struct model_error { /* why a manifest was refused; the strings live in the struct */
         struct err err;
         unsigned stage; /* Control__NackStage */
-        char section[256];
+        char section[MANIFEST_MAX_KEY_BYTES + 1];
         bool has_source;
         char kind[64], ns[254], name[254], src_section[254];
         uint64_t generation;
@@ -53,6 +54,7 @@ struct model_error { /* why a manifest was refused; the strings live in the stru
 void model_error_set(struct model_error *e, unsigned stage, const char *section, const Model__Source *src /* or NULL */,
                      const char *fmt, ...) PRINTF(5, 6);
 
+/* 0 or -EINVAL (the content), -ENOMEM.  The manifest must be complete.  Memory is bounded by the manifest's size. */
 int model_load(const struct manifest *m, struct model **ret, struct model_error *reterr) NONNULL(1, 2, 3) MUST_USE;
 void model_free(struct model *m);
 /* Lookups by id: NULL when absent (after model_load no reference inside the model is dangling). */
@@ -64,4 +66,6 @@ const Model__Trust *model_trust(const struct model *m, const char *id) NONNULL(1
 const Model__Pool *model_pool(const struct model *m, const char *id) NONNULL(1, 2);
 const Model__Vip *model_vip(const struct model *m, const char *id) NONNULL(1, 2);
 const Model__L4Distribution *model_distribution(const struct model *m, const char *id) NONNULL(1, 2);
+/* Checks one set by the rules of model_load (for the endpoints fast path); section is the place in an error. */
+int model_check_endpoint_set(const Model__EndpointSet *set, const char *section, struct model_error *reterr) NONNULL(1, 2, 3) MUST_USE;
 const char *source_str(const Model__Source *s, char *buf, size_t n); /* "HTTPRoute ns/name rule 2"; NULL s = "-" */
