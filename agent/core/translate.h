@@ -2,7 +2,8 @@
  * they cannot disagree.  Layer: agent/core, pure.  Deterministic: same input, same bytes.
  *
  * Output: one manifest per shard pool, one for the l4 tier, endpoint sets apart (fast path), and a report of conditions
- * with reasons.  Programmed is NOT decided here: agent/core/status.h adds it from the acks. */
+ * with reasons.  Programmed is NOT decided here: agent/core/status.h adds it from the acks.
+ * Ownership: a translation owns all its memory (it borrows nothing from the store), so it outlives store changes. */
 #pragma once
 #include "agent/core/store.h"
 #include "lib/core/manifest.h"
@@ -15,46 +16,73 @@ struct pool_conf {
         struct label_selector select; /* which Gateways (by their labels); empty = takes what no other pool selects */
         struct strings gateways;      /* or by "ns/name" */
 };
+
+/* What a certificate says.  Reading one needs libcrypto, which core may not include, so the reader comes in by pointer
+ * (agent/io/cert.h); it is a pure function of its input.  -EINVAL with *reterr: malformed, or the key is another's. */
+struct cert_facts { struct sha256 fingerprint; int64_t not_after; const char **names; size_t n_names; };
+typedef int cert_read_fn(struct span chain_pem, struct span key_pem, struct arena *a, struct cert_facts *ret, struct err *reterr);
+
 struct translate_conf {
         const char *controller_name;
         const struct pool_conf *pools; size_t n_pools; /* the first is the default pool */
         const struct ipprefix *vip_pools; size_t n_vip_pools; /* IPv4 and IPv6; a Gateway without an address gets one of each family there is */
+        cert_read_fn *cert_read;
 };
 /* Addresses that Gateways already hold (from their last status): kept before anything new is given. */
 struct vip_grant { const char *gateway /* ns/name */; struct ipaddr addr; };
 
 struct quarantine { /* an object some data plane refused: kept out, and its status says so */
-        const char *kind, *namespace, *name; uint32_t rule; int64_t generation; const char *reason;
+        const char *kind, *namespace, *name, *section; uint32_t rule; int64_t generation; const char *reason;
 };
 struct condition { const char *type; bool status; const char *reason, *message; };
+struct report_id { enum object_kind kind; const char *namespace, *name; int64_t generation; };
 struct listener_report {
         const char *name;
-        struct condition conditions[6]; size_t n_conditions; /* Accepted, Conflicted, ResolvedRefs, (Programmed comes later) */
+        struct condition conditions[4]; size_t n_conditions; /* Accepted, Conflicted, ResolvedRefs */
         struct route_kind supported_kinds[4]; size_t n_supported_kinds;
         uint32_t attached_routes;
-        bool serves; /* part of the model */
+        bool serves;                       /* part of the model */
+        const char *stop_reason, *stop;    /* why Programmed cannot be True whatever the acks say; NULL = nothing */
 };
 struct gateway_report {
-        const struct gateway *gw; /* borrowed from the store */
+        struct report_id id;
         const char *pool;         /* pool_conf.name */
-        struct condition conditions[4]; size_t n_conditions; /* Accepted, ResolvedRefs */
-        struct ipaddr addresses[8]; size_t n_addresses;
+        struct condition conditions[4]; size_t n_conditions; /* Accepted */
+        struct ipaddr *addresses; size_t n_addresses; /* those it holds */
         struct listener_report *listeners; size_t n_listeners;
+        bool serves;                       /* has a section in its pool's manifest */
+        const char *stop_reason, *stop;    /* as above, for the Gateway */
 };
-struct route_parent_report { const struct parent_ref *parent; struct condition conditions[3]; size_t n_conditions; };
-struct route_report { const struct http_route *route; struct route_parent_report *parents; size_t n_parents; };
-struct class_report { const struct gateway_class *gc; struct condition conditions[3]; size_t n_conditions; };
+struct route_parent_report { struct parent_ref parent; struct condition conditions[3]; size_t n_conditions; };
+struct route_report {
+        struct report_id id;
+        struct route_parent_report *parents; size_t n_parents;
+        struct strings hostnames;
+};
+struct class_report { struct report_id id; struct condition conditions[3]; size_t n_conditions; };
 
-struct pool_output { const char *pool; struct manifest *manifest; };
+/* One endpoint set of a pool, so that slices alone can be followed without a new translation. */
+struct endpoint_output { const char *id, *namespace, *service; uint16_t port; struct sha256 sha; /* of the packed set */ };
+struct pool_output {
+        const char *pool;
+        struct manifest *manifest;
+        struct endpoint_output *sets; size_t n_sets; /* sorted by id */
+};
 struct translation { /* everything lives in its own arena; manifests are refcounted */
         struct arena arena;
-        struct pool_output *pools; size_t n_pools;   /* l7 manifest of each pool */
+        struct pool_output *pools; size_t n_pools;   /* l7 manifest of each pool, in configuration order */
         struct manifest *l4;
         struct class_report *classes; size_t n_classes;
         struct gateway_report *gateways; size_t n_gateways; /* only those of our classes */
         struct route_report *routes; size_t n_routes;       /* only those with a parent of ours */
         struct vip_grant *vips; size_t n_vips;
 };
+/* 0, -ENOMEM, or -EINVAL when the result breaks a limit of the manifest (*reterr names it). */
 int translate(const struct store *s, const struct translate_conf *conf, const struct vip_grant *held, size_t n_held,
               const struct quarantine *q, size_t n_q, uint64_t generation, struct translation **ret, struct err *reterr) MUST_USE;
 void translation_free(struct translation *t);
+const struct pool_output *translation_pool(const struct translation *t, const char *pool);
+
+/* The fast path: which sets of pool p differ from what their sha says?  Builds those from the store into a (ret[i] may be
+ * packed and sent) and updates their sha in p.  Returns how many; -ENOMEM. */
+ptrdiff_t translate_endpoints(const struct store *s, struct pool_output *p, struct arena *a, Model__EndpointSet ***ret) MUST_USE;

@@ -1,0 +1,205 @@
+/* agent/core/translate_backend.c - backend references -> clusters, and slices -> endpoint sets.  Layer: agent/core, pure.
+ * One cluster per (Service, port, protocol), whoever refers to it; one endpoint set per (Service, port). */
+#include "lib/base.h"
+#include "agent/core/translate_priv.h"
+
+/* appProtocol (KEP-3726 names and the IANA ones in use) -> how we speak to the endpoint. */
+static const struct { const char *name; Model__Cluster__Protocol protocol; const char *id; } app_protocols[] = {
+        { "", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "http", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "HTTP", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "kubernetes.io/h2c", MODEL__CLUSTER__PROTOCOL__H2C, "h2c" },
+        { "kubernetes.io/ws", MODEL__CLUSTER__PROTOCOL__WS, "ws" },
+        { "grpc", MODEL__CLUSTER__PROTOCOL__GRPC, "grpc" },
+};
+
+static struct tx_backend invalid(const char *reason, const char *why)
+{
+        return (struct tx_backend){ .reason = reason, .why = why };
+}
+
+static const struct service_port *service_port_find(const struct service *s, uint16_t port)
+{
+        for (size_t i = 0; i < s->n_ports; i++)
+                if (s->ports[i].port == port && strcmp(s->ports[i].protocol, "TCP") == 0)
+                        return &s->ports[i];
+        for (size_t i = 0; i < s->n_ports; i++)
+                if (s->ports[i].port == port)
+                        return &s->ports[i];
+        return NULL;
+}
+
+static int endpoint_cmp(const void *a, const void *b)
+{
+        const Model__Endpoint *x = *(Model__Endpoint *const *)a, *y = *(Model__Endpoint *const *)b;
+        if (x->addr.len != y->addr.len)
+                return x->addr.len < y->addr.len ? -1 : 1;
+        int r = memcmp(x->addr.data, y->addr.data, x->addr.len);
+        if (r)
+                return r;
+        if (x->port != y->port)
+                return x->port < y->port ? -1 : 1;
+        if (x->state != y->state)
+                return x->state < y->state ? -1 : 1; /* READY first: it wins when two slices name one address */
+        return strcmp(x->name, y->name);
+}
+
+static void slice_add(struct tx *tx, struct vec *v, const struct endpoint_slice *slice, uint16_t port)
+{
+        for (size_t i = 0; i < slice->n_endpoints; i++) {
+                const struct slice_endpoint *e = &slice->endpoints[i];
+                bool draining = !e->ready && e->serving && e->terminating;
+                if (!e->ready && !draining)
+                        continue;
+                for (size_t k = 0; k < e->addresses.n; k++) {
+                        struct ipaddr ip;
+                        if (ipaddr_parse(span_str(e->addresses.v[k]), &ip) < 0)
+                                continue; /* FQDN slices: names are not endpoints */
+                        Model__Endpoint *ep = PB_NEW(tx, Model__Endpoint, model__endpoint);
+                        ep->addr.len = ipaddr_len(&ip);
+                        ep->addr.data = tx_alloc(tx, 16, 1);
+                        memcpy(ep->addr.data, ip.b, ep->addr.len);
+                        ep->port = port;
+                        ep->state = draining ? MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING : MODEL__ENDPOINT_STATE__ENDPOINT_READY;
+                        ep->zone = pb_str(e->zone);
+                        ep->node = pb_str(e->node);
+                        ep->name = pb_str(e->target);
+                        vec_add(tx, v, ep);
+                }
+        }
+}
+
+/* A slice's port belongs to the Service port of the same name (EndpointSlice API); address families are joined. */
+Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port)
+{
+        Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
+        set->id = pb_str(tx_printf(tx, "%s/%s:%u", ns, service, port->port));
+        struct vec v = { 0 };
+        size_t n;
+        const struct endpoint_slice *const *slices = store_slices(tx->s, ns, service, &n);
+        for (size_t i = 0; i < n; i++) {
+                for (size_t k = 0; k < slices[i]->n_ports; k++) {
+                        const struct slice_port *p = &slices[i]->ports[k];
+                        if (p->port != 0 && strcmp(p->name, port->name) == 0 && strcmp(p->protocol, port->protocol) == 0)
+                                slice_add(tx, &v, slices[i], p->port);
+                }
+        }
+        if (v.n)
+                qsort(v.v, v.n, sizeof *v.v, endpoint_cmp);
+        set->endpoints = TX_ARRAY(tx, Model__Endpoint *, v.n);
+        for (size_t i = 0; i < v.n; i++) {
+                Model__Endpoint *e = v.v[i], *last = set->n_endpoints ? set->endpoints[set->n_endpoints - 1] : NULL;
+                if (last && last->addr.len == e->addr.len && last->port == e->port &&
+                    memcmp(last->addr.data, e->addr.data, e->addr.len) == 0)
+                        continue; /* named by two slices */
+                set->endpoints[set->n_endpoints++] = e;
+        }
+        return set;
+}
+
+static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol)
+{
+        const char *id = tx_printf(tx, "%s/%s:%u/%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id);
+        struct tx_cluster *c = map_get(&tx->clusters, span_str(id));
+        if (c)
+                return c;
+        c = TX_NEW(tx, struct tx_cluster);
+        c->set = endpoint_set_build(tx, s->o.namespace, s->o.name, p);
+        c->set->source = source_of(tx, &s->o, "", 0, 0);
+        c->namespace = s->o.namespace;
+        c->service = s->o.name;
+        c->port = p->port;
+        c->pb = PB_NEW(tx, Model__Cluster, model__cluster);
+        c->pb->id = pb_str(id);
+        c->pb->endpoint_set = c->set->id;
+        c->pb->protocol = app_protocols[protocol].protocol;
+        c->pb->source = c->set->source;
+        map_set(tx, &tx->clusters, id, c);
+        return c;
+}
+
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct vec *clusters)
+{
+        const char *ns = *b->ref.namespace ? b->ref.namespace : route->o.namespace;
+        if (*b->ref.group != '\0' || strcmp(b->ref.kind, "Service") != 0)
+                return invalid("InvalidKind", tx_printf(tx, "Backend %s: kind %s%s%s is not supported", b->ref.name, b->ref.group,
+                                                        *b->ref.group ? "/" : "", b->ref.kind));
+        if (!store_granted(tx->s, GATEWAY_API_GROUP, "HTTPRoute", route->o.namespace, "", "Service", ns, b->ref.name))
+                return invalid("RefNotPermitted", tx_printf(tx, "Service %s/%s: no ReferenceGrant allows it", ns, b->ref.name));
+        const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, ns, b->ref.name);
+        if (!s)
+                return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s does not exist", ns, b->ref.name));
+        if (!b->has_port)
+                return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s: a port is required", ns, b->ref.name));
+        if (strcmp(s->type, "ExternalName") == 0)
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: type ExternalName is not supported", ns, b->ref.name));
+        const struct service_port *p = service_port_find(s, b->port);
+        if (!p)
+                return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s has no port %u", ns, b->ref.name, b->port));
+        if (strcmp(p->protocol, "TCP") != 0)
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: protocol %s is not supported", ns,
+                                                                b->ref.name, b->port, p->protocol));
+        size_t i = 0;
+        while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, p->app_protocol) != 0)
+                i++;
+        if (i == ARRAY_SIZE(app_protocols))
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: appProtocol %s is not supported", ns,
+                                                                b->ref.name, b->port, p->app_protocol));
+        const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
+        if (q)
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: %s", ns, b->ref.name, q->reason));
+        struct tx_cluster *c = cluster_get(tx, s, p, i);
+        vec_add(tx, clusters, c);
+        return (struct tx_backend){ .cluster = c->pb->id };
+}
+
+static void set_digest(struct tx *tx, const Model__EndpointSet *set, struct sha256 *ret)
+{
+        size_t n = model__endpoint_set__get_packed_size(set);
+        uint8_t *p = tx_alloc(tx, n, 1);
+        (void)model__endpoint_set__pack(set, p);
+        sha256_of(SPAN(p, n), ret);
+}
+
+void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c)
+{
+        *o = (struct endpoint_output){ .id = tx_dup(tx, c->set->id), .namespace = tx_dup(tx, c->namespace),
+                                       .service = tx_dup(tx, c->service), .port = c->port };
+        set_digest(tx, c->set, &o->sha);
+}
+
+static ptrdiff_t refresh_pass(struct tx *tx, struct pool_output *p, Model__EndpointSet ***ret)
+{
+        if (setjmp(tx->out) != 0)
+                return tx->failure;
+        struct vec changed = { 0 };
+        for (size_t i = 0; i < p->n_sets; i++) {
+                struct endpoint_output *o = &p->sets[i];
+                const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, o->namespace, o->service);
+                const struct service_port *port = s ? service_port_find(s, o->port) : NULL;
+                if (!port)
+                        continue; /* the Service changed too: a new translation is on its way */
+                Model__EndpointSet *set = endpoint_set_build(tx, o->namespace, o->service, port);
+                set->source = source_of(tx, &s->o, "", 0, 0);
+                struct sha256 sha;
+                set_digest(tx, set, &sha);
+                if (memcmp(sha.b, o->sha.b, sizeof sha.b) == 0)
+                        continue;
+                o->sha = sha;
+                vec_add(tx, &changed, set);
+        }
+        *ret = (Model__EndpointSet **)changed.v;
+        return (ptrdiff_t)changed.n;
+}
+
+ptrdiff_t translate_endpoints(const struct store *s, struct pool_output *p, struct arena *a, Model__EndpointSet ***ret)
+{
+        struct tx *tx = calloc(1, sizeof *tx);
+        if (!tx)
+                return -ENOMEM;
+        tx->a = a;
+        tx->s = s;
+        ptrdiff_t n = refresh_pass(tx, p, ret);
+        free(tx);
+        return n;
+}

@@ -1,0 +1,178 @@
+/* agent/core/translate_l4.c - the front tier's manifest: VIPs, one listener per VIP and port with a leg to the pool that
+ * serves it, every configured pool with its health check, and the shards as endpoint sets.  Layer: agent/core, pure.
+ * Pools are there before anything refers to them, so that shards are probed and known when their first VIP comes. */
+#include "lib/base.h"
+#include "agent/core/translate_priv.h"
+
+#define PROBE_INTERVAL_MS 200 /* a dead shard is out after two: new connections stop failing well within a second */
+#define PROBE_TIMEOUT_MS 200
+#define PROBE_RISE 1
+#define PROBE_FALL 2
+
+struct l4_entry { struct ipaddr addr; uint16_t port; const struct tx_gateway *g; const struct tx_listener *l; };
+
+/* Of Gateways that share an address and port the oldest gives its name to the object. */
+static int entry_cmp(const void *pa, const void *pb)
+{
+        const struct l4_entry *a = *(struct l4_entry *const *)pa, *b = *(struct l4_entry *const *)pb;
+        int r = ipaddr_cmp(&a->addr, &b->addr);
+        if (r)
+                return r;
+        if (a->port != b->port)
+                return a->port < b->port ? -1 : 1;
+        r = object_age_cmp(&a->g->gw->o, &b->g->gw->o);
+        return r ? r : strcmp(a->l->l->name, b->l->l->name);
+}
+
+static struct vec entries_of(struct tx *tx)
+{
+        struct vec v = { 0 };
+        for (size_t i = 0; i < tx->n_gateways; i++) {
+                const struct tx_gateway *g = &tx->gateways[i];
+                for (size_t k = 0; g->report->serves && k < g->n_listeners; k++)
+                        for (size_t n = 0; g->listeners[k].report->serves && n < g->report->n_addresses; n++) {
+                                struct l4_entry *e = TX_NEW(tx, struct l4_entry);
+                                *e = (struct l4_entry){ g->report->addresses[n], g->listeners[k].l->port, g, &g->listeners[k] };
+                                vec_add(tx, &v, e);
+                        }
+        }
+        if (v.n)
+                qsort(v.v, v.n, sizeof *v.v, entry_cmp);
+        return v;
+}
+
+static ProtobufCBinaryData addr_bytes(struct tx *tx, const struct ipaddr *a)
+{
+        uint8_t *p = tx_alloc(tx, 16, 1);
+        memcpy(p, a->b, ipaddr_len(a));
+        return (ProtobufCBinaryData){ ipaddr_len(a), p };
+}
+
+static const char *pool_id(struct tx *tx, const struct pool_conf *p) { return tx_printf(tx, "shards/%s", p->name); }
+
+static void listener_add(struct tx *tx, Model__L4 *l4, const struct l4_entry *e, const char *vip)
+{
+        const struct object *o = &e->g->gw->o;
+        Model__L4Listener *l = PB_NEW(tx, Model__L4Listener, model__l4_listener);
+        Model__L4Distribution *d = PB_NEW(tx, Model__L4Distribution, model__l4_distribution);
+        l->id = pb_str(tx_printf(tx, e->addr.af == 6 ? "[%s]:%u/tcp" : "%s:%u/tcp", vip, e->port));
+        l->vip = pb_str(vip);
+        l->port_lo = l->port_hi = e->port;
+        l->protocol = MODEL__L4_PROTOCOL__L4_TCP;
+        l->target = MODEL__L4_LISTENER__TARGET__SHARDS;
+        l->forward = MODEL__L4_LISTENER__FORWARD__L2;
+        l->distribution = l->id;
+        l->source = source_of(tx, o, e->l->l->name, 0, 0);
+        d->id = l->id;
+        d->source = l->source;
+        d->legs = TX_ARRAY(tx, Model__L4Leg *, 1);
+        d->legs[d->n_legs++] = PB_NEW(tx, Model__L4Leg, model__l4_leg);
+        d->legs[0]->pool = pb_str(pool_id(tx, &tx->conf->pools[e->g->pool]));
+        d->legs[0]->weight = 1;
+        d->legs[0]->verdict = MODEL__L4_LEG__VERDICT__FORWARD;
+        l4->listeners[l4->n_listeners++] = l;
+        l4->distributions[l4->n_distributions++] = d;
+}
+
+static void vip_add(struct tx *tx, Model__L4 *l4, const struct l4_entry *e, const char *id)
+{
+        Model__Vip *v = PB_NEW(tx, Model__Vip, model__vip);
+        v->id = pb_str(id);
+        v->addr = addr_bytes(tx, &e->addr);
+        v->origin = MODEL__VIP__ORIGIN__GATEWAY;
+        v->source = source_of(tx, &e->g->gw->o, "", 0, 0);
+        l4->vips[l4->n_vips++] = v;
+}
+
+static int endpoint_cmp(const void *pa, const void *pb)
+{
+        const Model__Endpoint *a = *(Model__Endpoint *const *)pa, *b = *(Model__Endpoint *const *)pb;
+        int r = strcmp(a->name, b->name);
+        return r ? r : (int)a->addr.len - (int)b->addr.len;
+}
+
+static void shard_endpoints(struct tx *tx, const struct pool_conf *p, Model__EndpointSet *set)
+{
+        set->endpoints = TX_ARRAY(tx, Model__Endpoint *, p->n_shards * 2);
+        for (size_t i = 0; i < p->n_shards; i++)
+                for (size_t f = 0; f < 2; f++) {
+                        const struct ipaddr *a = f ? &p->shards[i].addr6 : &p->shards[i].addr4;
+                        if (a->af == 0)
+                                continue;
+                        Model__Endpoint *e = PB_NEW(tx, Model__Endpoint, model__endpoint);
+                        e->addr = addr_bytes(tx, a);
+                        e->name = pb_str(p->shards[i].name);
+                        set->endpoints[set->n_endpoints++] = e;
+                }
+        if (set->n_endpoints)
+                qsort(set->endpoints, set->n_endpoints, sizeof(Model__Endpoint *), endpoint_cmp);
+}
+
+static int pool_cmp(const void *pa, const void *pb)
+{
+        return strcmp((*(Model__Pool *const *)pa)->id, (*(Model__Pool *const *)pb)->id);
+}
+
+static int set_cmp(const void *pa, const void *pb)
+{
+        return strcmp((*(Model__EndpointSet *const *)pa)->id, (*(Model__EndpointSet *const *)pb)->id);
+}
+
+static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets)
+{
+        l4->pools = TX_ARRAY(tx, Model__Pool *, tx->conf->n_pools);
+        sets->sets = TX_ARRAY(tx, Model__EndpointSet *, tx->conf->n_pools);
+        for (size_t i = 0; i < tx->conf->n_pools; i++) {
+                const struct pool_conf *p = &tx->conf->pools[i];
+                Model__Pool *m = PB_NEW(tx, Model__Pool, model__pool);
+                m->id = pb_str(pool_id(tx, p));
+                m->endpoint_set = m->id;
+                m->algorithm = MODEL__POOL__ALGORITHM__MAGLEV;
+                m->health_check = PB_NEW(tx, Model__HealthCheck, model__health_check);
+                m->health_check->type = MODEL__HEALTH_CHECK_TYPE__HC_TCP;
+                m->health_check->interval_ms = PROBE_INTERVAL_MS;
+                m->health_check->timeout_ms = PROBE_TIMEOUT_MS;
+                m->health_check->rise = PROBE_RISE;
+                m->health_check->fall = PROBE_FALL;
+                m->health_check->port = p->n_shards ? p->shards[0].health_port : 0; /* one per pool: agent/io/settings.c checks */
+                l4->pools[l4->n_pools++] = m;
+                Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
+                set->id = m->id;
+                shard_endpoints(tx, p, set);
+                sets->sets[sets->n_sets++] = set;
+        }
+        qsort(l4->pools, l4->n_pools, sizeof(Model__Pool *), pool_cmp);
+        qsort(sets->sets, sets->n_sets, sizeof(Model__EndpointSet *), set_cmp);
+}
+
+void translate_l4(struct tx *tx)
+{
+        Model__L4 l4 = MODEL__L4__INIT;
+        Model__EndpointSetList sets = MODEL__ENDPOINT_SET_LIST__INIT;
+        struct vec v = entries_of(tx);
+        l4.vips = TX_ARRAY(tx, Model__Vip *, v.n);
+        l4.listeners = TX_ARRAY(tx, Model__L4Listener *, v.n);
+        l4.distributions = TX_ARRAY(tx, Model__L4Distribution *, v.n);
+        const struct l4_entry *last = NULL;
+        const char *vip = "";
+        for (size_t i = 0; i < v.n; i++) {
+                const struct l4_entry *e = v.v[i];
+                if (!last || !ipaddr_eq(&last->addr, &e->addr)) {
+                        char text[IPADDR_STR_MAX];
+                        vip = tx_dup(tx, ipaddr_str(&e->addr, text));
+                        vip_add(tx, &l4, e, vip);
+                } else if (last->port == e->port) {
+                        continue;
+                }
+                listener_add(tx, &l4, e, vip);
+                last = e;
+        }
+        pools_add(tx, &l4, &sets);
+        Model__Section s = MODEL__SECTION__INIT;
+        s.body_case = MODEL__SECTION__BODY_L4;
+        s.l4 = &l4;
+        section_add(tx, tx->t->l4, "l4", &s, false);
+        s.body_case = MODEL__SECTION__BODY_ENDPOINT_SETS;
+        s.endpoint_sets = &sets;
+        section_add(tx, tx->t->l4, "endpoints/shards", &s, false);
+}

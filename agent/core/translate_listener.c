@@ -1,0 +1,206 @@
+/* agent/core/translate_listener.c - one Gateway's listeners: protocol, kinds, TLS references, conflicts, and the
+ * conditions Accepted, Conflicted, ResolvedRefs.  Layer: agent/core, pure. */
+#include "lib/base.h"
+#include "agent/core/translate_priv.h"
+
+static enum tx_protocol protocol_of(const char *p)
+{
+        static const struct { const char *name; enum tx_protocol protocol; } names[] = {
+                { "HTTP", TX_HTTP }, { "HTTPS", TX_HTTPS }, { "TLS", TX_TLS }, { "TCP", TX_TCP }, { "UDP", TX_UDP },
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (strcmp(names[i].name, p) == 0)
+                        return names[i].protocol;
+        return TX_PROTOCOL_UNKNOWN;
+}
+
+static void listener_condition(struct tx_listener *l, const char *type, bool status, const char *reason, const char *message)
+{
+        condition_set(l->report->conditions, &l->report->n_conditions, type, status, reason, message);
+}
+
+/* Keeps the first reason: a listener says one thing that is wrong at a time. */
+static void ref_bad(struct tx_listener *l, const char *reason, const char *message)
+{
+        for (size_t i = 0; i < l->report->n_conditions; i++)
+                if (strcmp(l->report->conditions[i].type, "ResolvedRefs") == 0 && !l->report->conditions[i].status)
+                        return;
+        listener_condition(l, "ResolvedRefs", false, reason, message);
+}
+
+/* supportedKinds = asked kinds we can serve on this protocol; a kind we cannot is an error of the listener. */
+static void listener_kinds(struct tx *tx, struct tx_listener *l)
+{
+        bool http = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
+        if (!l->l->has_kinds)
+                l->allows_http_route = http;
+        for (size_t i = 0; i < l->l->n_kinds; i++) {
+                const struct route_kind *k = &l->l->kinds[i];
+                if (http && strcmp(k->group, GATEWAY_API_GROUP) == 0 && strcmp(k->kind, "HTTPRoute") == 0)
+                        l->allows_http_route = true;
+                else
+                        ref_bad(l, "InvalidRouteKinds", tx_printf(tx, "allowedRoutes.kinds: %s is not supported on a %s listener",
+                                                                  k->kind, l->l->protocol));
+        }
+        if (l->allows_http_route)
+                l->report->supported_kinds[l->report->n_supported_kinds++] =
+                        (struct route_kind){ GATEWAY_API_GROUP, "HTTPRoute" };
+}
+
+static struct span secret_get(const struct secret *s, const char *key)
+{
+        for (size_t i = 0; i < s->n_data; i++)
+                if (strcmp(s->data[i].key, key) == 0)
+                        return s->data[i].value;
+        return SPAN_NULL;
+}
+
+/* Reads a Secret's certificate once per pass, however many listeners use it. */
+static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
+{
+        const char *id = tx_printf(tx, "%s/%s", s->o.namespace, s->o.name);
+        struct tx_cert *c = map_get(&tx->certs, span_str(id));
+        if (c)
+                return c;
+        c = TX_NEW(tx, struct tx_cert);
+        c->id = id;
+        c->secret = s;
+        c->chain = secret_get(s, "tls.crt");
+        c->key = secret_get(s, "tls.key");
+        struct err e = { 0 };
+        const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
+        if (q) {
+                c->error = -EINVAL;
+                c->why = tx_printf(tx, "Secret %s: %s", id, q->reason);
+        } else if (strcmp(s->type, "kubernetes.io/tls") != 0) {
+                c->error = -EINVAL;
+                c->why = tx_printf(tx, "Secret %s: type %s, expected kubernetes.io/tls", id, *s->type ? s->type : "Opaque");
+        } else if (c->chain.n == 0 || c->key.n == 0) {
+                c->error = -EINVAL;
+                c->why = tx_printf(tx, "Secret %s: %s is missing", id, c->chain.n ? "tls.key" : "tls.crt");
+        } else {
+                c->error = tx->conf->cert_read(c->chain, c->key, tx->a, &c->facts, &e);
+                if (c->error == -ENOMEM)
+                        tx_fail(tx, err_set(tx->err, ENOMEM, "translate", "out of memory"));
+                if (c->error < 0)
+                        c->why = tx_printf(tx, "Secret %s: %s", id, e.msg);
+        }
+        map_set(tx, &tx->certs, id, c);
+        return c;
+}
+
+static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct object_ref *ref)
+{
+        const char *own = l->g->gw->o.namespace;
+        const char *ns = *ref->namespace ? ref->namespace : own;
+        if (*ref->group != '\0' || strcmp(ref->kind, "Secret") != 0) {
+                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "certificateRef %s: kind %s%s%s is not supported", ref->name,
+                                                              ref->group, *ref->group ? "/" : "", ref->kind));
+                return;
+        }
+        if (!store_granted(tx->s, GATEWAY_API_GROUP, "Gateway", own, "", "Secret", ns, ref->name)) {
+                ref_bad(l, "RefNotPermitted", tx_printf(tx, "Secret %s/%s: no ReferenceGrant allows it", ns, ref->name));
+                return;
+        }
+        const struct secret *s = (const struct secret *)store_get(tx->s, OBJECT_SECRET, ns, ref->name);
+        if (!s) {
+                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "Secret %s/%s does not exist", ns, ref->name));
+                return;
+        }
+        struct tx_cert *c = cert_load(tx, s);
+        if (c->error < 0) {
+                ref_bad(l, "InvalidCertificateRef", c->why);
+                return;
+        }
+        for (size_t i = 0; i < l->n_certs; i++)
+                if (l->certs[i] == c)
+                        return;
+        l->certs[l->n_certs++] = c;
+}
+
+/* HTTPS terminates here: it needs a certificate that loads.  Good ones serve even beside a bad one. */
+static void listener_tls(struct tx *tx, struct tx_listener *l)
+{
+        if (l->protocol != TX_HTTPS)
+                return;
+        l->certs = TX_ARRAY(tx, struct tx_cert *, l->l->tls.n_certificate_refs);
+        if (!l->l->has_tls || l->l->tls.n_certificate_refs == 0)
+                ref_bad(l, "InvalidCertificateRef", "An HTTPS listener needs tls.certificateRefs");
+        else
+                for (size_t i = 0; i < l->l->tls.n_certificate_refs; i++)
+                        listener_cert_ref(tx, l, &l->l->tls.certificate_refs[i]);
+}
+
+/* Two listeners of one Gateway on one port: what is wrong, or NULL.  Nobody wins: both are out (Gateway API, "conflicted
+ * listeners").  HTTPS and TLS may share a port by hostname; everything else on one port must be one protocol. */
+static const char *conflict(const struct tx_listener *a, const struct tx_listener *b)
+{
+        if (a->l->port != b->l->port || a->protocol == TX_PROTOCOL_UNKNOWN || b->protocol == TX_PROTOCOL_UNKNOWN)
+                return NULL;
+        if ((a->protocol == TX_UDP) != (b->protocol == TX_UDP))
+                return NULL;
+        bool sni = (a->protocol == TX_HTTPS || a->protocol == TX_TLS) && (b->protocol == TX_HTTPS || b->protocol == TX_TLS);
+        if (a->protocol != b->protocol && !sni)
+                return "ProtocolConflict";
+        if (a->protocol == TX_TCP || a->protocol == TX_UDP || strcmp(a->l->hostname, b->l->hostname) == 0)
+                return a->protocol == b->protocol ? "HostnameConflict" : "ProtocolConflict";
+        return NULL;
+}
+
+static void listener_conflicts(struct tx *tx, struct tx_gateway *g, struct tx_listener *l)
+{
+        const char *reason = NULL, *with = NULL;
+        for (size_t i = 0; i < g->n_listeners && !reason; i++)
+                if (&g->listeners[i] != l) {
+                        reason = conflict(l, &g->listeners[i]);
+                        with = g->listeners[i].l->name;
+                }
+        if (!reason) {
+                listener_condition(l, "Conflicted", false, "NoConflicts", "");
+                return;
+        }
+        const char *why = tx_printf(tx, "Port %u: conflicts with listener %s", l->l->port, with);
+        l->accepted = false;
+        listener_condition(l, "Accepted", false, reason, why);
+        listener_condition(l, "Conflicted", true, reason, why);
+}
+
+static void listener_verdict(struct tx *tx, struct tx_listener *l)
+{
+        struct listener_report *r = l->report;
+        const struct quarantine *q = quarantine_find(tx, &l->g->gw->o, l->l->name, 0);
+        r->serves = l->accepted && l->allows_http_route && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
+        if (r->serves)
+                return;
+        r->stop_reason = "Invalid";
+        r->stop = !l->accepted ? "The listener is not accepted" : q ? tx_dup(tx, q->reason) :
+                  !l->allows_http_route ? "No supported route kind is allowed" : "References of the listener are not resolved";
+}
+
+void translate_listeners(struct tx *tx, struct tx_gateway *g)
+{
+        const struct gateway *gw = g->gw;
+        g->n_listeners = g->report->n_listeners = gw->n_listeners;
+        g->listeners = TX_ARRAY(tx, struct tx_listener, gw->n_listeners);
+        g->report->listeners = TX_ARRAY(tx, struct listener_report, gw->n_listeners);
+        for (size_t i = 0; i < gw->n_listeners; i++) {
+                struct tx_listener *l = &g->listeners[i];
+                *l = (struct tx_listener){ .l = &gw->listeners[i], .g = g, .report = &g->report->listeners[i],
+                                           .protocol = protocol_of(gw->listeners[i].protocol) };
+                l->report->name = tx_dup(tx, l->l->name);
+                l->accepted = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
+        }
+        for (size_t i = 0; i < g->n_listeners; i++) {
+                struct tx_listener *l = &g->listeners[i];
+                if (l->accepted)
+                        listener_condition(l, "Accepted", true, "Accepted", "");
+                else
+                        listener_condition(l, "Accepted", false, "UnsupportedProtocol",
+                                           tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
+                listener_conflicts(tx, g, l);
+                listener_condition(l, "ResolvedRefs", true, "ResolvedRefs", "");
+                listener_kinds(tx, l);
+                listener_tls(tx, l);
+                listener_verdict(tx, l);
+        }
+}
