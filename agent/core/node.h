@@ -15,3 +15,5 @@ struct node {
 };
 struct node_item { struct span key; struct node *value; uint32_t line; };
 const struct node *node_get(const struct node *map, const char *key); /* NULL when absent or not a map */
+bool node_present(const struct node *map, const char *key); /* there and not null */
+void node_wipe(struct node *n); /* overwrites all scalars: for trees that held private keys */

@@ -32,6 +32,7 @@ int object_kind_find(const char *group, const char *kind);
 struct label { const char *key, *value; };
 struct labels { const struct label *v; size_t n; };
 struct strings { const char **v; size_t n; };
+const char *labels_get(const struct labels *l, const char *key); /* NULL when absent; l is sorted by key */
 
 struct object { /* first member of every kind */
         struct arena arena;
@@ -42,9 +43,10 @@ struct object { /* first member of every kind */
         const char *resource_version;
         struct labels labels, annotations;
         struct sha_of_object { uint8_t b[32]; } digest; /* of the trimmed content: equal = nothing changed */
+        struct sha_of_object spec_digest; /* the same without metadata: a difference is a new generation */
         const char *origin;         /* "routes.yaml:12", or the API path: for error messages */
 };
-void object_free(struct object *o); /* frees the arena it lives in; NULL is legal */
+void object_free(struct object *o); /* frees the arena it lives in, wipes a Secret's values first; NULL is legal */
 
 struct gateway_class {
         struct object o;
@@ -71,12 +73,19 @@ struct gateway_listener {
                 struct labels options;
         } tls;
         enum from_namespaces from;
+        bool has_selector;           /* absent selects nothing, empty selects everything */
         struct label_selector selector;
         bool has_kinds;
         const struct route_kind *kinds; size_t n_kinds;
         const char *place; /* "gw.yaml:14: spec.listeners[0]" */
 };
 struct gateway_address { const char *type, *value; }; /* type default "IPAddress"; value "" = allocate */
+struct client_validation { /* spec.tls.frontend: certificates asked of clients */
+        bool has_validation;
+        const struct object_ref *ca_refs; size_t n_ca_refs;
+        const char *mode; /* "AllowValidOnly" | "AllowInsecureFallback"; "" without validation */
+};
+struct port_validation { uint16_t port; struct client_validation client; };
 struct gateway {
         struct object o;
         const char *class_name;
@@ -85,6 +94,12 @@ struct gateway {
         struct labels infra_labels, infra_annotations;
         bool has_parameters_ref;
         struct object_ref parameters_ref;
+        bool has_client_validation;  /* spec.tls.frontend is there */
+        struct client_validation client_validation; /* spec.tls.frontend.default */
+        const struct port_validation *port_validation; size_t n_port_validation;
+        bool has_client_certificate; /* spec.tls.backend.clientCertificateRef */
+        struct object_ref client_certificate;
+        const char *default_scope;   /* experimental: "" | "All" | "None" */
 };
 
 struct parent_ref {
@@ -137,6 +152,7 @@ struct http_rule {
         const struct backend_ref *backends; size_t n_backends;
         bool has_request_timeout, has_backend_timeout;
         uint32_t request_timeout_ms, backend_timeout_ms; /* 0 with has_ = disabled */
+        bool has_session_persistence; /* experimental: reported, not kept */
         bool has_retry; struct { uint32_t attempts; uint32_t backoff_ms; const uint16_t *codes; size_t n_codes; } retry;
         const char *place;
 };
@@ -145,12 +161,15 @@ struct http_route {
         const struct parent_ref *parents; size_t n_parents;
         struct strings hostnames; /* lower case */
         const struct http_rule *rules; size_t n_rules;
+        const char *use_default_gateways; /* experimental: "" | "All" | "None" */
 };
 
+struct grant_from { const char *group, *kind, *namespace; };
+struct grant_to { const char *group, *kind, *name; }; /* name "" = any */
 struct reference_grant {
         struct object o;
-        const struct { const char *group, *kind, *namespace; } *from; size_t n_from;
-        const struct { const char *group, *kind, *name; } *to; size_t n_to; /* name "" = any */
+        const struct grant_from *from; size_t n_from;
+        const struct grant_to *to; size_t n_to;
 };
 struct service_port { const char *name, *protocol, *app_protocol, *target_name; uint16_t port, target_port, node_port; };
 struct service {
@@ -177,3 +196,5 @@ struct data_item { const char *key; struct span value; };
 struct secret { struct object o; const char *type; const struct data_item *data; size_t n_data; }; /* base64 already decoded; stringData folded in */
 struct config_map { struct object o; const struct data_item *data; size_t n_data; };
 struct namespace_object { struct object o; }; /* labels matter; kubernetes.io/metadata.name is always set */
+/* A Namespace no document declares, with that label and nothing else; NULL out of memory. */
+struct object *namespace_new(const char *name) MUST_USE;

@@ -11,8 +11,12 @@ void store_free(struct store *s);
 struct store_changes { size_t added, changed, removed; bool endpoints_only; }; /* endpoints_only: nothing but slices changed */
 /* Replaces the content: objects equal to the stored ones (digest) are dropped and the old kept, with its generation;
  * changed ones get generation + 1 when the object carries none (spec changes only: metadata does not count).
- * Takes all of objs.  Duplicate kind/ns/name: -EEXIST naming both origins, nothing changes (objs are still taken). */
+ * Takes all of objs.  Duplicate kind/ns/name: -EEXIST naming both origins, nothing changes (objs are still taken).
+ * A namespace that objects use and no Namespace declares is implied: a Namespace object with the label
+ * kubernetes.io/metadata.name and no other, origin "implied".  (store_put implies none: an API server has them all.)
+ * An unchanged object keeps the places (origin, .place) of the load that last changed it. */
 int store_apply_all(struct store *s, struct object **objs, size_t n, struct store_changes *ret, struct err *reterr) MUST_USE;
+int objects_check_unique(struct object *const *objs, size_t n, struct err *reterr) MUST_USE; /* the -EEXIST of it, alone */
 int store_put(struct store *s, struct object *o) MUST_USE; /* takes o */
 void store_del(struct store *s, enum object_kind k, const char *ns, const char *name);
 

@@ -40,6 +40,7 @@ struct listener_report {
         const char *name;
         struct condition conditions[4]; size_t n_conditions; /* Accepted, Conflicted, ResolvedRefs */
         struct route_kind supported_kinds[4]; size_t n_supported_kinds;
+        uint16_t port;
         uint32_t attached_routes;
         bool serves;                       /* part of the model */
         const char *stop_reason, *stop;    /* why Programmed cannot be True whatever the acks say; NULL = nothing */

@@ -188,6 +188,7 @@ void translate_listeners(struct tx *tx, struct tx_gateway *g)
                 *l = (struct tx_listener){ .l = &gw->listeners[i], .g = g, .report = &g->report->listeners[i],
                                            .protocol = protocol_of(gw->listeners[i].protocol) };
                 l->report->name = tx_dup(tx, l->l->name);
+                l->report->port = l->l->port;
                 l->accepted = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
         }
         for (size_t i = 0; i < g->n_listeners; i++) {
