@@ -1,7 +1,14 @@
 /* l7gw/core/route.h - the compiled routing tables of one configuration generation.  Layer: l7gw/core, pure.
- * Built in PREPARE from the model; immutable afterwards; any thread may read.
+ * Built in PREPARE from the model; immutable afterwards; any thread may read.  Lives in the arena given to build and
+ * borrows the model's strings.
  * Precedence: listener (isolation: the most specific hostname of the bind owns the request), then virtual host (exact,
- * then longest wildcard, then any), then its entries in the order the agent sorted them: the first that matches wins. */
+ * then longest wildcard, then any), then its entries in the order the agent sorted them: the first that matches wins.
+ * When no entry of the most specific virtual host matches, the next less specific one of the same listener is asked:
+ * HTTPRoute.hostnames gives the more specific host precedence, it does not hide the other routes.
+ *
+ *   bind -> host_index of listeners -> host_index of virtual hosts -> trie of path segments -> few entries per node
+ *
+ * Lookup costs one hash per path segment that the configuration knows, whatever the number of routes. */
 #pragma once
 #include "l7gw/core/filter.h"
 #include "l7gw/core/msg.h"
@@ -13,17 +20,19 @@ struct route_listener { /* one model listener, compiled */
         uint32_t index;               /* dense over the table: for counters */
         const struct route_hosts *hosts;
 };
+struct route_listener_index; /* hostname -> listener */
 struct route_bind { /* one address:port, merged over Gateways */
         struct ipaddr addr;
         uint16_t port;
         Model__Listener__Protocol protocol; /* HTTP or HTTPS (others: NACK until built) */
         const struct route_listener **listeners; /* sorted by isolation: most specific hostname first */
         size_t n_listeners;
+        const struct route_listener_index *by_host;
 };
 struct route_leg {
         const Model__Leg *model;
         const Model__Cluster *cluster; /* NULL = invalid backend: answer fail_status */
-        uint32_t cluster_index;        /* dense index for runtime state, valid when cluster != NULL */
+        uint32_t cluster_index;        /* index into model.clusters, for runtime state; valid when cluster != NULL */
         uint64_t weight_end;           /* cumulative weight */
         const struct filter_chain *filters;
 };
@@ -48,7 +57,7 @@ int route_table_build(struct arena *a, const struct model *m, const struct route
 const struct route_listener *route_listener_find(const struct route_bind *b, struct span host) NONNULL(1);
 struct route_hit {
         const struct route_rule *rule;
-        const Model__RouteEntry *entry; /* what matched: prefix length for rewrites */
+        const Model__RouteEntry *entry; /* what matched, its path in normal form: filters cut the prefix by it */
         const struct route_listener *listener;
 };
 /* Finds the rule for a request on a listener.  false = 404. */

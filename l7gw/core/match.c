@@ -1,0 +1,244 @@
+/* l7gw/core/match.c - see match.h. */
+#include "lib/base.h"
+#include "l7gw/core/chars.h"
+#include "l7gw/core/match.h"
+#include "l7gw/core/refused.tbl.h"
+#include "lib/control.pb-c.h"
+
+static int unsupported(struct model_error *e, const char *section, const Model__Source *src, const char *why)
+{
+        model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, section, src, "%s", why);
+        return -ENOTSUP;
+}
+
+static const char *match_refused(const Model__Match *o)
+{
+#define R(cond, text)     \
+        if (cond)         \
+                return text;
+        REFUSED_MATCH(R)
+#undef R
+        return NULL;
+}
+
+static const char *named_refused(const Model__NamedMatch *o)
+{
+#define R(cond, text)     \
+        if (cond)         \
+                return text;
+        REFUSED_NAMED(R)
+#undef R
+        return NULL;
+}
+
+static enum text_kind text_kind_of(const Model__NamedMatch *n)
+{
+        if (n->present_only || !n->value)
+                return TEXT_PRESENT;
+        return n->value->kind == MODEL__STRING_MATCH__KIND__PREFIX   ? TEXT_PREFIX
+               : n->value->kind == MODEL__STRING_MATCH__KIND__SUFFIX ? TEXT_SUFFIX
+                                                                     : TEXT_EXACT;
+}
+
+/* Fields that are not in msg.fields cannot be matched, but for the two whose meaning msg keeps. */
+static bool header_is_gone(enum field_id id)
+{
+        return id == FIELD_CONNECTION || id == FIELD_KEEP_ALIVE || id == FIELD_PROXY_CONNECTION || id == FIELD_TE ||
+               id == FIELD_TRANSFER_ENCODING || id == FIELD_CONTENT_LENGTH || id == FIELD_EXPECT ||
+               id == FIELD_PROXY_AUTHORIZATION || id == FIELD_PROXY_AUTHENTICATE;
+}
+
+struct named_build {
+        struct arena *a;
+        const Model__Source *src;
+        const char *section;
+        struct model_error *err;
+};
+
+static int named_build(const struct named_build *b, Model__NamedMatch *const *v, size_t n, bool header,
+                       const struct text_match **ret)
+{
+        struct text_match *t = arena_calloc(b->a, n + 1, sizeof *t);
+        if (!t)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                const char *why = named_refused(v[i]);
+                if (why)
+                        return unsupported(b->err, b->section, b->src, why);
+                t[i] = (struct text_match){ .name = span_str(v[i]->name), .kind = text_kind_of(v[i]), .invert = v[i]->invert };
+                if (t[i].kind != TEXT_PRESENT)
+                        t[i].value = span_str(v[i]->value->value);
+                if (!header)
+                        continue;
+                uint8_t *lower = arena_dup(b->a, t[i].name.p, t[i].name.n);
+                if (!lower)
+                        return -ENOMEM;
+                for (size_t k = 0; k < t[i].name.n; k++)
+                        lower[k] = char_lower[lower[k]];
+                t[i].name.p = lower;
+                t[i].id = field_id_of(t[i].name);
+                if (!name_is_token(t[i].name)) {
+                        model_error_set(b->err, CONTROL__NACK_STAGE__NACK_CHECK, b->section, b->src,
+                                        "match: not a header name: \"%s\"", v[i]->name);
+                        return -EINVAL;
+                }
+                if (header_is_gone(t[i].id))
+                        return unsupported(b->err, b->section, b->src, "match: this header belongs to the connection");
+        }
+        *ret = t;
+        return 0;
+}
+
+int match_build(struct arena *a, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,
+                struct model_error *reterr)
+{
+        struct named_build b = { a, src, section, reterr };
+        const char *why = match_refused(m);
+        if (why)
+                return unsupported(reterr, section, src, why);
+        *ret = (struct match){ .method = span_str(m->method), .n_headers = m->n_headers, .n_query = m->n_query };
+        int r = named_build(&b, m->headers, m->n_headers, true, &ret->headers);
+        if (r == 0)
+                r = named_build(&b, m->query, m->n_query, false, &ret->query);
+        if (r == -ENOMEM)
+                model_error_set(reterr, CONTROL__NACK_STAGE__NACK_INTERNAL, section, src, "out of memory");
+        return r;
+}
+
+static bool text_test(const struct text_match *t, struct span v)
+{
+        switch (t->kind) {
+        case TEXT_EXACT:
+                return span_eq(v, t->value);
+        case TEXT_PREFIX:
+                return v.n >= t->value.n && span_eq(SPAN(v.p, t->value.n), t->value);
+        case TEXT_SUFFIX:
+                return v.n >= t->value.n && span_eq(SPAN(v.p + (v.n - t->value.n), t->value.n), t->value);
+        case TEXT_PRESENT:
+                return true;
+        }
+        BUG_ON(true);
+}
+
+/* ------------------------------------------------------------------------------------------------ headers */
+
+/* The value of a header, lines joined with ",".  False: absent, or no memory to join (then nothing matches). */
+static bool header_value(const struct msg *m, const struct text_match *t, struct span *ret)
+{
+        if (t->id == FIELD_HOST || t->id == FIELD_UPGRADE) {
+                *ret = t->id == FIELD_HOST ? m->authority : m->upgrade;
+                return ret->n > 0;
+        }
+        size_t lines = 0, bytes = 0;
+        for (size_t i = 0; i < m->n_fields; i++)
+                if (m->fields[i].id == t->id && span_eq(m->fields[i].name, t->name)) {
+                        *ret = m->fields[i].value;
+                        bytes += ret->n + 1;
+                        lines++;
+                }
+        if (lines < 2)
+                return lines == 1;
+        uint8_t *p = arena_alloc(m->arena, bytes), *w = p;
+        if (!p)
+                return false;
+        for (size_t i = 0; i < m->n_fields; i++) {
+                const struct field *f = &m->fields[i];
+                if (f->id != t->id || !span_eq(f->name, t->name))
+                        continue;
+                if (w > p)
+                        *w++ = ',';
+                if (f->value.n)
+                        memcpy(w, f->value.p, f->value.n);
+                w += f->value.n;
+        }
+        *ret = SPAN(p, (size_t)(w - p));
+        return true;
+}
+
+/* ------------------------------------------------------------------------------------------------ query */
+
+static bool escape_at(struct span s, size_t i)
+{
+        return s.p[i] == '%' && s.n - i >= 3 && char_is(s.p[i + 1], CH_HEX) && char_is(s.p[i + 2], CH_HEX);
+}
+
+/* The decoded byte at *i, which moves on. */
+static uint8_t query_byte(struct span s, size_t *i)
+{
+        size_t at = *i;
+        *i += escape_at(s, at) ? 3 : 1;
+        return *i == at + 1 ? s.p[at] : (uint8_t)(hex_value(s.p[at + 1]) << 4 | hex_value(s.p[at + 2]));
+}
+
+/* Decoded `enc` begins with (whole: equals) `plain`.  Nothing is stored: a request may be tested against many entries. */
+static bool query_begins(struct span enc, struct span plain, bool whole)
+{
+        size_t i = 0, k = 0;
+        while (i < enc.n && k < plain.n)
+                if (query_byte(enc, &i) != plain.p[k++])
+                        return false;
+        return k == plain.n && (!whole || i == enc.n);
+}
+
+static bool query_ends(struct span enc, struct span plain)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < enc.n; n++)
+                (void)query_byte(enc, &i); /* counts decoded bytes */
+        size_t i = 0;
+        for (size_t skip = n >= plain.n ? n - plain.n : 0; skip; skip--)
+                (void)query_byte(enc, &i);
+        return n >= plain.n && query_begins(SPAN(enc.p + i, enc.n - i), plain, true);
+}
+
+static bool query_text_test(const struct text_match *t, struct span enc)
+{
+        switch (t->kind) {
+        case TEXT_EXACT:
+        case TEXT_PREFIX:
+                return query_begins(enc, t->value, t->kind == TEXT_EXACT);
+        case TEXT_SUFFIX:
+                return query_ends(enc, t->value);
+        case TEXT_PRESENT:
+                return true;
+        }
+        BUG_ON(true);
+}
+
+/* The value, still encoded, of the first parameter of that name. */
+static bool query_value(const struct msg *m, const struct text_match *t, struct span *ret)
+{
+        struct span rest = m->query;
+        while (rest.n) {
+                const uint8_t *amp = memchr(rest.p, '&', rest.n);
+                struct span pair = SPAN(rest.p, amp ? (size_t)(amp - rest.p) : rest.n);
+                size_t skip = amp ? pair.n + 1 : pair.n;
+                rest = SPAN(rest.p + skip, rest.n - skip);
+                const uint8_t *eq = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
+                struct span name = SPAN(pair.p, eq ? (size_t)(eq - pair.p) : pair.n);
+                struct span value = eq ? SPAN(eq + 1, pair.n - name.n - 1) : SPAN_NULL;
+                if (name.n >= t->name.n && query_begins(name, t->name, true)) {
+                        *ret = value;
+                        return true;
+                }
+        }
+        return false;
+}
+
+bool match_test(const struct match *m, const struct msg *req)
+{
+        struct span v;
+        if (m->method.n && !span_eq(m->method, req->method))
+                return false;
+        for (size_t i = 0; i < m->n_headers; i++) {
+                const struct text_match *t = &m->headers[i];
+                if ((header_value(req, t, &v) && text_test(t, v)) == t->invert)
+                        return false;
+        }
+        for (size_t i = 0; i < m->n_query; i++) {
+                const struct text_match *t = &m->query[i];
+                if ((query_value(req, t, &v) && query_text_test(t, v)) == t->invert)
+                        return false;
+        }
+        return true;
+}

@@ -1,0 +1,57 @@
+/* l7gw/core/refused.tbl.h - what the model can say and this engine does not do: refused with a NACK, never ignored.
+ * Columns: a condition on `o`, the object named in the table's title; the reason told.  The reason ends up in the status
+ * of the route, so it names the feature as its author knows it.  Whoever builds a feature deletes its row. */
+#pragma once
+
+#define REFUSED_BIND(R) /* const Model__Bind *o */ \
+        R(o->l4 != MODEL__L4_PROTOCOL__L4_TCP, "listener: only TCP can be accepted on") \
+        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported") \
+        R(o->n_forwarded_trusted != 0, "listener: trusted X-Forwarded-For peers are not supported")
+
+#define REFUSED_LISTENER(R) /* const Model__Listener *o */ \
+        R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH, "listener: TLS passthrough is not supported") \
+        R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE, "listener: TLS termination to TCP is not supported") \
+        R(o->protocol == MODEL__LISTENER__PROTOCOL__TCP, "listener: protocol TCP is not supported") \
+        R(o->protocol == MODEL__LISTENER__PROTOCOL__UDP, "listener: protocol UDP is not supported") \
+        R(o->n_stream_routes != 0, "listener: TCP and TLS routes are not supported") \
+        R(policies_any(o->policies), "listener: policies are not supported") \
+        R(o->tls && (o->tls->client_mode != MODEL__TLS__CLIENT_MODE__NONE || o->tls->client_trust[0]), \
+          "listener: client certificates are not supported")
+
+#define REFUSED_RULE(R) /* const Model__Rule *o */ \
+        R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \
+        R(o->idle_timeout_ms != 0, "rule: idle timeouts are not supported") \
+        R(o->retry != NULL, "rule: retries are not supported") \
+        R(o->persistence != NULL, "rule: session persistence is not supported") \
+        R(policies_any(o->policies), "rule: policies are not supported") \
+        R(o->grpc, "rule: gRPC routes are not supported")
+
+#define REFUSED_MATCH(R) /* const Model__Match *o */ \
+        R(o->path_kind == MODEL__MATCH__PATH_KIND__REGEX, "match: path by regular expression is not supported") \
+        R(o->n_cookies != 0, "match: cookies are not supported") \
+        R(o->grpc_service[0] || o->grpc_method[0], "match: gRPC methods are not supported") \
+        R(o->n_sources != 0, "match: client addresses are not supported")
+
+#define REFUSED_NAMED(R) /* const Model__NamedMatch *o: header or query parameter */ \
+        R(o->value && o->value->kind == MODEL__STRING_MATCH__KIND__REGEX, \
+          "match: header and query parameters by regular expression are not supported")
+
+#define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
+        R(o->protocol != MODEL__CLUSTER__PROTOCOL__H1, "backend: only HTTP/1.1 is supported (appProtocol)") \
+        R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN, "backend: only round robin is supported") \
+        R(o->hash != NULL, "backend: hash policies are not supported") \
+        R(o->tls != NULL, "backend: TLS to backends is not supported") \
+        R(o->health_check != NULL, "backend: active health checks are not supported") \
+        R(o->outlier != NULL, "backend: outlier ejection is not supported") \
+        R(o->breaker != NULL, "backend: circuit breakers are not supported") \
+        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "backend: PROXY protocol is not supported") \
+        R(o->dns_name[0], "backend: DNS names are not supported") \
+        R(o->slow_start_ms != 0, "backend: slow start is not supported") \
+        R(o->panic_pct != 0, "backend: panic thresholds are not supported") \
+        R(o->max_requests_per_connection != 0, "backend: a limit of requests per connection is not supported")
+
+#define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
+        R(MIRROR, "filter: request mirroring is not supported") \
+        R(CORS, "filter: CORS is not supported") \
+        R(EXTERNAL_AUTH, "filter: external authorization is not supported") \
+        R(REDIRECT, "filter: a redirect of a single backend is not supported")

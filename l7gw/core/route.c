@@ -1,0 +1,73 @@
+/* l7gw/core/route.c - lookup in compiled routing tables. */
+#include "lib/base.h"
+#include "l7gw/core/route.h"
+#include "l7gw/core/route_table.h"
+
+const struct route_listener *route_listener_find(const struct route_bind *b, struct span host)
+{
+        size_t pos = 0;
+        return host_index_next(&b->by_host->hosts, host, &pos);
+}
+
+/* The first of the list that matches and comes before *best. */
+static void list_try(const struct route_list *l, const struct msg *req, const struct route_item **best)
+{
+        for (const struct route_item *it = l->head; it; it = it->next) {
+                if (*best && (*best)->order < it->order)
+                        return;
+                if (match_test(&it->match, req)) {
+                        *best = it;
+                        return;
+                }
+        }
+}
+
+/* Walks the trie along the path: every node passed offers its prefix entries, the node at the end its exact ones. */
+static const struct route_item *vhost_find(const struct route_vhost *v, const struct msg *req)
+{
+        const struct route_item *best = NULL;
+        list_try(&v->any, req, &best);
+        struct span path = req->path;
+        if (path.n == 0 || path.p[0] != '/') /* "*" and CONNECT have no path */
+                return best;
+        const struct route_node *node = v->root;
+        list_try(&node->prefix, req, &best);
+        for (size_t i = 1; i <= path.n;) {
+                const uint8_t *slash = i < path.n ? memchr(path.p + i, '/', path.n - i) : NULL;
+                struct span seg = SPAN(path.p + i, slash ? (size_t)(slash - path.p) - i : path.n - i);
+                node = strindex_get(&v->children, node->id, seg);
+                if (!node)
+                        break;
+                list_try(&node->prefix, req, &best);
+                if (!slash) {
+                        list_try(&node->exact, req, &best);
+                        break;
+                }
+                i += seg.n + 1;
+        }
+        return best;
+}
+
+bool route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret)
+{
+        size_t pos = 0;
+        for (const struct route_vhost *v; (v = host_index_next(&l->hosts->vhosts, req->host, &pos));) {
+                const struct route_item *it = vhost_find(v, req);
+                if (it) {
+                        *ret = (struct route_hit){ it->rule, &it->entry, l };
+                        return true;
+                }
+        }
+        return false;
+}
+
+const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd)
+{
+        if (r->weight_total == 0)
+                return NULL;
+        uint64_t at = (uint64_t)((unsigned __int128)rnd * r->weight_total >> 64);
+        for (size_t i = 0; i < r->n_legs; i++)
+                if (at < r->legs[i].weight_end)
+                        return &r->legs[i];
+        BUG_ON(true); /* weight_end of the last leg is weight_total */
+}
