@@ -1,0 +1,241 @@
+/* l4lb/io/port.c - see port.h.  Virtual devices are probed one by one, so that an error names its port; PCI devices were
+ * given to EAL.  All ports share one pool of mbufs, because L2 forwarding hands a received buffer to another port. */
+#include "lib/base.h"
+#include "l4lb/io/port.h"
+#include "l4lb/io/eal.h"
+
+#include <dirent.h>
+#include <linux/if_packet.h>
+#include <sys/socket.h>
+
+#include <rte_dev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#define POOL_CACHE 256
+#define AF_XDP_RING 2048         /* the PMD's fill ring is this long whatever rx_desc says; so is its completion ring */
+#define POOL_SPARE 1024          /* frames of the control thread, rings towards it */
+#define FRAME_OVERHEAD (14 + 4 + 8) /* Ethernet header, checksum, two VLAN tags */
+
+/* Sockets by which net_af_xdp and net_af_packet receive.  These PMDs give no rx interrupts in DPDK 22.11, but the kernel makes
+ * their sockets readable when packets wait, so an idle worker can block on them: we note which ones appear while a port (or
+ * a queue) is opened. */
+struct socket_set {
+        int fd[4096];
+        size_t n;
+};
+static void socket_set_read(struct socket_set *ss)
+{
+        DIR *d = opendir("/proc/self/fd");
+        ss->n = 0;
+        for (struct dirent *e; d && (e = readdir(d));) {
+                int fd = (int)strtol(e->d_name, NULL, 10), domain;
+                socklen_t len = sizeof domain;
+                if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
+                        continue;
+                if ((domain == AF_XDP || domain == AF_PACKET) && ss->n < ARRAY_SIZE(ss->fd))
+                        ss->fd[ss->n++] = fd;
+        }
+        if (d)
+                closedir(d);
+}
+
+static bool socket_set_has(const struct socket_set *ss, int fd)
+{
+        for (size_t i = 0; i < ss->n; i++)
+                if (ss->fd[i] == fd)
+                        return true;
+        return false;
+}
+
+/* Sockets that were not in `before` become the fds of queues `first`, first + 1, ...: PMDs open them in that order, and
+ * /proc lists them in it. */
+static void port_note_fds(struct port *p, unsigned first, const struct socket_set *before)
+{
+        static struct socket_set after; /* boot, main thread */
+        int ignore = 1;
+        socket_set_read(&after);
+        for (size_t i = 0; i < after.n && first < SETTINGS_MAX_QUEUES; i++) {
+                if (socket_set_has(before, after.fd[i]))
+                        continue;
+                p->fds[first++] = after.fd[i];
+                /* What this host's own stack sends by the interface is not received traffic.  AF_XDP has no such option: fine. */
+                (void)setsockopt(after.fd[i], SOL_PACKET, PACKET_IGNORE_OUTGOING, &ignore, sizeof ignore);
+        }
+}
+
+static int port_find(struct port *p, struct err *reterr)
+{
+        char name[64], device[sizeof p->conf->device + 16];
+        /* The kernel's softirq receives; the PMD's default (64) would make every empty poll a system call. */
+        bool softirq = strncmp(p->conf->device, "net_af_xdp", 10) == 0 && !strstr(p->conf->device, "busy_budget=");
+        snprintf(device, sizeof device, "%s%s", p->conf->device, softirq ? ",busy_budget=0" : "");
+        device_name(device, name);
+        if (rte_eth_dev_get_port_by_name(name, &p->id) == 0)
+                return 0; /* PCI: EAL probed it */
+        int r = device_is_pci(device) ? -ENODEV : rte_dev_probe(device);
+        if (r == 0)
+                r = rte_eth_dev_get_port_by_name(name, &p->id);
+        if (r < 0)
+                return err_set(reterr, -r, p->conf->name, "cannot open device \"%s\": %s (the lines event=eal say why)",
+                               device, rte_strerror(-r));
+        return 0;
+}
+
+static int port_probe(struct port *p, struct err *reterr)
+{
+        struct rte_eth_dev_info info;
+        struct rte_ether_addr mac;
+        static struct socket_set before; /* boot, main thread */
+        for (size_t q = 0; q < SETTINGS_MAX_QUEUES; q++)
+                p->fds[q] = -1;
+        socket_set_read(&before);
+        int r = port_find(p, reterr);
+        if (r < 0)
+                return r;
+        port_note_fds(p, 0, &before); /* net_af_packet opens its sockets here */
+        r = rte_eth_dev_info_get(p->id, &info);
+        if (r == 0)
+                r = rte_eth_macaddr_get(p->id, &mac);
+        if (r < 0)
+                return err_set(reterr, -r, p->conf->name, "cannot ask the device: %s", rte_strerror(-r));
+        p->max_queues = MIN(info.max_rx_queues, info.max_tx_queues);
+        memcpy(p->mac, mac.addr_bytes, sizeof p->mac);
+        return 0;
+}
+
+/* Every worker needs its own queue pair on every port, so the port with the fewest queues decides. */
+static void limit_workers(struct ports *ps, size_t n_cores)
+{
+        ps->n_workers = (unsigned)n_cores;
+        for (size_t i = 0; i < ps->n; i++) {
+                const struct port *p = &ps->v[i];
+                unsigned queues = p->conf->queues ? MIN(p->conf->queues, p->max_queues) : p->max_queues;
+                if (queues < ps->n_workers) {
+                        log_warn("workers_limited", "port=%s queues=%u cores=%zu workers=%u reason=%s", p->conf->name, queues,
+                                 n_cores, queues, LOG_ESC("one queue pair per worker and port; the other cores stay unused"));
+                        ps->n_workers = queues;
+                }
+        }
+}
+
+static int pool_create(struct ports *ps, struct err *reterr)
+{
+        unsigned n = POOL_SPARE + ps->n_workers * (POOL_CACHE * 3 / 2 + 128), mtu = 1500;
+        for (size_t i = 0; i < ps->n; i++) {
+                const struct settings_port *c = ps->v[i].conf;
+                bool xdp = strncmp(c->device, "net_af_xdp", 10) == 0;
+                unsigned rx = xdp ? AF_XDP_RING : c->rx_desc, tx = xdp ? AF_XDP_RING : c->tx_desc;
+                n += ps->n_workers * (rx + tx);
+                mtu = MAX(mtu, c->mtu);
+        }
+        unsigned room = RTE_PKTMBUF_HEADROOM + MAX(2048u, RTE_ALIGN_CEIL(mtu + FRAME_OVERHEAD, 64u));
+        ps->pool = rte_pktmbuf_pool_create("packets", n, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
+        if (!ps->pool)
+                return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes: %s", n, room,
+                               rte_strerror(rte_errno));
+        log_info("packet_pool", "buffers=%u bytes=%u", n, room);
+        return 0;
+}
+
+static int port_configure(struct port *p, const struct ports *ps)
+{
+        struct rte_eth_conf conf = { 0 };
+        struct rte_eth_dev_info info;
+        uint16_t rx_desc = (uint16_t)p->conf->rx_desc, tx_desc = (uint16_t)p->conf->tx_desc, n = (uint16_t)ps->n_workers;
+        int r = rte_eth_dev_info_get(p->id, &info);
+        if (r < 0)
+                return r;
+        if (n > 1) {
+                conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+                conf.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
+        }
+        conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+        conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; /* one pool, one reference each */
+        r = rte_eth_dev_configure(p->id, n, n, &conf);
+        if (r == 0)
+                r = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx_desc, &tx_desc);
+        for (uint16_t q = 0; r == 0 && q < n; q++) {
+                static struct socket_set before; /* boot, main thread */
+                socket_set_read(&before);
+                r = rte_eth_rx_queue_setup(p->id, q, rx_desc, SOCKET_ID_ANY, NULL, ps->pool);
+                if (r == 0)
+                        port_note_fds(p, q, &before); /* net_af_xdp opens its sockets here */
+                if (r == 0)
+                        r = rte_eth_tx_queue_setup(p->id, q, tx_desc, SOCKET_ID_ANY, NULL);
+        }
+        return r;
+}
+
+static int port_start(struct port *p, const struct ports *ps, struct err *reterr)
+{
+        const struct settings_port *c = p->conf;
+        uint16_t mtu;
+        int r = port_configure(p, ps);
+        if (r < 0)
+                return err_set(reterr, -r, c->name, "cannot configure %u queue(s): %s", ps->n_workers, rte_strerror(-r));
+        if (rte_eth_dev_get_mtu(p->id, &mtu) < 0 || mtu != c->mtu) {
+                r = rte_eth_dev_set_mtu(p->id, (uint16_t)c->mtu);
+                if (r < 0 && r != -ENOTSUP) /* pcap, null, ring know no MTU: any frame that fits a buffer passes */
+                        return err_set(reterr, -r, c->name, "cannot set MTU %u: %s", c->mtu, rte_strerror(-r));
+        }
+        r = rte_eth_dev_start(p->id);
+        if (r < 0)
+                return err_set(reterr, -r, c->name, "cannot start: %s", rte_strerror(-r));
+        p->started = true;
+        /* ND is multicast, and a VIP may move to us with its MAC: the core filters by destination, not the device. */
+        r = rte_eth_promiscuous_enable(p->id);
+        if (r < 0 && rte_eth_allmulticast_enable(p->id) < 0)
+                log_warn("port_filter", "port=%s reason=%s", c->name,
+                         LOG_ESC("neither promiscuous nor allmulticast: IPv6 neighbour discovery may not work"));
+        log_info("port_open", "port=%s device=%s mac=%02x:%02x:%02x:%02x:%02x:%02x queues=%u mtu=%u", c->name, LOG_ESC(c->device),
+                 p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5], ps->n_workers, c->mtu);
+        return 0;
+}
+
+int ports_open(const struct settings *s, struct ports *ret, struct err *reterr)
+{
+        int r = 0;
+        *ret = (struct ports){ 0 };
+        for (size_t i = 0; r == 0 && i < s->n_ports; i++) {
+                ret->v[i].conf = &s->ports[i];
+                r = port_probe(&ret->v[i], reterr);
+                ret->n += r == 0;
+        }
+        if (r == 0) {
+                limit_workers(ret, s->n_cores);
+                r = pool_create(ret, reterr);
+        }
+        for (size_t i = 0; r == 0 && i < ret->n; i++)
+                r = port_start(&ret->v[i], ret, reterr);
+        if (r < 0)
+                ports_close(ret);
+        return r;
+}
+
+void ports_close(struct ports *ps)
+{
+        for (size_t i = 0; i < ps->n; i++) {
+                int r = ps->v[i].started ? rte_eth_dev_stop(ps->v[i].id) : 0;
+                if (r == 0)
+                        r = rte_eth_dev_close(ps->v[i].id);
+                if (r < 0)
+                        log_warn("port_close_failed", "port=%s error=%s", ps->v[i].conf->name, LOG_ESC(rte_strerror(-r)));
+        }
+        ps->n = 0;
+        /* The pool is not freed: a PMD may return its last buffers only when EAL ends, and the process ends with it. */
+}
+
+void port_stats_get(const struct port *p, struct port_stats *ret)
+{
+        struct rte_eth_stats st;
+        struct rte_eth_link link;
+        *ret = (struct port_stats){ 0 };
+        if (rte_eth_stats_get(p->id, &st) == 0)
+                *ret = (struct port_stats){ .rx_packets = st.ipackets, .rx_bytes = st.ibytes, .tx_packets = st.opackets,
+                                            .tx_bytes = st.obytes, .rx_missed = st.imissed, .rx_errors = st.ierrors,
+                                            .rx_no_mbuf = st.rx_nombuf, .tx_errors = st.oerrors };
+        if (rte_eth_link_get_nowait(p->id, &link) == 0)
+                ret->link_up = link.link_status == RTE_ETH_LINK_UP;
+}

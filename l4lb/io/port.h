@@ -1,0 +1,32 @@
+/* l4lb/io/port.h - DPDK ports: opened from device strings, one queue pair per worker.  Layer: l4lb/io.
+ * Thread rule: ports_open/close and the statistics belong to the control thread; queue q of every port belongs to worker q
+ * alone, so no queue is ever shared.  A port with fewer queues than workers limits the workers (ports_open says so). */
+#pragma once
+#include "l4lb/io/settings.h"
+
+struct rte_mempool;
+struct port {
+        const struct settings_port *conf; /* borrowed */
+        uint16_t id;                      /* DPDK's number; our own number is the index in struct ports */
+        uint16_t max_queues;              /* of rx and of tx, as the device says */
+        uint8_t mac[6];
+        bool started;
+        int fds[SETTINGS_MAX_QUEUES];     /* per queue: readable when packets wait; -1 = the device has none */
+};
+struct ports {
+        struct port v[L4_MAX_PORTS];
+        size_t n;
+        unsigned n_workers; /* queue pairs per port */
+        struct rte_mempool *pool;
+};
+
+/* Opens, configures and starts every port of s.  On failure everything opened is closed again. */
+int ports_open(const struct settings *s, struct ports *ret, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
+/* A descriptor of fds belongs to the PMD; whoever waits on it stops before ports_close. */
+void ports_close(struct ports *ps) NONNULL(1);
+
+struct port_stats { /* of the device since start; dropped before we saw the packet, or refused at transmit */
+        uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes, rx_missed, rx_errors, rx_no_mbuf, tx_errors;
+        bool link_up;
+};
+void port_stats_get(const struct port *p, struct port_stats *ret) NONNULL(1, 2);

@@ -1,0 +1,259 @@
+/* l4lb/io/worker.c - see worker.h.  The packet path: rx burst -> struct pkt[] -> core -> tx burst, in worker_port. */
+#include "lib/base.h"
+#include "l4lb/io/worker.h"
+#include "l4lb/io/worker_private.h"
+
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#define REST_WAIT_MS 250 /* longest block: a chance to sweep the flow table */
+#define SWEEP_MAX 256    /* sweep calls made up for after a long rest */
+#define DRAIN_TURNS 1024 /* on stop: at most this many turns to empty the queues */
+#define TIMER_SLACK_NS 1000
+
+static uint64_t clock_ms(void)
+{
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/* The clock is read once a millisecond, by the cycle counter; the flow table is swept at the same pace. */
+static void worker_time(struct io_worker *w)
+{
+        uint64_t tsc = rte_rdtsc();
+        if (likely((int64_t)(tsc - w->next_ms_tsc) < 0))
+                return;
+        uint64_t now = clock_ms(), passed = MIN(now - w->now_ms, (uint64_t)SWEEP_MAX);
+        w->now_ms = now;
+        w->next_ms_tsc = tsc + w->ms_tsc;
+        for (; passed; passed--)
+                worker_sweep(&w->core, now);
+}
+
+static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf **m, struct pkt *p, unsigned n)
+{
+        unsigned multiseg = 0;
+        for (unsigned i = 0; i < n; i++)
+                rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
+        for (unsigned i = 0; i < n; i++) {
+                p[i].p = rte_pktmbuf_mtod(m[i], uint8_t *);
+                p[i].mbuf = m[i];
+                p[i].len = rte_pktmbuf_data_len(m[i]);
+                p[i].wire_len = rte_pktmbuf_pkt_len(m[i]);
+                p[i].cap = p[i].len + rte_pktmbuf_tailroom(m[i]);
+                p[i].in_port = port;
+                p[i].rx_flags = (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD ? PKT_RX_IP_CKSUM_GOOD : 0;
+                multiseg += p[i].len != p[i].wire_len;
+        }
+        if (unlikely(multiseg))
+                metric_add(&w->counters[WORKER_MULTISEG], multiseg);
+}
+
+/* A frame whose length the core changed (a reply) is a single buffer: pkt.h forbids it for others. */
+static void mbuf_fit(struct rte_mbuf *m, const struct pkt *p)
+{
+        if (unlikely(p->len != rte_pktmbuf_data_len(m))) {
+                m->data_len = (uint16_t)p->len;
+                m->pkt_len = p->len;
+        }
+}
+
+static void worker_flush(struct io_worker *w, unsigned out, struct pkt *p)
+{
+        struct tx_batch *t = &w->tx[out];
+        uint16_t sent = rte_eth_tx_burst(w->all->ports->v[out].id, (uint16_t)w->index, t->m, t->n);
+        for (uint16_t i = sent; i < t->n; i++)
+                p[t->pkt[i]].verdict = DROP_TX_FULL;
+        if (unlikely(sent < t->n))
+                rte_pktmbuf_free_bulk(t->m + sent, t->n - sent);
+        t->n = 0;
+}
+
+static void worker_punt(struct io_worker *w, struct pkt *p, const uint16_t *punts, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++) {
+                struct pkt *q = &p[punts[i]];
+                struct rte_mbuf *m = q->mbuf;
+                m->port = q->in_port; /* our number, not the device's */
+                m->hash.usr = q->verdict;
+                if (rte_ring_sp_enqueue(w->punts, m) < 0) {
+                        q->verdict = DROP_PUNT_FULL;
+                        rte_pktmbuf_free(m);
+                }
+        }
+        if (w->all->loop)
+                loop_wake(w->all->loop);
+}
+
+/* Sends, punts or frees every packet of the burst by its verdict. */
+static void pkts_out(struct io_worker *w, struct pkt *p, unsigned n)
+{
+        struct rte_mbuf *drops[WORKER_BURST];
+        uint16_t punts[WORKER_BURST];
+        unsigned n_drops = 0, n_punts = 0;
+        uint64_t outs = 0; /* ports with something to send */
+        for (unsigned i = 0; i < n; i++) {
+                switch (verdict_kind(p[i].verdict)) {
+                case VERDICT_KIND_TX: {
+                        struct tx_batch *t = &w->tx[p[i].out_port];
+                        mbuf_fit(p[i].mbuf, &p[i]);
+                        t->pkt[t->n] = (uint16_t)i;
+                        t->m[t->n++] = p[i].mbuf;
+                        outs |= UINT64_C(1) << p[i].out_port;
+                        break;
+                }
+                case VERDICT_KIND_PUNT:
+                        punts[n_punts++] = (uint16_t)i;
+                        break;
+                case VERDICT_KIND_DROP:
+                case VERDICT_KIND_NONE: /* core's promise: never */
+                        drops[n_drops++] = p[i].mbuf;
+                        break;
+                }
+        }
+        if (n_drops)
+                rte_pktmbuf_free_bulk(drops, n_drops);
+        for (; outs; outs &= outs - 1)
+                worker_flush(w, (unsigned)__builtin_ctzll(outs), p);
+        if (unlikely(n_punts))
+                worker_punt(w, p, punts, n_punts);
+}
+
+static void traffic_add(struct traffic *t, uint32_t bytes)
+{
+        metric_add(&t->packets, 1);
+        metric_add(&t->bytes, bytes);
+}
+
+static void count_traffic(struct io_worker *w, const struct generation *g, const struct pkt *p, unsigned n)
+{
+        for (unsigned i = 0; i < n; i++)
+                if (p[i].verdict == FORWARD_SHARD) {
+                        if (p[i].backend < L4_MAX_BACKENDS)
+                                traffic_add(&w->backends[p[i].backend], p[i].wire_len);
+                        if (g && p[i].service < g->tables->n_services)
+                                traffic_add(&w->services[g->counter_of[p[i].service]], p[i].wire_len);
+                }
+}
+
+static unsigned worker_port(struct io_worker *w, const struct generation *g, uint8_t port)
+{
+        struct rte_mbuf *m[WORKER_BURST];
+        struct pkt p[WORKER_BURST];
+        unsigned n = rte_eth_rx_burst(w->all->ports->v[port].id, (uint16_t)w->index, m, WORKER_BURST);
+        if (n == 0)
+                return 0;
+        pkts_from_mbufs(w, port, m, p, n);
+        pipeline_run(&w->core, g ? g->tables : NULL, w->now_ms, p, n);
+        pkts_out(w, p, n);
+        verdicts_count(&w->core.verdicts, p, n);
+        count_traffic(w, g, p, n);
+        return n;
+}
+
+/* Frames of the control thread: few, so one by one. */
+static unsigned worker_frames(struct io_worker *w)
+{
+        struct rte_mbuf *m[WORKER_BURST];
+        unsigned n = rte_ring_sc_dequeue_burst(w->frames, (void **)m, WORKER_BURST, NULL);
+        for (unsigned i = 0; i < n; i++) {
+                if (rte_eth_tx_burst(w->all->ports->v[m[i]->port].id, (uint16_t)w->index, &m[i], 1) == 1) {
+                        metric_add(&w->counters[WORKER_FRAMES_SENT], 1);
+                } else {
+                        metric_add(&w->counters[WORKER_FRAMES_LOST], 1);
+                        rte_pktmbuf_free(m[i]);
+                }
+        }
+        return n;
+}
+
+unsigned worker_turn(struct io_worker *w)
+{
+        unsigned n = 0, frames;
+        worker_time(w);
+        /* acquire: pairs with the release in generation_publish; the tables are seen complete */
+        const struct generation *g = atomic_load_explicit(&w->all->active, memory_order_acquire);
+        for (unsigned port = 0; port < w->all->ports->n; port++)
+                n += worker_port(w, g, (uint8_t)port);
+        frames = worker_frames(w);
+        rte_rcu_qsbr_quiescent(w->all->qs, w->index); /* g is dead from here */
+        metric_add(&w->counters[WORKER_TURNS], 1);
+        if (n || frames)
+                idle_busy(&w->idle);
+        return n;
+}
+
+/* Packets are left to the next turn; only our wake-up and a socket's error (its interface went down) must be taken. */
+static void worker_event(struct io_worker *w, int fd, uint32_t events)
+{
+        uint64_t v;
+        int e;
+        socklen_t len = sizeof e;
+        if (fd == w->wakefd) {
+                ssize_t r = read(fd, &v, sizeof v); /* EAGAIN: taken before; either is fine */
+                (void)r;
+        } else if (events & EPOLLERR) {
+                (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len); /* reading clears it: else we would spin on it */
+        }
+}
+
+/* Blocks on the ports' descriptors, or sleeps.  Offline meanwhile: no grace period waits for a resting worker. */
+static void worker_rest(struct io_worker *w)
+{
+        struct epoll_event ev[8];
+        /* seq_cst, as in workers_send: either we see its frame in the ring or it sees us resting and wakes us */
+        atomic_store_explicit(&w->resting, true, memory_order_seq_cst);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (rte_ring_empty(w->frames) && !atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
+                rte_rcu_qsbr_thread_offline(w->all->qs, w->index);
+                if (w->epfd >= 0) {
+                        metric_add(&w->counters[WORKER_WAITS], 1);
+                        int n = epoll_wait(w->epfd, ev, ARRAY_SIZE(ev), REST_WAIT_MS);
+                        for (int i = 0; i < n; i++)
+                                worker_event(w, ev[i].data.fd, ev[i].events);
+                } else {
+                        struct timespec ts = { .tv_nsec = (long)w->idle.sleep_us * 1000 };
+                        metric_add(&w->counters[WORKER_SLEEPS], 1);
+                        clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+                }
+                rte_rcu_qsbr_thread_online(w->all->qs, w->index);
+        }
+        atomic_store_explicit(&w->resting, false, memory_order_relaxed);
+}
+
+int worker_main(void *arg)
+{
+        struct io_worker *w = arg;
+        (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS); /* else a sleep of 10 us takes 60; failure only costs that */
+        rte_rcu_qsbr_thread_online(w->all->qs, w->index);
+        while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
+                if (worker_turn(w))
+                        continue;
+                switch (idle_next(&w->idle)) {
+                case IDLE_SPIN:
+                        break;
+                case IDLE_PAUSE:
+                        metric_add(&w->counters[WORKER_PAUSES], 1);
+                        rte_pause();
+                        break;
+                case IDLE_REST:
+                        worker_rest(w);
+                        break;
+                }
+        }
+        for (unsigned i = 0; i < DRAIN_TURNS && worker_turn(w); i++)
+                ;
+        rte_rcu_qsbr_thread_offline(w->all->qs, w->index);
+        return 0;
+}
