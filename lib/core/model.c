@@ -80,6 +80,19 @@ static int index_l4(struct model_check *c, struct model *m, Model__L4 *l4)
         return 0;
 }
 
+static int index_endpoint_sets(struct model_check *c, struct model *m, Model__EndpointSetList *l)
+{
+        char *key = arena_strdup(&m->arena, c->section);
+        if (!key)
+                return check_oom(c);
+        for (size_t i = 0; i < l->n_sets; i++) {
+                m->endpoint_sets[m->n_endpoint_sets++] = l->sets[i];
+                if (map_put(&m->endpoint_set_section, span_str(l->sets[i]->id), key) < 0)
+                        return check_oom(c);
+        }
+        return 0;
+}
+
 /* Appends the section's objects to the model's lists (which have room for all) and to the id maps. */
 static int index_section(struct model_check *c, struct model *m, Model__Section *s)
 {
@@ -95,9 +108,7 @@ static int index_section(struct model_check *c, struct model *m, Model__Section 
                 break;
         case MODEL__SECTION__BODY_ENDPOINT_SETS:
                 INDEX_LIST(c, s->endpoint_sets->sets, s->endpoint_sets->n_sets, &m->endpoint_set_by_id, "endpoint set", o->source);
-                for (size_t i = 0; i < s->endpoint_sets->n_sets; i++)
-                        m->endpoint_sets[m->n_endpoint_sets++] = s->endpoint_sets->sets[i];
-                break;
+                return index_endpoint_sets(c, m, s->endpoint_sets);
         case MODEL__SECTION__BODY_CERTIFICATES:
                 INDEX_LIST(c, s->certificates->certificates, s->certificates->n_certificates, &m->certificate_by_id, "certificate",
                            o->source);
@@ -223,7 +234,8 @@ static struct map *model_maps(struct model *m, size_t i)
 {
         struct map *const all[] = { &m->gateway_by_id, &m->cluster_by_id, &m->endpoint_set_by_id, &m->certificate_by_id,
                                     &m->key_by_id,     &m->trust_by_id,   &m->policy_by_id,       &m->vip_by_id,
-                                    &m->pool_by_id,    &m->distribution_by_id, &m->acl_by_id };
+                                    &m->pool_by_id,    &m->distribution_by_id, &m->acl_by_id,
+                                    &m->endpoint_set_section };
         return i < ARRAY_SIZE(all) ? all[i] : NULL;
 }
 

@@ -30,7 +30,7 @@ enum {
 
 struct model {
         struct arena arena;
-        uint64_t generation;
+        uint64_t generation; /* a label; dpclient may renew it (control thread) when an equal manifest comes */
         struct sha256 hash;
         Model__Gateway **gateways;              size_t n_gateways; /* in manifest order */
         Model__Cluster **clusters;              size_t n_clusters;
@@ -38,6 +38,7 @@ struct model {
         Model__Certificate **certificates;      size_t n_certificates;
         Model__L4 *l4; /* NULL when the manifest has none */
         struct map gateway_by_id, cluster_by_id, endpoint_set_by_id, certificate_by_id, key_by_id, trust_by_id, policy_by_id;
+        struct map endpoint_set_section; /* EndpointSet.id -> key of its section (char *) */
         bool has_secrets; /* the arena is wiped before it is freed */
         struct map vip_by_id, pool_by_id, distribution_by_id, acl_by_id;
 };
