@@ -22,6 +22,7 @@ import fcntl
 import glob
 import json
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -242,7 +243,7 @@ class Lab:
         cfg = self.path("cfg", name + ".cfg")
         with open(cfg, "w") as f:
             f.write(config)
-        env = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+        env = {"ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:exitcode=99:quarantine_size_mb=8", "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
                "LSAN_OPTIONS": "suppressions=%s:print_suppressions=0" % os.path.join(ROOT, "tests/lab/lsan.supp")}
         p = self.spawn_in(host, name, [self.tool(program), "-c", cfg], env=env)
 
@@ -312,14 +313,18 @@ timeouts = { header = 10000; idle = 60000; connect = 3000; upstream_idle = 50000
         return self.path("log", "shard-%d.access.log" % i)
 
     def l4lb_config(self, driver):
-        ports = ['  { name = "up"; device = "net_%s0,iface=up0"; role = "uplink"; addresses = [ "10.20.0.2/24", "fd00:20::2/64" ]; }' % driver]
+        extra = ",busy_budget=0" if driver == "af_xdp" else ""
+
+        def device(n, iface):
+            return "net_%s%d,iface=%s%s" % (driver, n, iface, extra)
+        ports = ['  { name = "up"; device = "%s"; role = "uplink"; addresses = [ "10.20.0.2/24", "fd00:20::2/64" ]; }' % device(0, "up0")]
         for i in self.shard_numbers():
-            ports.append('  { name = "s%d"; device = "net_%s%d,iface=s%d"; role = "shard"; addresses = [ "10.30.%d.1/30", "fd00:30:%d::1/64" ]; }'
-                         % (i, driver, i, i, i, i))
+            ports.append('  { name = "s%d"; device = "%s"; role = "shard"; addresses = [ "10.30.%d.1/30", "fd00:30:%d::1/64" ]; }'
+                         % (i, device(i, "s%d" % i), i, i))
         return """name = "l4-1";
 control = { agent = "%s"; admin = "%s"; state_dir = "%s"; };
 log_level = "info";
-dpdk = { cores = [ %d ]; hugepages = false; memory_mb = 256; eal = [ "--file-prefix=%s" ]; };
+dpdk = { cores = "%d"; hugepages = false; memory_mb = 256; eal = [ "--file-prefix=%s" ]; };
 ports = (
 %s
 );
@@ -435,6 +440,13 @@ flows = { table_entries = 65536; };
     def wait_programmed(self, namespace, name, timeout=15):
         wait_until(lambda: self.programmed(namespace, name), timeout * self.slow, "Gateway %s/%s Programmed=True; status: %s" % (
             namespace, name, self.status_text(namespace, "Gateway", name)[-800:]))
+
+    def vips(self, namespace, name):
+        """(IPv4, IPv6) of a Gateway, from the addresses in its status."""
+        values = re.findall(r"^\s*(?:- )?value: *[\"']?([0-9a-fA-F.:]+)[\"']?\s*$", self.status_text(namespace, "Gateway", name), re.M)
+        v4 = next((v for v in values if "." in v), "")
+        v6 = next((v for v in values if ":" in v), "")
+        return v4, v6
 
     def wait_backends_up(self, timeout=10):
         """l4lb's own probes have found every shard that runs."""

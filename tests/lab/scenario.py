@@ -1,0 +1,87 @@
+"""What every e2e scenario and the demo share: checks that print, and the frame around a lab."""
+import os
+import sys
+import traceback
+
+from .lab import ROOT, Lab, LabBusy, NoRights
+
+DEMO_SECRETS = (("demo", "web-tls", ["echo.example", "secure.example", "static.example", "live.example"]),)
+
+
+class Checks:
+    """Counts and prints; TAP on stdout: `ok N - name` or `not ok N - name` followed by `#` lines that say why."""
+
+    def __init__(self, title=""):
+        self.passed = self.failed = 0
+        self.title = title
+
+    def __call__(self, name, ok, detail=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+        print("%s %d - %s" % ("ok" if ok else "not ok", self.passed + self.failed, name), flush=True)
+        if not ok and detail:
+            for line in str(detail).splitlines()[:20]:
+                print("#   " + line, flush=True)
+        return ok
+
+    def equal(self, name, got, want):
+        return self(name, got == want, "got %r, want %r" % (got, want))
+
+    def info(self, text):
+        print("#   " + text, flush=True)
+
+    def guarded(self, name, fn, *args):
+        """Runs fn; an exception is a failed check, not the end of the run."""
+        try:
+            fn(*args)
+            return True
+        except (Exception, AssertionError) as e:  # every kind: the scenario's own bug is a failure too
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            return self("%s ran to its end" % name, False, "%s: %s (%s:%d)" % (type(e).__name__, e, where.filename, where.lineno))
+
+
+class Site:
+    """A running appliance with the demo manifests, and the addresses of its Gateway."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.v4 = self.v6 = ""
+
+    def start(self):
+        self.lab.add_manifests("configs/demo", DEMO_SECRETS)
+        self.lab.start_all()
+        self.wait_serving()
+
+    def wait_serving(self):
+        self.lab.wait_programmed("demo", "web")
+        self.lab.wait_backends_up()
+        self.v4, self.v6 = self.lab.vips("demo", "web")
+
+
+def main(scenario, **lab_args):
+    """Runs one scenario function(site, check) in a lab of its own; the exit status is 0, 1, or 77 without rights."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-e2e")
+    check = Checks(name)
+    try:
+        with Lab(**lab_args) as lab:
+            site = Site(lab)
+            if check.guarded("start of the appliance", site.start):
+                check.guarded(name, scenario, site, check)
+            complaints = lab.stop_daemons()
+            check("every daemon ended with status 0 on SIGTERM, no sanitizer report", not complaints, "\n".join(complaints))
+            if check.failed:
+                lab.save_logs("%d checks failed" % check.failed)
+    except NoRights as e:
+        print("skipped: no rights: %s" % e)
+        sys.exit(77)
+    except LabBusy as e:
+        print("not ok %d - a lab of its own\n#   %s" % (check.passed + check.failed + 1, e))
+        sys.exit(1)
+    print("%s: %d passed, %d failed" % (name, check.passed, check.failed), flush=True)
+    sys.exit(1 if check.failed or not check.passed else 0)
+
+
+__all__ = ["Checks", "Site", "main", "ROOT"]
