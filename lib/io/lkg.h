@@ -1,6 +1,9 @@
 /* lib/io/lkg.h - the last-known-good store: a data plane boots and serves from it with no agent.  Layer: lib/io.
- *   DIR/blobs/<sha256>   section bytes; secret ones are AES-256-GCM under the host key (DIR/host.key, 0600, made once)
+ *   DIR/blobs/<sha256>       section bytes
+ *   DIR/blobs/<sha256>.enc   secret section: "GHS1" | nonce 12 | AES-256-GCM ciphertext | tag 16, the hash is authenticated
+ *   DIR/host.key             the key for them: 32 random bytes, 0600, made once
  *   DIR/manifest.a, DIR/manifest.b   manifest (wire form) + trailer SHA-256; DIR/current -> a|b
+ * Everything read is verified by hash; a damaged blob is removed, so that the next save writes it again.
  * Every write: temporary file, fsync, rename, fsync of the directory.  A damaged current falls back to the other one.
  * Thread rule: control thread.  Nothing here is fatal: a store that cannot be written is logged and serving goes on. */
 #pragma once
@@ -13,5 +16,7 @@ void lkg_close(struct lkg *k);
 int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* The newest intact manifest with all its blobs; -ENOENT when there is none. */
 int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
+/* The same for the slot that is not current: when the newest one turns out unusable. */
+int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* A single stored blob (to answer MANIFEST without NEEDing it); NULL when absent or damaged. */
 struct blob *lkg_blob(struct lkg *k, const struct sha256 *sha, bool secret) NONNULL(1, 2);

@@ -1,0 +1,475 @@
+/* lib/io/lkg.c - see lkg.h.  Two manifest slots, written in turn; `current` is a symbolic link to the newer one, so the
+ * switch is one rename.  Blobs are written before the manifest that names them and removed after no slot does. */
+#include "lib/base.h"
+#include "lib/io/lkg.h"
+
+#include "lib/control.pb-c.h"
+#include "lib/core/frame.h"
+#include "lib/core/map.h"
+#include "lib/io/log.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEY_BYTES 32
+#define NONCE_BYTES 12
+#define TAG_BYTES 16
+#define SECRET_OVERHEAD (sizeof secret_magic + NONCE_BYTES + TAG_BYTES)
+#define MANIFEST_FILE_MAX (64u * 1024 * 1024)
+#define NAME_MAX_BYTES 80 /* 64 hex digits and ".enc" */
+
+static const uint8_t secret_magic[4] = { 'G', 'H', 'S', '1' };
+static const char *const slot_file[2] = { "manifest.a", "manifest.b" };
+
+struct lkg {
+        char *dir;
+        int dir_fd, blobs_fd;
+        uint8_t key[KEY_BYTES];
+};
+
+static void closep(int *fd)
+{
+        if (*fd >= 0)
+                close(*fd);
+}
+
+static int random_fill(void *p, size_t n)
+{
+        uint8_t *at = p;
+        while (n) {
+                ssize_t r = getrandom(at, n, 0);
+                if (r < 0 && errno != EINTR)
+                        return -errno;
+                if (r > 0) {
+                        at += r;
+                        n -= (size_t)r;
+                }
+        }
+        return 0;
+}
+
+/* ---------------------------------------------------------------- files */
+
+static int write_all(int fd, struct span s)
+{
+        while (s.n) {
+                ssize_t n = write(fd, s.p, s.n);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return -errno;
+                s = SPAN(s.p + n, s.n - (size_t)n);
+        }
+        return 0;
+}
+
+/* Temporary file, fsync, rename.  The caller syncs the directory once for all of them. */
+static int file_write(int dir_fd, const char *name, struct span s)
+{
+        char tmp[NAME_MAX_BYTES + 8];
+        snprintf(tmp, sizeof tmp, "%s.tmp", name);
+        CLEANUP(closep) int fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+                return -errno;
+        int r = write_all(fd, s);
+        if (r == 0 && fsync(fd) < 0)
+                r = -errno;
+        if (r == 0 && renameat(dir_fd, tmp, dir_fd, name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void)unlinkat(dir_fd, tmp, 0); /* best effort: the next write truncates it */
+        return r;
+}
+
+static int file_read(int dir_fd, const char *name, size_t max, uint8_t **ret, size_t *ret_n)
+{
+        struct stat st;
+        CLEANUP(closep) int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0 || fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode) || st.st_size < 0 || (uint64_t)st.st_size > max)
+                return -EFBIG;
+        size_t n = (size_t)st.st_size, at = 0;
+        uint8_t *p = malloc(n + 1);
+        if (!p)
+                return -ENOMEM;
+        while (at < n) {
+                ssize_t r = read(fd, p + at, n - at);
+                if (r < 0 && errno == EINTR)
+                        continue;
+                if (r <= 0) {
+                        int e = r < 0 ? -errno : -EIO;
+                        free(p);
+                        return e;
+                }
+                at += (size_t)r;
+        }
+        *ret = p;
+        *ret_n = n;
+        return 0;
+}
+
+static int dir_sync(int fd) { return fsync(fd) < 0 ? -errno : 0; }
+
+/* ---------------------------------------------------------------- the host key */
+
+static int key_load(struct lkg *k)
+{
+        uint8_t *p = NULL;
+        size_t n = 0;
+        int r = file_read(k->dir_fd, "host.key", 4096, &p, &n);
+        if (r == 0 && n == KEY_BYTES)
+                memcpy(k->key, p, KEY_BYTES);
+        else if (r == 0)
+                r = -EBADMSG;
+        if (p)
+                explicit_bzero(p, n);
+        free(p);
+        return r;
+}
+
+/* A missing key is made; a damaged one is replaced, for what it protected is lost either way. */
+static int key_open(struct lkg *k)
+{
+        int r = key_load(k);
+        if (r == 0 || (r != -ENOENT && r != -EBADMSG && r != -EFBIG))
+                return r;
+        if (r != -ENOENT)
+                log_warn("lkg_host_key_damaged", "dir=%s action=%s", LOG_ESC(k->dir), "new_key");
+        r = random_fill(k->key, KEY_BYTES);
+        if (r == 0)
+                r = file_write(k->dir_fd, "host.key", SPAN(k->key, KEY_BYTES));
+        return r < 0 ? r : dir_sync(k->dir_fd);
+}
+
+/* AES-256-GCM in place.  encrypt: fills tag; else verifies it. */
+static int gcm(const struct lkg *k, bool encrypt, const uint8_t *nonce, const struct sha256 *sha, uint8_t *p, size_t n, uint8_t *tag)
+{
+        EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
+        int len = 0, ok = x && n <= SECTION_MAX_BYTES;
+        ok = ok && EVP_CipherInit_ex(x, EVP_aes_256_gcm(), NULL, k->key, nonce, encrypt);
+        ok = ok && EVP_CipherUpdate(x, NULL, &len, sha->b, SHA256_BYTES);
+        ok = ok && EVP_CipherUpdate(x, p, &len, p, (int)n);
+        if (!encrypt)
+                ok = ok && EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag);
+        uint8_t end[16];
+        ok = ok && EVP_CipherFinal_ex(x, end, &len);
+        if (encrypt)
+                ok = ok && EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag);
+        EVP_CIPHER_CTX_free(x);
+        return ok ? 0 : -EBADMSG;
+}
+
+/* ---------------------------------------------------------------- blobs */
+
+static void blob_name(const struct sha256 *sha, bool secret, char ret[NAME_MAX_BYTES])
+{
+        char hex[65];
+        sha256_hex(sha, hex);
+        snprintf(ret, NAME_MAX_BYTES, "%s%s", hex, secret ? ".enc" : "");
+}
+
+static int secret_write(struct lkg *k, const char *name, const struct blob *b)
+{
+        size_t n = b->n + SECRET_OVERHEAD;
+        uint8_t *p = malloc(n);
+        if (!p)
+                return -ENOMEM;
+        uint8_t *nonce = p + sizeof secret_magic, *text = nonce + NONCE_BYTES;
+        memcpy(p, secret_magic, sizeof secret_magic);
+        memcpy(text, b->p, b->n);
+        int r = random_fill(nonce, NONCE_BYTES);
+        if (r == 0)
+                r = gcm(k, true, nonce, &b->sha, text, b->n, text + b->n);
+        if (r == 0)
+                r = file_write(k->blobs_fd, name, SPAN(p, n));
+        explicit_bzero(p, n);
+        free(p);
+        return r;
+}
+
+static int blob_write(struct lkg *k, const struct blob *b)
+{
+        char name[NAME_MAX_BYTES];
+        struct stat st;
+        blob_name(&b->sha, b->secret, name);
+        size_t size = b->n + (b->secret ? SECRET_OVERHEAD : 0);
+        if (fstatat(k->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == size)
+                return 0; /* same name, same content; damage is found, and removed, by reading */
+        return b->secret ? secret_write(k, name, b) : file_write(k->blobs_fd, name, SPAN(b->p, b->n));
+}
+
+static struct blob *blob_open(struct lkg *k, uint8_t *p, size_t n, const struct sha256 *sha, bool secret)
+{
+        if (secret) {
+                if (n < SECRET_OVERHEAD || memcmp(p, secret_magic, sizeof secret_magic) != 0)
+                        return NULL;
+                uint8_t *nonce = p + sizeof secret_magic, *text = nonce + NONCE_BYTES;
+                n -= SECRET_OVERHEAD;
+                if (gcm(k, false, nonce, sha, text, n, text + n) < 0)
+                        return NULL;
+                p = text;
+        }
+        struct blob *b = blob_new(SPAN(p, n), secret);
+        if (b && memcmp(&b->sha, sha, sizeof *sha) != 0) {
+                blob_put(b);
+                return NULL;
+        }
+        return b;
+}
+
+struct blob *lkg_blob(struct lkg *k, const struct sha256 *sha, bool secret)
+{
+        char name[NAME_MAX_BYTES];
+        uint8_t *p = NULL;
+        size_t n = 0;
+        blob_name(sha, secret, name);
+        int r = file_read(k->blobs_fd, name, SECTION_MAX_BYTES + SECRET_OVERHEAD, &p, &n);
+        if (r == -ENOENT || r == -ENOMEM)
+                return NULL;
+        struct blob *b = r == 0 ? blob_open(k, p, n, sha, secret) : NULL;
+        if (!b) {
+                log_warn("lkg_blob_damaged", "dir=%s blob=%s action=removed", LOG_ESC(k->dir), name);
+                (void)unlinkat(k->blobs_fd, name, 0); /* whatever it is, it is not this blob */
+        }
+        if (p && secret)
+                explicit_bzero(p, n);
+        free(p);
+        return b;
+}
+
+/* ---------------------------------------------------------------- slots */
+
+/* The slot `current` points to; a store without the link begins with a. */
+static int slot_current(const struct lkg *k)
+{
+        char target[NAME_MAX_BYTES];
+        ssize_t n = readlinkat(k->dir_fd, "current", target, sizeof target);
+        return n > 0 && span_eq_str(SPAN(target, (size_t)n), slot_file[1]) ? 1 : 0;
+}
+
+/* Manifest of a slot, verified, without blobs. */
+static int slot_read(struct lkg *k, int slot, struct manifest **ret, struct err *reterr)
+{
+        CLEANUP(freep) uint8_t *p = NULL;
+        size_t n = 0;
+        int r = file_read(k->dir_fd, slot_file[slot], MANIFEST_FILE_MAX, &p, &n);
+        if (r < 0)
+                return err_set(reterr, -r, slot_file[slot], "%s", strerror(-r));
+        struct sha256 sha;
+        if (n < SHA256_BYTES)
+                return err_set(reterr, EBADMSG, slot_file[slot], "cut short");
+        n -= SHA256_BYTES;
+        sha256_of(SPAN(p, n), &sha);
+        if (memcmp(sha.b, p + n, SHA256_BYTES) != 0)
+                return err_set(reterr, EBADMSG, slot_file[slot], "its checksum does not match");
+        Control__Manifest *w = control__manifest__unpack(NULL, n, p);
+        if (!w)
+                return err_set(reterr, EBADMSG, slot_file[slot], "malformed");
+        r = manifest_from_wire(w, ret, reterr);
+        control__manifest__free_unpacked(w, NULL);
+        return r;
+}
+
+static int slot_load(struct lkg *k, int slot, struct manifest **ret, struct err *reterr)
+{
+        struct manifest *m = NULL;
+        int r = slot_read(k, slot, &m, reterr);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; r == 0 && i < m->n; i++) {
+                struct manifest_entry *e = &m->entries[i];
+                e->blob = lkg_blob(k, &e->sha, e->secret);
+                if (!e->blob || e->blob->n != e->len_bytes)
+                        r = err_set(reterr, EBADMSG, slot_file[slot], "section %s is missing or damaged", e->key);
+        }
+        if (r < 0) {
+                manifest_put(m);
+                return r;
+        }
+        *ret = m;
+        return 0;
+}
+
+int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr)
+{
+        int current = slot_current(k);
+        for (int i = 0; i < 2; i++) {
+                struct err e = { 0 };
+                int slot = i == 0 ? current : 1 - current;
+                int r = slot_load(k, slot, ret, &e);
+                if (r == 0)
+                        return 0;
+                if (r != -ENOENT)
+                        log_warn("lkg_damaged", "dir=%s slot=%s reason=%s action=%s", LOG_ESC(k->dir), slot_file[slot], LOG_ESC(e.msg),
+                                 i == 0 ? "try_other_slot" : "start_empty");
+        }
+        return err_set(reterr, ENOENT, k->dir, "nothing stored that is intact");
+}
+
+int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr)
+{
+        return slot_load(k, 1 - slot_current(k), ret, reterr);
+}
+
+static int slot_write(struct lkg *k, int slot, const struct manifest *m)
+{
+        CLEANUP(buf_fini) struct buf b;
+        struct sha256 sha;
+        buf_init(&b, MANIFEST_FILE_MAX);
+        int r = manifest_pack(m, &b);
+        if (r < 0)
+                return r;
+        sha256_of(buf_span(&b), &sha);
+        buf_add(&b, sha.b, sizeof sha.b);
+        if (b.failed)
+                return -ENOMEM;
+        r = file_write(k->dir_fd, slot_file[slot], buf_span(&b));
+        if (r == 0)
+                r = dir_sync(k->dir_fd);
+        if (r < 0)
+                return r;
+        (void)unlinkat(k->dir_fd, "current.tmp", 0); /* left by a crash, or not there */
+        if (symlinkat(slot_file[slot], k->dir_fd, "current.tmp") < 0 ||
+            renameat(k->dir_fd, "current.tmp", k->dir_fd, "current") < 0)
+                return -errno;
+        return dir_sync(k->dir_fd);
+}
+
+/* ---------------------------------------------------------------- garbage */
+
+static int names_add(struct map *names, struct arena *a, const struct manifest *m)
+{
+        for (size_t i = 0; i < m->n; i++) {
+                char name[NAME_MAX_BYTES];
+                blob_name(&m->entries[i].sha, m->entries[i].secret, name);
+                char *copy = arena_strdup(a, name);
+                if (!copy || map_put(names, span_str(copy), copy) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static void blobs_sweep(struct lkg *k, const struct map *names)
+{
+        int fd = openat(k->dir_fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        if (!d) {
+                closep(&fd);
+                return;
+        }
+        for (struct dirent *e; (e = readdir(d));)
+                if (e->d_name[0] != '.' && !map_get(names, span_str(e->d_name)))
+                        (void)unlinkat(k->blobs_fd, e->d_name, 0); /* garbage that stays is only garbage */
+        closedir(d);
+}
+
+/* Drops blobs neither slot names.  A slot that cannot be read protects nothing: it could not be loaded either. */
+static void blobs_collect(struct lkg *k)
+{
+        struct map names;
+        struct arena a;
+        map_init(&names);
+        arena_init(&a, 64 * 1024, MANIFEST_FILE_MAX);
+        int r = 0;
+        for (int slot = 0; r == 0 && slot < 2; slot++) {
+                struct manifest *m = NULL;
+                int rs = slot_read(k, slot, &m, NULL);
+                if (rs == 0)
+                        r = names_add(&names, &a, m);
+                else if (rs != -ENOENT && rs != -EBADMSG && rs != -EINVAL)
+                        r = rs; /* it may be intact: remove nothing */
+                manifest_put(m);
+        }
+        if (r == 0)
+                blobs_sweep(k, &names);
+        map_fini(&names);
+        arena_fini(&a);
+}
+
+int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
+{
+        BUG_ON(!manifest_complete(m));
+        int current = slot_current(k);
+        for (size_t i = 0; i < m->n; i++) {
+                int r = blob_write(k, m->entries[i].blob);
+                if (r < 0)
+                        return err_set(reterr, -r, k->dir, "cannot write section %s: %s", m->entries[i].key, strerror(-r));
+        }
+        int r = dir_sync(k->blobs_fd);
+        if (r == 0)
+                r = slot_write(k, 1 - current, m);
+        if (r < 0)
+                return err_set(reterr, -r, k->dir, "cannot write the manifest: %s", strerror(-r));
+        blobs_collect(k);
+        return 0;
+}
+
+/* ---------------------------------------------------------------- open, close */
+
+/* mkdir -p: parents as the umask says, the store itself 0700. */
+static int dir_make(const char *dir)
+{
+        char path[PATH_MAX];
+        size_t n = strlen(dir);
+        if (n == 0 || n >= sizeof path)
+                return -ENAMETOOLONG;
+        memcpy(path, dir, n + 1);
+        for (size_t i = 1; i < n; i++) {
+                if (path[i] != '/')
+                        continue;
+                path[i] = 0;
+                if (mkdir(path, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                path[i] = '/';
+        }
+        return mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int lkg_open_dirs(struct lkg *k)
+{
+        k->dir_fd = open(k->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (k->dir_fd < 0)
+                return -errno;
+        if (mkdirat(k->dir_fd, "blobs", 0700) < 0 && errno != EEXIST)
+                return -errno;
+        k->blobs_fd = openat(k->dir_fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (k->blobs_fd < 0)
+                return -errno;
+        return key_open(k);
+}
+
+int lkg_open(const char *dir, struct lkg **ret, struct err *reterr)
+{
+        int r = dir_make(dir);
+        if (r < 0)
+                return err_set(reterr, -r, dir, "cannot create: %s", strerror(-r));
+        struct lkg *k = calloc(1, sizeof *k);
+        if (!k)
+                return err_set(reterr, ENOMEM, dir, "out of memory");
+        k->dir_fd = k->blobs_fd = -1;
+        k->dir = strdup(dir);
+        r = k->dir ? lkg_open_dirs(k) : -ENOMEM;
+        if (r < 0) {
+                lkg_close(k);
+                return err_set(reterr, -r, dir, "cannot open: %s", strerror(-r));
+        }
+        *ret = k;
+        return 0;
+}
+
+void lkg_close(struct lkg *k)
+{
+        if (!k)
+                return;
+        closep(&k->dir_fd);
+        closep(&k->blobs_fd);
+        explicit_bzero(k->key, sizeof k->key);
+        free(k->dir);
+        free(k);
+}
