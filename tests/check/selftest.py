@@ -8,6 +8,9 @@ import headers
 import includes
 import rules
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import run  # noqa: E402  (tests/run.py)
+
 BASE = '#include "lib/base.h"\n'
 # (name, path, text, words the complaint must hold; None = must be clean)
 INCLUDE_CASES = [
@@ -61,6 +64,19 @@ RULE_CASES = [
     ("top comment of another file", "l4lb/core/flow.c", "/* l4lb/core/maglev.c - x */\n", "starts with the path"),
     ("too long", "l4lb/core/flow.c", TOP % "flow.c" + "int x;\n" * 801, "split it"),
 ]
+# (name, output, exit status, passed, failed, skipped) of tests/run.py's counting
+COUNT_CASES = [
+    ("cmocka", "[==========] t: Running 3 test(s).\n[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n[  FAILED  ] b\n[  SKIPPED ] c\n"
+     "[==========] t: 3 test(s) run.\n[  PASSED  ] 1 test(s).\n[  FAILED  ] t: 1 test(s), listed below:\n[  FAILED  ] b\n", 1, 1, 1, 1),
+    ("cmocka, crash after one", "[ RUN      ] a\n[       OK ] a\n[ RUN      ] b\n", -11, 1, 1, 0),
+    ("cmocka, leak report at the end", "[ RUN      ] a\n[       OK ] a\n", 1, 1, 1, 0),
+    ("TAP", "ok 1 - a\nnot ok 2 - b\nok 3 - c # SKIP no rights\n", 1, 1, 1, 1),
+    ("corpus", "replayed 7 files, 900 runs\n", 0, 7, 0, 0),
+    ("corpus, crashed", "==1==ERROR: AddressSanitizer\n", 1, 0, 1, 0),
+    ("counted by itself", "row x\n12 passed, 2 failed\n", 1, 12, 2, 0),
+    ("silent success", "", 0, 1, 0, 0),
+    ("silent failure", "", 3, 0, 1, 0),
+]
 
 
 def judge(name, complaints, want):
@@ -85,6 +101,9 @@ def main(cc):
     results = [judge(n, [w for _, w in includes.check_file(p, t)], want) for n, p, t, want in INCLUDE_CASES]
     results += [judge(n, [w for _, w in list(rules.check_name(p)) + list(rules.check_text(p, t))], want) for n, p, t, want in RULE_CASES]
     results += list(header_cases(cc))
+    for name, output, status, *want in COUNT_CASES:
+        got = [n if isinstance(n, int) else len(n) for n in run.count(output, status)]
+        results.append(None if got == want else "counting %s: %s, want %s" % (name, got, want))
     bad = [r for r in results if r]
     print("\n".join(bad + ["%d passed, %d failed" % (len(results) - len(bad), len(bad))]))
     return 1 if bad else 0

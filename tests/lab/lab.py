@@ -67,9 +67,13 @@ def have_rights():
 
 
 class Lab:
-    def __init__(self, prefix=None, shards=2, driver=None, root_client=False, pool="default", l4_settings="", drain_ms=3000):
+    """shards: how many.  pools: [(name, [shard numbers], extra settings of the pool in agent.cfg)]; default one with all.
+    driver: "af_xdp" (with fallback) or "af_packet".  root_client: this machine's root namespace is a second client."""
+
+    def __init__(self, prefix=None, shards=2, driver=None, root_client=False, pools=None, l4_settings="", drain_ms=3000):
         self.prefix = prefix or os.environ.get("GATEHOUSE_LAB_PREFIX") or "gh"
-        self.n_shards, self.pool, self.root_client, self.drain_ms = shards, pool, root_client, drain_ms
+        self.n_shards, self.root_client, self.drain_ms = shards, root_client, drain_ms
+        self.pools = pools or [("default", list(range(1, shards + 1)), "")]
         self.driver = driver or os.environ.get("GATEHOUSE_LAB_DRIVER") or "af_xdp"
         self.l4_settings = l4_settings
         self.build = build_dir()
@@ -281,8 +285,11 @@ class Lab:
         return self.path("run", name + ".sock")
 
     def agent_config(self):
-        shards = ",\n".join('    { name = "shard-%d"; address = "10.30.%d.2"; address6 = "fd00:30:%d::2"; health_port = %d; }' % (
-            i, i, i, HEALTH_PORT) for i in self.shard_numbers())
+        pools = []
+        for name, numbers, extra in self.pools:
+            shards = ", ".join('{ name = "shard-%d"; address = "10.30.%d.2"; address6 = "fd00:30:%d::2"; health_port = %d; }' % (
+                i, i, i, HEALTH_PORT) for i in numbers)
+            pools.append('  { name = "%s"; shards = ( %s ); %s }' % (name, shards, extra))
         return """controller_name = "gatehouse.dev/gateway";
 source = "directory";
 directory = { path = "%s"; settle_ms = 200; default_namespace = "default"; };
@@ -290,11 +297,16 @@ status_dir = "%s";
 listen = { socket = "%s"; admin = "%s"; uids = [ ]; };
 log_level = "info";
 l4 = { members = [ "l4-1" ]; };
-pools = ( { name = "%s"; shards = (
-%s ); } );
+pools = (
+%s
+);
 vip_pools = [ "%s", "%s" ];
 push = { prepare_timeout_ms = 10000; };
-""" % (self.path("manifests"), self.path("status"), self.sock("agent"), self.sock("agent-admin"), self.pool, shards, *VIP_POOLS)
+""" % (self.path("manifests"), self.path("status"), self.sock("agent"), self.sock("agent-admin"), ",\n".join(pools),
+           *VIP_POOLS)
+
+    def pool_of(self, i):
+        return next(name for name, numbers, _ in self.pools if i in numbers)
 
     def shard_config(self, i):
         return """name = "shard-%d";
@@ -306,7 +318,7 @@ access_log = "%s";
 health = { addresses = [ "10.30.%d.2", "fd00:30:%d::2" ]; port = %d; };
 limits = { max_connections = 20000; buffer_kb = 64; };
 timeouts = { header = 10000; idle = 60000; connect = 3000; upstream_idle = 50000; drain = %d; };
-""" % (i, self.pool, self.sock("agent"), self.sock("shard-%d" % i), self.path("state", "shard-%d" % i), self.access_log(i), i, i,
+""" % (i, self.pool_of(i), self.sock("agent"), self.sock("shard-%d" % i), self.path("state", "shard-%d" % i), self.access_log(i), i, i,
             HEALTH_PORT, self.drain_ms)
 
     def access_log(self, i):

@@ -43,31 +43,32 @@ class Checks:
 
 
 class Site:
-    """A running appliance with the demo manifests, and the addresses of its Gateway."""
+    """A running appliance with the manifests of a folder, and the addresses of its first Gateway."""
 
-    def __init__(self, lab):
-        self.lab = lab
+    def __init__(self, lab, manifests="configs/demo", secrets=DEMO_SECRETS, gateways=(("demo", "web"), ("demo", "fixed"))):
+        self.lab, self.manifests, self.secrets, self.gateways = lab, manifests, secrets, gateways
         self.v4 = self.v6 = ""
 
     def start(self):
-        self.lab.add_manifests("configs/demo", DEMO_SECRETS)
+        self.lab.add_manifests(self.manifests, self.secrets)
         self.lab.start_all()
         self.wait_serving()
 
     def wait_serving(self):
-        self.lab.wait_programmed("demo", "web")
+        for namespace, name in self.gateways:
+            self.lab.wait_programmed(namespace, name)
         self.lab.wait_backends_up()
-        self.v4, self.v6 = self.lab.vips("demo", "web")
+        self.v4, self.v6 = self.lab.vips(*self.gateways[0])
 
 
-def main(scenario, **lab_args):
+def main(scenario, site_args=None, **lab_args):
     """Runs one scenario function(site, check) in a lab of its own; the exit status is 0, 1, or 77 without rights."""
     name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
     os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-e2e")
     check = Checks(name)
     try:
         with Lab(**lab_args) as lab:
-            site = Site(lab)
+            site = Site(lab, **(site_args or {}))
             if check.guarded("start of the appliance", site.start):
                 check.guarded(name, scenario, site, check)
             complaints = lab.stop_daemons()
