@@ -1,7 +1,7 @@
 /* lib/io/dpclient.h - a data plane's side of the control socket: dials the agent, receives manifests, runs
  * PREPARE/ACTIVATE through callbacks, stores last known good, boots from it.  Layer: lib/io.
  * Thread rule: control thread (the loop's).  Reconnects with jittered backoff 100 ms .. 5 s; the data plane serves on
- * whatever it has meanwhile.  One manifest is in flight at a time; a newer one replaces it (abort is called). */
+ * whatever it has meanwhile.  A store that cannot be opened or written is logged, serving goes on.  One manifest is in flight at a time; a newer one replaces it (abort is called). */
 #pragma once
 #include "lib/core/model.h"
 #include "lib/io/lkg.h"
@@ -26,6 +26,8 @@ struct dpclient_conf {
         Control__Role role;
         Control__Limits limits;
         uint32_t status_interval_ms; /* 0 = 1000; STATUS is also sent when dpclient_status_changed is called */
+        const char *version; /* of the software, for HELLO; NULL = none */
+        uint32_t flush_ms; /* 0 = 5000: how long a changed endpoint set may wait for the store */
 };
 int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct dpclient_ops *ops, void *arg,
                  struct dpclient **ret, struct err *reterr) MUST_USE;
@@ -38,4 +40,7 @@ const struct model *dpclient_active(const struct dpclient *c); /* NULL = none ye
 /* The data plane says that nothing refers to an old model any more; until then dpclient keeps it.  (activate makes the
  * previous model old.)  Models are freed by dpclient only. */
 void dpclient_release(struct dpclient *c, const struct model *old);
+/* Writes what is due to the store now (shutdown, tests). */
+void dpclient_flush(struct dpclient *c);
+/* Nothing may use any model any more.  Calls no callback but abort. */
 void dpclient_free(struct dpclient *c);

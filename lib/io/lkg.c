@@ -4,6 +4,7 @@
 #include "lib/io/lkg.h"
 
 #include "lib/control.pb-c.h"
+#include "lib/core/arena.h"
 #include "lib/core/frame.h"
 #include "lib/core/map.h"
 #include "lib/io/log.h"

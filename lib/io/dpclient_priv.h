@@ -1,0 +1,73 @@
+/* lib/io/dpclient_priv.h - private to lib/io/dpclient*.c.
+ *   dpclient.c        connection, timers, frames in and out
+ *   dpclient_apply.c  a manifest on its way in: sections, prepare, activate; endpoints; the store */
+#pragma once
+#include "lib/core/fresh.h"
+#include "lib/io/dpclient.h"
+#include "lib/io/dpclient_states.tbl.h"
+#include "lib/io/log.h"
+#include "lib/io/transport.h"
+
+enum dp_state {
+#define S(id, word, next) DP_##id,
+        DP_STATES(S)
+#undef S
+        DP_STATE_N
+};
+
+struct held { /* a model and whether the data plane may still use it */
+        struct held *next;
+        struct model *m;
+};
+
+struct dpclient {
+        struct loop *loop;
+        struct dpclient_ops ops;
+        void *arg;
+        char *agent_socket, *state_dir, *name, *pool, *version;
+        Control__Role role;
+        Control__Limits limits;
+        uint32_t status_interval_ms, flush_ms;
+        char boot_id[33];
+        struct lkg *lkg; /* NULL: the store cannot be opened */
+
+        struct transport *t; /* NULL while IDLE */
+        enum dp_state state;
+        uint64_t session; /* counts connections; fresh endpoint sets remember theirs */
+        uint32_t seq;
+        unsigned silent_ticks; /* ping intervals without a byte from the agent */
+        unsigned failures;     /* dials since the last useful session */
+        char reason[160];      /* why we are about to close */
+        struct timer redial, tick, status, save;
+        uint64_t status_sent_ms;
+        struct log_limit dial_limit, endpoints_limit, status_limit, save_limit;
+
+        /* the manifest in flight (RECEIVING, PREPARED) */
+        struct manifest *next;
+        struct map missing;      /* sha (32 bytes) -> its first manifest_entry without a blob */
+        size_t n_missing;
+        struct blob *receiving;  /* partly filled, hash unset */
+        struct sha256 receiving_sha;
+        size_t receiving_at;
+        struct held *pending;    /* PREPARED: the model */
+
+        struct held *active, *old;
+        struct manifest *base;    /* the manifest active was loaded from */
+        struct manifest *serving; /* base with fresh endpoints; NULL = to be made */
+        struct fresh *fresh;
+};
+
+void dpclient_state_set(struct dpclient *c, enum dp_state to);
+int dpclient_send(struct dpclient *c, enum frame_type type, const ProtobufCMessage *m);
+/* Records why and returns -EPROTO: the input callback passes it on, which closes the connection. */
+int dpclient_refuse(struct dpclient *c, const char *fmt, ...) PRINTF(2, 3);
+const struct manifest *dpclient_serving(struct dpclient *c); /* NULL = nothing active */
+
+/* dpclient_apply.c: 0, or < 0 to close the connection */
+int apply_manifest(struct dpclient *c, const Control__Manifest *w);
+int apply_section(struct dpclient *c, const Control__SectionChunk *s);
+int apply_activate(struct dpclient *c, ProtobufCBinaryData hash);
+int apply_abort(struct dpclient *c, ProtobufCBinaryData hash);
+void apply_endpoints(struct dpclient *c, const Control__Endpoints *m);
+void apply_drop(struct dpclient *c); /* forgets the manifest in flight, with ops.abort if it was prepared */
+void apply_save(struct dpclient *c);
