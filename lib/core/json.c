@@ -123,7 +123,7 @@ void json_str(struct json *j, const char *s)
         if (s)
                 json_span(j, span_str(s));
         else
-                json_null(j);
+                json_nil(j);
 }
 
 void json_u64(struct json *j, uint64_t v)
@@ -153,7 +153,7 @@ void json_bool(struct json *j, bool v)
         buf_str(j->b, v ? "true" : "false");
 }
 
-void json_null(struct json *j)
+void json_nil(struct json *j)
 {
         json_value(j);
         buf_str(j->b, "null");

@@ -24,5 +24,5 @@ void json_u64(struct json *j, uint64_t v) NONNULL(1);
 void json_i64(struct json *j, int64_t v) NONNULL(1);
 void json_f64(struct json *j, double v) NONNULL(1);
 void json_bool(struct json *j, bool v) NONNULL(1);
-void json_null(struct json *j) NONNULL(1);
+void json_nil(struct json *j) NONNULL(1);
 void json_raw(struct json *j, struct span json_text) NONNULL(1); /* a ready JSON value, e.g. from another daemon */
