@@ -65,7 +65,8 @@ Look inside:
         "driver": lab.driver, "v4": site.v4, "v6": site.v6, "dir": lab.path("manifests"), "tmp": lab.tmp, "ns": ns, "ca": lab.ca_path,
         "shard": lab.procs["shard-1"].pid, "agent": lab.procs["agent"].pid})
     if gatectl:
-        print("  %s status --agent %s" % (gatectl, lab.sock("agent-admin")))
+        print("  %s -d %s status" % (gatectl, lab.path("run")))
+        print("  %s -d %s get gateways" % (gatectl, lab.path("run")))
         print("  %s check %s" % (gatectl, lab.path("manifests")))
     print("\nCtrl-C ends it and removes everything.", flush=True)
 

@@ -1,0 +1,83 @@
+#!/usr/bin/env python3
+"""The operator's command: what it says of a healthy site, of a site with a dead shard, and of manifests.
+
+   gatectl ── admin sockets ──▶ agent, l4lb, shard-1, shard-2        gatectl check DIR ──▶ nobody
+"""
+import json
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tests.lab import netns
+from tests.lab.scenario import ROOT, main
+
+
+def ctl(lab, *args):
+    """(exit status, stdout, stderr)."""
+    p = netns.run([lab.tool("gatectl"), "-d", lab.path("run"), *args], check=False)
+    return p.returncode, p.stdout, p.stderr
+
+
+def as_json(lab, *args):
+    rc, out, err = ctl(lab, "-o", "json", *args)
+    try:
+        return rc, json.loads(out)
+    except ValueError:
+        return rc, "not JSON: %s %s" % (out[:300], err[:300])
+
+
+def status(site, check):
+    lab = site.lab
+    rc, out, err = ctl(lab, "status")
+    check("status: exit 0 and a line for each daemon of a healthy site", rc == 0 and all(n in out for n in ("l4-1", "shard-1", "shard-2")),
+          (rc, out, err))
+    rc, doc = as_json(lab, "status")
+    text = json.dumps(doc)
+    check("status -o json: both tiers, generation, shards", rc == 0 and all('"%s"' % n in text for n in ("l4-1", "shard-1", "shard-2")) and
+          "generation" in text, doc)
+    lab.kill("shard-1")
+    rc, out, err = ctl(lab, "status")
+    check("status: a dead shard shows, and the exit status says so", rc != 0 and "shard-1" in out + err, (rc, out, err))
+    lab.start_shard(1)
+    site.wait_serving()
+
+
+def lists(site, check):
+    lab = site.lab
+    rc, out, err = ctl(lab, "get", "gateways")
+    check("get gateways: names and addresses", rc == 0 and "web" in out and site.v4 in out, (rc, out, err))
+    rc, doc = as_json(lab, "get", "gateways")
+    check("get gateways -o json", rc == 0 and site.v4 in json.dumps(doc), doc)
+    rc, out, err = ctl(lab, "get", "routes")
+    check("get routes: every route", rc == 0 and all(n in out for n in ("split", "redirect", "shop", "broken")), (rc, out, err))
+    rc, doc = as_json(lab, "get", "routes")
+    text = json.dumps(doc)
+    check("get routes -o json: the route without its backend says why", rc == 0 and "BackendNotFound" in text and "RefNotPermitted" in text, text[:2000])
+
+
+def validation(site, check):
+    lab = site.lab
+    rc, out, err = ctl(lab, "check", lab.path("manifests"))
+    check("check: the demo's manifests are valid", rc == 0, (rc, out, err))
+    bad = lab.path("www", "bad-manifests")
+    shutil.copytree(os.path.join(ROOT, "configs/simple-ingress"), bad)
+    with open(bad + "/zz-bad.yaml", "w") as f:
+        f.write("apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: bad}\nspec:\n  hostnames: [UPPER_case!]\n")
+    rc, out, err = ctl(lab, "check", bad)
+    check("check: a bad field is refused with file and line", rc == 1 and "zz-bad.yaml:5" in out + err, (rc, out, err))
+    rc, doc = as_json(lab, "check", bad)
+    check("check -o json says the same", rc == 1 and "zz-bad.yaml" in json.dumps(doc), doc)
+    rc, out, err = ctl(lab, "check", lab.path("no-such-directory"))
+    check("check: no such directory", rc not in (0, 139), (rc, out, err))
+
+
+def scenario(site, check):
+    status(site, check)
+    lists(site, check)
+    validation(site, check)
+
+
+if __name__ == "__main__":
+    main(scenario)
