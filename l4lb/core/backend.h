@@ -67,8 +67,8 @@ void backends_fini(struct backends *r) NONNULL(1);
 int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint64_t now_ms) NONNULL(1, 2, 3) MUST_USE;
 void backends_put(struct backends *r, uint16_t index, uint64_t now_ms) NONNULL(1);
 /* Makes it part of the active generation: name, check and admin_down as the model says now. */
-void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc, bool admin_down,
-                     uint64_t now_ms) NONNULL(1, 3, 4);
+void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc, bool admin_down)
+        NONNULL(1, 3, 4);
 /* No longer part of it: keeps its flows for drain_ms. */
 void backends_linger(struct backends *r, uint16_t index, uint32_t drain_ms, uint64_t now_ms) NONNULL(1);
 /* Result of a probe: true when the health changed (the caller then rebuilds the pools that hold it). */

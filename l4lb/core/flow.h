@@ -13,6 +13,9 @@
 #pragma once
 #include "lib/core/metrics.h"
 #include "l4lb/core/pkt.h"
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define FLOW_WAYS 8
 #define FLOW_EMBRYONIC_TCP_S 30 /* one packet seen */
@@ -64,22 +67,106 @@ struct flow_table {
         metric_t counters[FLOW_COUNTER_N];
 };
 
+/* A flow is named by its slot: bucket * FLOW_WAYS + way.  It stays valid until the next insert or sweep. */
+#define FLOW_NONE UINT32_MAX
+
 size_t flow_table_bytes(uint32_t n_entries); /* memory that init needs, 64-byte aligned */
-/* n_entries: 64 .. 2^30, rounded up to a power of two by both.  mem: 64-byte aligned, any content. */
+/* n_entries: 64 .. 2^28, rounded up to a power of two by both.  mem: 64-byte aligned, any content. */
 void flow_table_init(struct flow_table *t, void *mem, uint32_t n_entries) NONNULL(1, 2);
-/* Prefetches: a bucket pass, then an entry pass, then find. */
-void flow_prefetch_buckets(const struct flow_table *t, uint64_t hash) NONNULL(1);
-uint32_t flow_candidate(const struct flow_table *t, uint64_t hash) NONNULL(1); /* first entry whose tag matches, prefetched */
-/* The live entry of key, or FLOW_NONE. */
-uint32_t flow_find(const struct flow_table *t, uint64_t hash, const struct tuple *key, uint16_t now_s) NONNULL(1, 3);
-/* A new embryonic entry (the caller knows there is none), or FLOW_NONE when no room could be made. */
+/* A new embryonic flow (the caller knows that there is none), or FLOW_NONE when no room could be made. */
 uint32_t flow_insert(struct flow_table *t, uint64_t hash, const struct tuple *key, uint16_t backend, uint16_t epoch,
                      uint16_t idle_s, uint16_t now_s) NONNULL(1, 3);
-/* A packet of the flow: moves its state and deadline. */
-void flow_touch(struct flow_table *t, uint64_t hash, uint32_t entry, uint8_t proto, uint8_t tcp_flags, uint32_t bytes,
-                uint16_t now_s) NONNULL(1);
-void flow_repick(struct flow_table *t, uint32_t entry, uint16_t backend, uint16_t epoch) NONNULL(1);
-void flow_remove(struct flow_table *t, uint64_t hash, uint32_t entry) NONNULL(1);
+/* A new connection on the tuple of an old one: back to embryonic, with this backend. */
+void flow_restart(struct flow_table *t, uint32_t slot, uint16_t backend, uint16_t epoch, uint16_t now_s) NONNULL(1);
+void flow_repick(struct flow_table *t, uint32_t slot, uint16_t backend, uint16_t epoch) NONNULL(1);
+void flow_remove(struct flow_table *t, uint32_t slot) NONNULL(1);
 /* Collects expired entries of the next n buckets; returns how many. */
 uint32_t flow_sweep(struct flow_table *t, uint32_t n_buckets, uint16_t now_s) NONNULL(1);
-bool flow_table_check(const struct flow_table *t); /* invariants; for tests: walks everything */
+bool flow_table_check(const struct flow_table *t) NONNULL(1) MUST_USE; /* invariants, for tests: walks everything */
+
+static inline void flow_count(struct flow_table *t, enum flow_counter c) { metric_add(&t->counters[c], 1); }
+static inline uint16_t flow_tag(uint64_t hash)
+{
+        uint16_t tag = (uint16_t)(hash >> 48);
+        return tag ? tag : 1;
+}
+static inline uint32_t flow_bucket1(const struct flow_table *t, uint64_t hash) { return (uint32_t)hash & t->bucket_mask; }
+static inline uint32_t flow_bucket2(const struct flow_table *t, uint32_t bucket1, uint16_t tag)
+{
+        return (bucket1 ^ (tag * UINT32_C(0x5bd1e995) | 1)) & t->bucket_mask; /* its own inverse; never bucket1 itself */
+}
+static inline bool flow_expired(uint16_t expires, uint16_t now_s) { return (int16_t)(expires - now_s) <= 0; }
+static inline struct flow *flow_at(const struct flow_table *t, uint32_t slot)
+{
+        return &t->flows[t->buckets[slot / FLOW_WAYS].entry[slot % FLOW_WAYS]];
+}
+/* Bit i is set when tag[i] == want. */
+static inline unsigned flow_match_scalar(const uint16_t tag[FLOW_WAYS], uint16_t want)
+{
+        unsigned m = 0;
+        for (unsigned i = 0; i < FLOW_WAYS; i++)
+                m |= (unsigned)(tag[i] == want) << i;
+        return m;
+}
+#ifdef __SSE2__
+static inline unsigned flow_match(const uint16_t tag[FLOW_WAYS], uint16_t want) /* equals flow_match_scalar: tested */
+{
+        __m128i eq = _mm_cmpeq_epi16(_mm_load_si128((const __m128i *)(const void *)tag), _mm_set1_epi16((short)want));
+        return (unsigned)_mm_movemask_epi8(_mm_packs_epi16(eq, _mm_setzero_si128()));
+}
+#else
+static inline unsigned flow_match(const uint16_t tag[FLOW_WAYS], uint16_t want) { return flow_match_scalar(tag, want); }
+#endif
+
+/* Prefetch in three passes over a burst: buckets, then entries of matching tags, then find. */
+static inline void flow_prefetch_buckets(const struct flow_table *t, uint64_t hash)
+{
+        uint32_t b = flow_bucket1(t, hash);
+        __builtin_prefetch(&t->buckets[b]);
+        __builtin_prefetch(&t->buckets[flow_bucket2(t, b, flow_tag(hash))]);
+}
+static inline void flow_prefetch_entry(const struct flow_table *t, uint64_t hash)
+{
+        uint16_t tag = flow_tag(hash);
+        uint32_t b = flow_bucket1(t, hash);
+        unsigned m = flow_match(t->buckets[b].tag, tag);
+        if (!m) {
+                b = flow_bucket2(t, b, tag);
+                m = flow_match(t->buckets[b].tag, tag);
+        }
+        if (m)
+                __builtin_prefetch(&t->flows[t->buckets[b].entry[__builtin_ctz(m)]], 1);
+}
+static inline uint32_t flow_find_in(const struct flow_table *t, uint32_t bucket, uint16_t tag, const struct tuple *key, uint16_t now_s)
+{
+        const struct flow_bucket *b = &t->buckets[bucket];
+        for (unsigned m = flow_match(b->tag, tag); m; m &= m - 1) {
+                unsigned way = (unsigned)__builtin_ctz(m);
+                if (!flow_expired(b->expires[way], now_s) && tuple_eq(&t->flows[b->entry[way]].key, key))
+                        return bucket * FLOW_WAYS + way;
+        }
+        return FLOW_NONE;
+}
+/* The live flow of key, or FLOW_NONE. */
+static inline uint32_t flow_find(const struct flow_table *t, uint64_t hash, const struct tuple *key, uint16_t now_s)
+{
+        uint16_t tag = flow_tag(hash);
+        uint32_t b = flow_bucket1(t, hash), slot = flow_find_in(t, b, tag, key, now_s);
+        return slot != FLOW_NONE ? slot : flow_find_in(t, flow_bucket2(t, b, tag), tag, key, now_s);
+}
+/* A packet of the flow: moves its state and deadline.  closing: it carried FIN or RST. */
+static inline void flow_touch(struct flow_table *t, uint32_t slot, bool closing, uint32_t bytes, uint16_t now_s)
+{
+        struct flow *f = flow_at(t, slot);
+        f->packets++;
+        f->bytes += bytes;
+        if (closing)
+                f->state = FLOW_CLOSING;
+        else if (f->state == FLOW_EMBRYONIC)
+                f->state = FLOW_ESTABLISHED;
+        uint16_t left = f->state == FLOW_CLOSING ? (uint16_t)FLOW_CLOSING_S : f->idle_s;
+        uint16_t *expires = &t->buckets[slot / FLOW_WAYS].expires[slot % FLOW_WAYS];
+        uint16_t until = (uint16_t)(now_s + left);
+        if (*expires != until) /* once a second: do not dirty the line for every packet */
+                *expires = until;
+}

@@ -7,7 +7,6 @@
 
 #define SERVICE_NONE 0xffff
 #define BACKEND_NONE 0xffff
-#define FLOW_NONE UINT32_MAX
 
 enum pkt_rx_flag {
         PKT_RX_IP_CKSUM_GOOD = 1, /* the NIC verified the IPv4 header checksum: do not do it again */
@@ -18,8 +17,10 @@ enum pkt_kind { /* what parse made of it; classify dispatches on it */
         PKT_UDP,
         PKT_FRAGMENT, /* not the first */
         PKT_ICMP,     /* v4 or v6, not ND */
+        PKT_OTHER,    /* another IP protocol: only shards may send it */
         PKT_ARP,
         PKT_ND,       /* ICMPv6 133..137 */
+        PKT_SEND,     /* verdict and adjacency are set: rewrite sends it */
 };
 enum pkt_frag { PKT_WHOLE = 0, PKT_FRAG_FIRST = 1, PKT_FRAG_LATER = 2 };
 
@@ -28,7 +29,8 @@ struct pkt {
         uint8_t *p;        /* the frame, from the Ethernet header */
         void *mbuf;        /* io's; core never looks */
         uint32_t len;      /* contiguous bytes at p; replies may change it (never beyond cap) */
-        uint32_t wire_len; /* whole frame; > len only for multi-segment frames, which are never answered in place */
+        uint32_t wire_len; /* whole frame, all segments; replies may change it with len */
+        uint32_t rx_len;   /* wire_len as received, for the byte counters; set by pipeline_run */
         uint32_t cap;      /* writable bytes at p (>= len): a neighbour advertisement is longer than its solicitation */
         uint8_t in_port;   /* index into net.ports */
         uint8_t rx_flags;
@@ -51,7 +53,7 @@ struct pkt {
         uint16_t service;  /* index, or SERVICE_NONE */
         /* pick */
         uint16_t backend;  /* index, or BACKEND_NONE */
-        uint32_t flow;     /* entry, or FLOW_NONE */
+        uint16_t epoch;    /* of the backend */
         uint64_t hash;     /* of key, with the worker's secret */
         uint64_t adjacency; /* word of the next hop; neigh.h */
         struct tuple key;

@@ -1,24 +1,22 @@
 /* l4lb/core/probe.h - health probes: a TCP handshake's first half to each backend's link address.  Layer: l4lb/core, pure.
  * Thread rule: control thread.  SYN -> SYN-ACK = success (closed by our RST); RST or silence = failure; `rise` successes in a
- * row make it up, `fall` failures down (the first result of a new backend counts at once).
+ * row make it up, `fall` failures down; the first success of a backend that is not known yet counts at once.
  * Frames leave through the caller; answers arrive as PUNT_PROBE frames.  Ports and sequence numbers come from a seed. */
 #pragma once
 #include "l4lb/core/backend.h"
 
 #define PROBE_PORT_LO 61440 /* our source ports are 61440..65535: the pipeline punts TCP to our own addresses there */
 
+enum probe_state { PROBE_OFF, PROBE_IDLE, PROBE_RESOLVING, PROBE_SENT, PROBE_CLOSING, PROBE_STATE_N };
 struct probe {
-        bool on;
-        bool waiting;      /* a SYN is out, or its neighbour is being resolved */
-        bool sent;
-        bool close;        /* an RST is owed */
-        uint16_t epoch;    /* of the backend it belongs to */
+        enum probe_state state;
+        uint16_t epoch;      /* of the backend it belongs to */
         uint16_t sport;
         uint32_t seq;
-        uint32_t close_seq;
-        unsigned good, bad; /* in a row */
-        uint64_t due_ms;    /* next SYN, or retry while unresolved */
-        uint64_t timeout_ms; /* of the one that is out */
+        unsigned good, bad;  /* in a row */
+        uint64_t start_ms;   /* IDLE: when the next one starts */
+        uint64_t due_ms;     /* next step */
+        uint64_t timeout_ms; /* RESOLVING, SENT: when silence counts as failure */
 };
 struct probe_event {
         uint16_t backend;
@@ -28,7 +26,6 @@ struct prober {
         struct backends *backends; /* borrowed */
         struct siphash_key seed;
         uint64_t counter;
-        size_t scan;
         struct probe p[L4_MAX_BACKENDS];
         uint64_t n_sent, n_ok, n_refused, n_timeout, n_stray;
 };

@@ -23,36 +23,37 @@ struct pool_member { /* control thread only */
         uint16_t backend;
         uint32_t weight;
         Model__EndpointState state;
-        const char *name;
+        char *name; /* owned */
 };
 struct pool {
-        /* read by workers: one line.  acquire loads; a replaced table is freed after a grace period. */
+        /* Read by workers: one line.  A replaced table is freed after a grace period. */
         _Atomic(struct maglev *) now;  /* NULL = no backend */
-        _Atomic(struct maglev *) prev; /* the table before: established flows whose entry was lost follow it; NULL = none */
-        uint8_t pad[48];
+        _Atomic(struct maglev *) prev; /* the table before: connections whose flow was lost follow it; NULL = none */
+        uint64_t pad[6];
         /* control thread only */
-        const char *id, *endpoint_set; /* the tables' own copies */
+        const char *id, *endpoint_set; /* in the tables' arena */
+        uint8_t af;                    /* of the VIPs it serves: endpoints of that family, or all when there are none */
         uint64_t set_version;
         struct health_check check;
         uint32_t drain_ms;
         uint64_t prev_until_ms;
-        struct pool_member *members; /* heap: replaced by tables_endpoints */
+        struct pool_member *members;   /* heap: tables_endpoints replaces them */
         size_t n_members;
-        char *names;
-        bool fail_open; /* the current table has no healthy member */
+        bool fail_open;                /* no member is healthy: the table is over all that are not DOWN */
 };
+#define POOL_NONE 0xffff
 struct leg {
         uint32_t upto; /* cumulative share of 2^32 - 1: the first leg with hash <= upto is taken */
         uint16_t pool; /* index, or POOL_NONE: the leg drops */
 };
-#define POOL_NONE 0xffff
 struct service {
-        uint16_t first_leg, n_legs;
+        uint32_t first_leg;
+        uint16_t n_legs;
         uint16_t idle_s;
         uint8_t source_affinity;
-        uint8_t proto;
+        uint8_t udp; /* 0 or 1 */
         uint16_t vip;
-        uint16_t port_lo, port_hi;
+        uint16_t port_lo, port_hi; /* 0, 0 = any */
 };
 struct tables {
         struct arena arena;
@@ -61,12 +62,12 @@ struct tables {
         /* addresses: open addressing, load <= 1/2, probes bounded at build; 0xffff = empty */
         struct addr_slot4 { uint32_t addr_be; uint16_t vip; } *vips4;
         struct addr_slot6 { uint64_t addr[2]; uint16_t vip; } *vips6;
-        uint32_t mask4, mask6;
+        uint32_t mask4, mask6; /* slots - 1 */
         /* exact ports: key = vip << 17 | udp << 16 | port, value = service */
         struct port_slot { uint32_t key; uint16_t service; } *ports;
         uint32_t port_mask;
-        /* ranges: per (vip, udp), disjoint and sorted */
-        struct range_list { uint32_t first; uint16_t n; } *range_lists; /* 2 * n_vips */
+        /* the rest, per (vip, udp): disjoint ranges sorted by port, and the service of any port */
+        struct range_list { uint32_t first; uint16_t n, any; } *range_lists; /* 2 * n_vips */
         struct range { uint16_t lo, hi, service; } *ranges;
         struct service *services;
         struct leg *legs;
@@ -79,16 +80,17 @@ struct tables {
 };
 
 /* 0, or <0 with *reterr (stage UNSUPPORTED, BUILD or LIMIT; the object's source).  Borrows the model only for the call.
- * active (may be NULL) is the generation in use: pools of the same id inherit its Maglev as their previous one. */
+ * active (may be NULL) is the generation in use: endpoint sets that the fast path has made newer there win. */
 int tables_build(const struct model *m, const struct net *net, struct backends *r, const struct tables_conf *conf,
                  const struct tables *active, uint64_t now_ms, struct tables **ret, struct model_error *reterr)
         NONNULL(1, 2, 3, 4, 7, 8) MUST_USE;
-/* Applies t to the registry; old (may be NULL) is the generation it replaces.  Cannot fail. */
+/* Applies t to the registry and takes over old's (may be NULL) Maglev tables as the previous ones.  Cannot fail.
+ * Endpoints that are gone keep their flows for their pool's drain_ms. */
 void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms) NONNULL(1);
 void tables_free(struct tables *t, uint64_t now_ms); /* NULL is legal; after a grace period when it was published */
 
-/* Rebuilds the pools that hold this backend after its health changed.  Each replaced table that nobody will look at after
- * the next grace period is handed to retire(arg, m): call maglev_put(m) then. */
+/* Rebuilds the pools that hold this backend after its health changed.  Each table that workers may still look at, but not
+ * after the next grace period, is handed to retire(arg, m): call maglev_put(m) after it.  -ENOMEM keeps the old tables. */
 typedef void maglev_retire_fn(void *arg, struct maglev *m);
 int tables_health_changed(struct tables *t, uint16_t backend, uint64_t now_ms, maglev_retire_fn *retire, void *arg)
         NONNULL(1, 4) MUST_USE;
@@ -98,7 +100,54 @@ int tables_endpoints(struct tables *t, const Model__EndpointSet *set, uint64_t n
 /* Drops previous tables whose time is over; returns ms until the next one, or UINT64_MAX. */
 uint64_t tables_expire(struct tables *t, uint64_t now_ms, maglev_retire_fn *retire, void *arg) NONNULL(1, 3);
 
-/* Workers: VIP_NONE / SERVICE_NONE when absent. */
-uint16_t tables_vip4(const struct tables *t, const uint8_t addr[4]) NONNULL(1, 2);
-uint16_t tables_vip6(const struct tables *t, const uint8_t addr[16]) NONNULL(1, 2);
-uint16_t tables_service(const struct tables *t, uint16_t vip, uint8_t proto, uint16_t port) NONNULL(1);
+/* Workers: VIP_NONE / SERVICE_NONE when absent.  addr and port as on the wire / as a number. */
+static inline uint32_t tables_mix(uint64_t x) { return (uint32_t)(x * UINT64_C(0x9e3779b97f4a7c15) >> 32); }
+static inline uint16_t tables_vip4(const struct tables *t, const uint8_t addr[4])
+{
+        uint32_t a;
+        memcpy(&a, addr, 4);
+        for (uint32_t i = tables_mix(a);; i++) {
+                const struct addr_slot4 *s = &t->vips4[i & t->mask4];
+                if (s->vip == VIP_NONE || s->addr_be == a)
+                        return s->vip;
+        }
+}
+static inline uint16_t tables_vip6(const struct tables *t, const uint8_t addr[16])
+{
+        uint64_t a[2];
+        memcpy(a, addr, 16);
+        for (uint32_t i = tables_mix(a[0] ^ (a[1] << 1));; i++) {
+                const struct addr_slot6 *s = &t->vips6[i & t->mask6];
+                if (s->vip == VIP_NONE || (s->addr[0] == a[0] && s->addr[1] == a[1]))
+                        return s->vip;
+        }
+}
+uint16_t tables_service_range(const struct tables *t, uint16_t vip, bool udp, uint16_t port) NONNULL(1);
+static inline uint16_t tables_service(const struct tables *t, uint16_t vip, bool udp, uint16_t port)
+{
+        uint32_t key = (uint32_t)vip << 17 | (uint32_t)udp << 16 | port;
+        for (uint32_t i = tables_mix(key);; i++) {
+                const struct port_slot *s = &t->ports[i & t->port_mask];
+                if (s->service != SERVICE_NONE && s->key == key)
+                        return s->service;
+                if (s->service == SERVICE_NONE)
+                        return tables_service_range(t, vip, udp, port);
+        }
+}
+/* The share of the distribution that this hash (cluster key) falls into. */
+static inline const struct leg *tables_leg(const struct tables *t, const struct service *s, uint64_t hash)
+{
+        const struct leg *l = &t->legs[s->first_leg];
+        while ((uint32_t)(hash >> 32) > l->upto) /* the last leg's share ends at UINT32_MAX */
+                l++;
+        return l;
+}
+static inline const struct maglev *pool_now(const struct pool *p)
+{
+        /* acquire: pairs with the release of the swap: the cells are seen with the pointer */
+        return atomic_load_explicit((_Atomic(struct maglev *) *)&p->now, memory_order_acquire);
+}
+static inline const struct maglev *pool_prev(const struct pool *p)
+{
+        return atomic_load_explicit((_Atomic(struct maglev *) *)&p->prev, memory_order_acquire);
+}

@@ -15,7 +15,7 @@ enum verdict_kind { VERDICT_KIND_NONE, VERDICT_KIND_TX, VERDICT_KIND_PUNT, VERDI
 
 extern const uint8_t verdict_kinds[VERDICT_N];
 static inline enum verdict_kind verdict_kind(uint8_t v) { return (enum verdict_kind)verdict_kinds[v]; }
-const char *verdict_name(enum l4_verdict v); /* "forward_shard": lower case, for metrics and status */
+const char *verdict_name(enum l4_verdict v); /* "FORWARD_SHARD": as in the table, for metrics and status */
 const char *verdict_help(enum l4_verdict v);
 
 struct verdict_counters {

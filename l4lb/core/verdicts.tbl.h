@@ -41,6 +41,7 @@
         V(DROP_PROTOCOL,         DROP, "IP protocol that no service can have") \
         V(DROP_ICMP_TYPE,        DROP, "ICMP that is neither echo nor an error we follow") \
         V(DROP_BAD_ICMP,         DROP, "ICMP error whose quotation is truncated, a later fragment, or not about a VIP") \
+        V(DROP_ICMP_FRAGMENT,    DROP, "ICMP towards us in fragments") \
         V(DROP_ICMP_MTU,         DROP, "packet-too-big with an MTU below the protocol's minimum") \
         V(DROP_RATE_LIMITED,     DROP, "a reply or a punt over this worker's budget") \
         V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port") \

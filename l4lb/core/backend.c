@@ -1,0 +1,196 @@
+/* l4lb/core/backend.c - see backend.h. */
+#include "lib/base.h"
+#include "l4lb/core/backend.h"
+#include "l4lb/core/net.h"
+
+const char *health_str(enum health h)
+{
+        static const char *const names[HEALTH_N] = { "unknown", "initial", "up", "down" };
+        BUG_ON(h >= HEALTH_N);
+        return names[h];
+}
+
+const char *backend_state_str(enum backend_state s)
+{
+        static const char *const names[BACKEND_STATE_N] = { "free", "reserved", "active", "lingering", "retired" };
+        BUG_ON(s >= BACKEND_STATE_N);
+        return names[s];
+}
+
+uint64_t backend_id(const char *pool, const struct ipaddr *addr)
+{
+        static const struct siphash_key key = { 0x6261636b656e64, 0x6964 }; /* an identity, not a defence */
+        uint8_t b[17] = { addr->af };
+        memcpy(b + 1, addr->b, ipaddr_len(addr));
+        struct siphash_key second = { siphash24(&key, pool, strlen(pool)), key.k1 };
+        return siphash24(&second, b, 1 + ipaddr_len(addr));
+}
+
+void backends_init(struct backends *r, const struct net *net, struct neigh *n)
+{
+        memset(r, 0, sizeof *r);
+        r->net = net;
+        r->neigh = n;
+}
+
+void backends_fini(struct backends *r)
+{
+        for (size_t i = 0; i < r->n; i++) {
+                free(r->b[i].pool);
+                free(r->b[i].name);
+        }
+        memset(r, 0, sizeof *r);
+}
+
+static void publish(struct backends *r, uint16_t i)
+{
+        const struct backend *b = &r->b[i];
+        uint64_t w = 0;
+        if (b->state != BACKEND_FREE && b->state != BACKEND_RETIRED) {
+                w = (uint64_t)b->adjacency | (uint64_t)b->epoch << 16 | BACKEND_USED;
+                if (b->health != HEALTH_DOWN && !b->admin_down)
+                        w |= BACKEND_ALIVE;
+        }
+        /* relaxed: see backend_word */
+        atomic_store_explicit(&r->words[i], w, memory_order_relaxed);
+}
+
+static void drop(struct backends *r, uint16_t i, uint64_t now_ms) /* to FREE; the epoch survives */
+{
+        struct backend *b = &r->b[i];
+        uint16_t epoch = b->epoch;
+        neigh_unpin(r->neigh, b->adjacency, now_ms);
+        free(b->pool);
+        free(b->name);
+        *b = (struct backend){ .state = BACKEND_FREE, .epoch = epoch };
+        publish(r, i);
+}
+
+/* A pool that already works does not send new connections to a newcomer before it has proved itself. */
+static enum health first_health(const struct backends *r, const char *pool)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (r->b[i].state == BACKEND_ACTIVE && r->b[i].health == HEALTH_UP && strcmp(r->b[i].pool, pool) == 0)
+                        return HEALTH_INITIAL;
+        return HEALTH_UNKNOWN;
+}
+
+static int make(struct backends *r, uint16_t i, const char *pool, const struct ipaddr *addr, uint64_t now_ms)
+{
+        uint8_t port = net_port_for(r->net, addr, PORT_SHARD);
+        if (port == PORT_NONE)
+                return -ENETUNREACH;
+        CLEANUP(freep) char *pool_copy = strdup(pool);
+        if (!pool_copy)
+                return -ENOMEM;
+        enum health health = first_health(r, pool);
+        int adjacency = neigh_pin(r->neigh, port, addr, now_ms);
+        if (adjacency < 0)
+                return adjacency;
+        struct backend *b = &r->b[i];
+        *b = (struct backend){ .state = BACKEND_RESERVED, .health = health, .adjacency = (uint16_t)adjacency,
+                               .epoch = (uint16_t)(b->epoch + 1), .port = port, .addr = *addr,
+                               .id = backend_id(pool, addr), .pool = TAKE_PTR(pool_copy) };
+        r->n = MAX(r->n, (size_t)i + 1);
+        publish(r, i);
+        return 0;
+}
+
+int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint64_t now_ms)
+{
+        int unused = -1;
+        for (size_t i = 0; i < L4_MAX_BACKENDS; i++) {
+                struct backend *b = &r->b[i];
+                if (b->state == BACKEND_FREE) {
+                        if (unused < 0)
+                                unused = (int)i;
+                        if (i >= r->n)
+                                break;
+                } else if (b->state != BACKEND_RETIRED && ipaddr_eq(&b->addr, addr) && strcmp(b->pool, pool) == 0) {
+                        b->refs++;
+                        return (int)i;
+                }
+        }
+        if (unused < 0)
+                return -ENOSPC;
+        int rc = make(r, (uint16_t)unused, pool, addr, now_ms);
+        if (rc < 0)
+                return rc;
+        r->b[unused].refs = 1;
+        return unused;
+}
+
+void backends_put(struct backends *r, uint16_t index, uint64_t now_ms)
+{
+        struct backend *b = &r->b[index];
+        BUG_ON(b->refs == 0);
+        if (--b->refs == 0 && b->state == BACKEND_RESERVED)
+                drop(r, index, now_ms); /* never published: no worker has seen it */
+}
+
+static void set_name(struct backend *b, const char *name)
+{
+        if (b->name && strcmp(b->name, name) == 0)
+                return;
+        char *copy = strdup(name);
+        if (!copy)
+                return; /* a name is for humans: the old one stays */
+        free(b->name);
+        b->name = copy;
+}
+
+void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc, bool admin_down)
+{
+        struct backend *b = &r->b[index];
+        BUG_ON(b->state == BACKEND_FREE || b->state == BACKEND_RETIRED);
+        set_name(b, name);
+        b->state = BACKEND_ACTIVE;
+        b->check = *hc;
+        b->admin_down = admin_down;
+        b->linger_until_ms = 0;
+        if (!hc->tcp)
+                b->health = HEALTH_UNKNOWN; /* unchecked counts as up */
+        publish(r, index);
+}
+
+void backends_linger(struct backends *r, uint16_t index, uint32_t drain_ms, uint64_t now_ms)
+{
+        struct backend *b = &r->b[index];
+        BUG_ON(b->state != BACKEND_ACTIVE);
+        b->state = BACKEND_LINGER;
+        b->linger_until_ms = now_ms + drain_ms;
+}
+
+bool backends_set_health(struct backends *r, uint16_t index, bool up)
+{
+        struct backend *b = &r->b[index];
+        enum health want = up ? HEALTH_UP : HEALTH_DOWN;
+        if (b->state == BACKEND_FREE || b->state == BACKEND_RETIRED || b->health == want)
+                return false;
+        b->health = want;
+        b->transitions++;
+        publish(r, index);
+        return true;
+}
+
+uint32_t backends_retire(struct backends *r, uint64_t now_ms)
+{
+        bool any = false;
+        for (size_t i = 0; i < r->n; i++) {
+                struct backend *b = &r->b[i];
+                if (b->state != BACKEND_LINGER || b->refs != 0 || now_ms < b->linger_until_ms)
+                        continue;
+                b->state = BACKEND_RETIRED;
+                b->token = r->token + 1;
+                publish(r, (uint16_t)i);
+                any = true;
+        }
+        return any ? ++r->token : 0;
+}
+
+void backends_reclaim(struct backends *r, uint32_t token)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (r->b[i].state == BACKEND_RETIRED && r->b[i].token <= token)
+                        drop(r, (uint16_t)i, 0);
+}

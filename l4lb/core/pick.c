@@ -1,0 +1,166 @@
+/* l4lb/core/pick.c - see pick.h.
+ *
+ *   flow found, backend alive          -> that backend
+ *   flow found, backend gone           -> Maglev, and the flow moves
+ *   flow found, closing, packet is SYN -> Maglev: a new connection on an old tuple
+ *   no flow, SYN                       -> Maglev; an entry only while the previous table disagrees (flow.h says why)
+ *   no flow, other TCP                 -> the previous table's backend if that differs and is alive, else Maglev; an entry
+ *                                         unless RST or FIN
+ *   no flow, UDP                       -> Maglev and an entry */
+#include "lib/base.h"
+#include "l4lb/core/pick.h"
+#include "l4lb/core/wire.h"
+
+static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE)) == (BACKEND_USED | BACKEND_ALIVE); }
+
+static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t word)
+{
+        p->backend = backend;
+        p->epoch = backend_word_epoch(word);
+        p->adjacency = neigh_word(w->neigh, backend_word_adjacency(word));
+        p->verdict = FORWARD_SHARD;
+        p->kind = PKT_SEND;
+        if (!p->adjacency)
+                pkt_done(p, DROP_NO_NEIGHBOUR);
+}
+
+struct choice { /* of the hash alone */
+        uint16_t now, prev; /* backends; prev is BACKEND_NONE unless it differs and is alive */
+};
+
+/* False: the verdict is set (policy, or nobody there). */
+static bool choose(const struct worker *w, const struct tables *t, struct pkt *p, struct choice *ret)
+{
+        const struct service *s = &t->services[p->service];
+        struct tuple k = p->key;
+        if (s->source_affinity)
+                k.w[0] &= UINT32_MAX; /* without ports: all connections of a client to this VIP */
+        uint64_t hash = tuple_hash(&t->conf.cluster_key, &k);
+        const struct leg *leg = tables_leg(t, s, hash);
+        if (leg->pool == POOL_NONE) {
+                pkt_done(p, DROP_POLICY);
+                return false;
+        }
+        const struct pool *pool = &t->pools[leg->pool];
+        const struct maglev *now = pool_now(pool), *prev = pool_prev(pool);
+        if (!now) {
+                pkt_done(p, DROP_NO_BACKEND);
+                return false;
+        }
+        ret->now = maglev_pick(now, hash);
+        ret->prev = prev ? maglev_pick(prev, hash) : BACKEND_NONE;
+        if (ret->prev == ret->now || (ret->prev != BACKEND_NONE && !word_alive(backend_word(w->backends, ret->prev))))
+                ret->prev = BACKEND_NONE;
+        return true;
+}
+
+/* Sources that may not open anything: our own addresses and VIPs.  Only asked on a miss: a flow proves it was asked. */
+static bool source_ours(const struct worker *w, const struct tables *t, const struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3;
+        if (p->version == 4)
+                return tables_vip4(t, ip + 12) != VIP_NONE || net_owner4(w->net, ip + 12) != PORT_NONE;
+        return tables_vip6(t, ip + 8) != VIP_NONE || net_owner6(w->net, ip + 8, p->in_port) != PORT_NONE;
+}
+
+static void flow_hit(struct worker *w, const struct tables *t, uint16_t now_s, struct pkt *p, uint32_t slot)
+{
+        struct flow *f = flow_at(&w->flows, slot);
+        uint16_t backend = f->backend;
+        uint64_t word = backend_word(w->backends, backend);
+        bool syn = p->tcp_flags & TCP_SYN, alive = word_alive(word) && backend_word_epoch(word) == f->epoch;
+        if (unlikely(!alive || (syn && f->state == FLOW_CLOSING))) {
+                struct choice c;
+                if (!choose(w, t, p, &c))
+                        return;
+                backend = c.now;
+                word = backend_word(w->backends, backend);
+                if (syn)
+                        flow_restart(&w->flows, slot, backend, backend_word_epoch(word), now_s);
+                else if (backend != f->backend || backend_word_epoch(word) != f->epoch)
+                        flow_repick(&w->flows, slot, backend, backend_word_epoch(word));
+        }
+        if (!syn)
+                flow_touch(&w->flows, slot, p->tcp_flags & (TCP_FIN | TCP_RST), p->rx_len, now_s);
+        send_to(w, p, backend, word);
+}
+
+static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, struct pkt *p)
+{
+        struct choice c;
+        if (source_ours(w, t, p)) {
+                pkt_done(p, DROP_MARTIAN);
+                return;
+        }
+        if (!choose(w, t, p, &c))
+                return;
+        bool tcp = p->kind == PKT_TCP, syn = p->tcp_flags & TCP_SYN, closing = p->tcp_flags & (TCP_FIN | TCP_RST);
+        uint16_t backend = c.now;
+        if (tcp && !syn && c.prev != BACKEND_NONE) {
+                backend = c.prev;
+                flow_count(&w->flows, FLOW_COUNT_FOLLOWED_PREVIOUS);
+        }
+        uint64_t word = backend_word(w->backends, backend);
+        bool keep = !tcp || (syn ? c.prev != BACKEND_NONE : !closing);
+        if (!keep)
+                flow_count(&w->flows, FLOW_COUNT_STATELESS);
+        else
+                (void)flow_insert(&w->flows, p->hash, &p->key, backend, backend_word_epoch(word), t->services[p->service].idle_s,
+                                  now_s); /* no room is counted there; the packet goes on without state */
+        send_to(w, p, backend, word);
+}
+
+static uint64_t fragment_hash(const struct worker *w, const struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3;
+        struct tuple k;
+        if (p->version == 4)
+                tuple_set4(&k, p->proto, ip + 12, ip + 16, p->frag_id);
+        else
+                tuple_set6(&k, p->proto, ip + 8, ip + 24, p->frag_id);
+        k.w[0] |= UINT64_C(1) << 16; /* never equal to a flow's key */
+        return tuple_hash(&w->key, &k);
+}
+
+void pick_flow(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
+{
+        uint32_t slot = flow_find(&w->flows, p->hash, &p->key, (uint16_t)now_s);
+        if (likely(slot != FLOW_NONE))
+                flow_hit(w, t, (uint16_t)now_s, p, slot);
+        else
+                flow_miss(w, t, (uint16_t)now_s, p);
+        if (unlikely(p->frag == PKT_FRAG_FIRST) && p->backend != BACKEND_NONE)
+                fragcache_put(&w->frags, fragment_hash(w, p), p->backend, p->epoch, p->l4_len, (uint32_t)now_s);
+}
+
+void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
+{
+        uint64_t hash = tuple_hash(&w->key, &p->key);
+        uint32_t slot = flow_find(&w->flows, hash, &p->key, (uint16_t)now_s);
+        if (slot != FLOW_NONE) {
+                const struct flow *f = flow_at(&w->flows, slot);
+                uint64_t word = backend_word(w->backends, f->backend);
+                if (word_alive(word) && backend_word_epoch(word) == f->epoch) {
+                        send_to(w, p, f->backend, word);
+                        return;
+                }
+        }
+        struct choice c;
+        if (!choose(w, t, p, &c))
+                return;
+        uint16_t backend = p->proto == PROTO_TCP && c.prev != BACKEND_NONE ? c.prev : c.now;
+        flow_count(&w->flows, FLOW_COUNT_STATELESS);
+        send_to(w, p, backend, backend_word(w->backends, backend));
+}
+
+void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p)
+{
+        const struct frag_slot *s = fragcache_get(&w->frags, fragment_hash(w, p), (uint32_t)now_s);
+        uint64_t word = s ? backend_word(w->backends, s->backend) : 0;
+        if (!s || !(word & BACKEND_USED) || backend_word_epoch(word) != s->epoch)
+                pkt_done(p, DROP_FRAGMENT_UNKNOWN);
+        else if (p->frag_off < s->first_len)
+                pkt_done(p, DROP_FRAGMENT_OVERLAP);
+        else
+                send_to(w, p, s->backend, word);
+}

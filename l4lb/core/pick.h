@@ -1,0 +1,12 @@
+/* l4lb/core/pick.h - which backend a packet of a service goes to.  Layer: l4lb/core, pure.
+ * Thread rule: the packet's worker.  On success the packet is PKT_SEND with verdict FORWARD_SHARD, backend, epoch and
+ * adjacency set; otherwise its verdict says why not. */
+#pragma once
+#include "l4lb/core/pipeline.h"
+
+/* A TCP or UDP packet (or first fragment) whose key and hash are set: flow table, else Maglev. */
+void pick_flow(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p) NONNULL(1, 2, 4);
+/* An ICMP error about the flow p->key: the same choice, but read-only. */
+void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p) NONNULL(1, 2, 4);
+/* A later fragment: follows its first. */
+void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p) NONNULL(1, 3);

@@ -1,0 +1,218 @@
+/* l4lb/core/pipeline.c - see pipeline.h.
+ *
+ *   parse      headers -> kind; prefetches the frames ahead
+ *   classify   destination -> service, return path, or an answer made at once; hashes keys, prefetches flow buckets
+ *   (tags)     prefetches flow entries whose tag matches
+ *   pick       flow table or Maglev -> backend -> adjacency
+ *   rewrite    MAC addresses, MTU */
+#include "lib/base.h"
+#include "l4lb/core/icmp.h"
+#include "l4lb/core/parse.h"
+#include "l4lb/core/pick.h"
+#include "l4lb/core/probe.h"
+#include "l4lb/core/reply.h"
+#include "l4lb/core/wire.h"
+
+#define PREFETCH_AHEAD 4
+
+void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash_key key, const struct net *net,
+                 const struct neigh *n, const struct backends *r, uint64_t now_ms)
+{
+        memset(w, 0, sizeof *w);
+        flow_table_init(&w->flows, mem, n_entries);
+        w->key = key;
+        w->net = net;
+        w->neigh = n;
+        w->backends = r;
+        tokens_init(&w->echo, L4_MAX_REPLIES_PER_S, now_ms);
+        tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
+        tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
+}
+
+void worker_sweep(struct worker *w, uint64_t now_ms)
+{
+        flow_sweep(&w->flows, (w->flows.bucket_mask >> 16) + 1, (uint16_t)(now_ms / 1000));
+}
+
+/* ---------------------------------------------------------------- from uplinks */
+
+/* key and hash of a TCP or UDP packet to a VIP; its bucket is on its way when pick comes. */
+static void classify_service(const struct worker *w, const struct tables *t, struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3, *l4 = p->p + p->l4;
+        p->service = tables_service(t, p->vip, p->kind == PKT_UDP, get_u16(l4 + 2));
+        if (p->service == SERVICE_NONE) {
+                pkt_done(p, DROP_NO_SERVICE);
+                return;
+        }
+        if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) { /* VIPs open no connections: reflected */
+                pkt_done(p, DROP_BAD_TCP_FLAGS);
+                return;
+        }
+        if (p->version == 4)
+                tuple_set4(&p->key, p->proto, ip + 12, ip + 16, raw_u32(l4));
+        else
+                tuple_set6(&p->key, p->proto, ip + 8, ip + 24, raw_u32(l4));
+        p->hash = tuple_hash(&w->key, &p->key);
+        flow_prefetch_buckets(&w->flows, p->hash);
+}
+
+static void classify_icmp(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        uint16_t port;
+        switch (icmp_look(p, &port)) {
+        case ICMP_WHAT_DROP:
+                return;
+        case ICMP_WHAT_ECHO:
+                reply_echo(w, now_ms, p);
+                return;
+        case ICMP_WHAT_ERROR:
+                break;
+        }
+        if (p->vip == VIP_NONE) {
+                pkt_done(p, DROP_BAD_ICMP); /* about a packet of our own: nothing we sent wants an answer */
+                return;
+        }
+        p->service = tables_service(t, p->vip, p->proto == PROTO_UDP, port);
+        if (p->service == SERVICE_NONE)
+                pkt_done(p, DROP_NO_SERVICE);
+}
+
+static void classify_vip(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        if (p->kind == PKT_TCP || p->kind == PKT_UDP)
+                classify_service(w, t, p);
+        else if (p->kind == PKT_ICMP)
+                classify_icmp(w, t, now_ms, p);
+        else if (p->kind == PKT_OTHER)
+                pkt_done(p, DROP_PROTOCOL);
+        else if (p->proto != PROTO_TCP && p->proto != PROTO_UDP)
+                pkt_done(p, DROP_ICMP_FRAGMENT); /* a later fragment of anything else */
+}
+
+/* To one of our own addresses: answers of health probes and pings. */
+static void classify_own(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        if (p->kind == PKT_ICMP)
+                classify_icmp(w, t, now_ms, p);
+        else if (p->kind != PKT_TCP || p->frag != PKT_WHOLE || w->net->ports[p->in_port].role != PORT_SHARD ||
+                 get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO)
+                pkt_done(p, DROP_NOT_OURS);
+        else
+                pkt_done(p, tokens_take(&w->punt, now_ms) ? PUNT_PROBE : DROP_RATE_LIMITED);
+}
+
+/* ---------------------------------------------------------------- from shards */
+
+static void classify_return(struct worker *w, uint64_t now_ms, struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3;
+        uint16_t adjacency;
+        uint8_t port;
+        if (p->version == 4) {
+                const struct net_hop4 *h = net_route4(w->net, ip + 16);
+                port = h ? h->port : PORT_NONE;
+                adjacency = h ? h->adjacency : NEIGH_NONE;
+        } else {
+                const struct net_hop6 *h = net_route6(w->net, ip + 24);
+                port = h ? h->port : PORT_NONE;
+                adjacency = h ? h->adjacency : NEIGH_NONE;
+        }
+        if (port == PORT_NONE || port == p->in_port) {
+                pkt_done(p, DROP_NO_ROUTE);
+                return;
+        }
+        bool on_link = adjacency == NEIGH_NONE;
+        p->adjacency = on_link ? neigh_lookup(w->neigh, port, p->version, p->version == 4 ? ip + 16 : ip + 24)
+                               : neigh_word(w->neigh, adjacency);
+        if (p->adjacency) {
+                p->verdict = FORWARD_RETURN;
+                p->kind = PKT_SEND;
+        } else if (!on_link) {
+                pkt_done(p, DROP_NO_NEIGHBOUR); /* pinned: the control thread is resolving it already */
+        } else {
+                pkt_done(p, tokens_take(&w->punt, now_ms) ? PUNT_RESOLVE : DROP_RATE_LIMITED);
+        }
+}
+
+/* ---------------------------------------------------------------- passes */
+
+static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        if (p->kind == PKT_ARP || p->kind == PKT_ND) {
+                if (p->kind == PKT_ARP)
+                        reply_arp(w, t, now_ms, p);
+                else
+                        reply_nd(w, t, now_ms, p);
+                return;
+        }
+        const uint8_t *ip = p->p + p->l3;
+        bool v4 = p->version == 4, shard = w->net->ports[p->in_port].role == PORT_SHARD;
+        if (t && !shard) {
+                p->vip = v4 ? tables_vip4(t, ip + 16) : tables_vip6(t, ip + 24);
+                if (likely(p->vip != VIP_NONE)) {
+                        classify_vip(w, t, now_ms, p);
+                        return;
+                }
+        }
+        uint8_t owner = v4 ? net_owner4(w->net, ip + 16) : net_owner6(w->net, ip + 24, p->in_port);
+        if (owner != PORT_NONE)
+                classify_own(w, t, now_ms, p);
+        else if (!t)
+                pkt_done(p, DROP_NO_TABLES);
+        else if (shard && (v4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) != VIP_NONE)
+                classify_return(w, now_ms, p);
+        else
+                pkt_done(p, DROP_NOT_OURS);
+}
+
+static void pick(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
+{
+        if (p->kind == PKT_TCP || p->kind == PKT_UDP)
+                pick_flow(w, t, now_s, p);
+        else if (p->kind == PKT_ICMP)
+                pick_icmp(w, t, now_s, p);
+        else if (p->kind == PKT_FRAGMENT)
+                pick_fragment(w, now_s, p);
+}
+
+static void rewrite(const struct worker *w, struct pkt *p)
+{
+        uint8_t out = adjacency_port(p->adjacency);
+        const struct net_port *port = &w->net->ports[out];
+        p->kind = PKT_DONE;
+        if (p->l3_len > port->mtu) {
+                p->verdict = DROP_MTU;
+                return;
+        }
+        memcpy(p->p, &p->adjacency, 6);
+        memcpy(p->p + 6, port->mac, 6);
+        p->out_port = out;
+}
+
+void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p, size_t n)
+{
+        BUG_ON(n > L4_MAX_BURST);
+        uint64_t now_s = now_ms / 1000; /* once per burst */
+        for (size_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
+                __builtin_prefetch(p[i].p);
+        for (size_t i = 0; i < n; i++) {
+                if (i + PREFETCH_AHEAD < n)
+                        __builtin_prefetch(p[i + PREFETCH_AHEAD].p);
+                pkt_parse(w->net, &p[i]);
+        }
+        for (size_t i = 0; i < n; i++)
+                if (p[i].kind != PKT_DONE)
+                        classify(w, t, now_ms, &p[i]);
+        for (size_t i = 0; i < n; i++)
+                if (p[i].kind == PKT_TCP || p[i].kind == PKT_UDP)
+                        flow_prefetch_entry(&w->flows, p[i].hash);
+        for (size_t i = 0; i < n; i++)
+                if (p[i].kind != PKT_DONE && p[i].kind != PKT_SEND)
+                        pick(w, t, now_s, &p[i]);
+        for (size_t i = 0; i < n; i++)
+                if (p[i].kind == PKT_SEND)
+                        rewrite(w, &p[i]);
+        for (size_t i = 0; i < n; i++)
+                DBG_ON(p[i].verdict == VERDICT_NONE || p[i].kind != PKT_DONE);
+}
