@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""l4lb alone, over net_af_xdp and then over net_af_packet: no agent, no l7gw; it boots from a prepared last-known-good store.
+
+   client ── router ── up0 ┌──────┐ s1 ── shard-1: a TCP server on the VIPs (AnyIP) that says who it is and who called
+                           │ l4lb │
+                           └──────┘ s2 ── shard-2: the same
+
+Proves ARP and ND both ways, echo, forwarding and the return path over IPv4 and IPv6, the client's own address at the shard,
+probes, a dead shard leaving service in less than a second while the other's connections go on, its way back, an idle l4lb
+that costs next to nothing, and an end that leaves nothing behind.
+"""
+import ctypes
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+import time
+
+from tests.lab.lab import HEALTH_PORT, Lab, LabBusy, NoRights
+from tests.lab.scenario import Checks
+
+VIPS = ("192.0.2.10", "2001:db8:10::10")
+CLIENTS = ("10.10.0.2", "fd00:10::2")
+STATE = """generation 3
+vip 192.0.2.10
+vip 2001:db8:10::10
+pool p4 %d
+pool p6 %d
+shard p4 shard-1 10.30.1.2
+shard p4 shard-2 10.30.2.2
+shard p6 shard-1 fd00:30:1::2
+shard p6 shard-2 fd00:30:2::2
+listener 192.0.2.10 80 tcp p4
+listener 2001:db8:10::10 80 tcp p6
+""" % (HEALTH_PORT, HEALTH_PORT)
+OUT_LIMIT_S = 1.0
+IDLE_S, IDLE_LIMIT_PCT = 5.0, 2.5
+IP_FREEBIND, IPV6_FREEBIND = 15, 78
+
+
+# -- a shard: lines in, "NAME PEER\n" out, on both VIPs; and the port that l4lb probes
+
+def listener(addr, port):
+    v6 = ":" in addr
+    s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.IPPROTO_IPV6 if v6 else socket.IPPROTO_IP, IPV6_FREEBIND if v6 else IP_FREEBIND, 1)
+    s.bind((addr, port))
+    s.listen(1024)
+    s.setblocking(False)
+    return s
+
+
+def serve(name, links):
+    sel = selectors.DefaultSelector()
+    for s in [listener(v, 80) for v in VIPS] + [listener(a, HEALTH_PORT) for a in links]:
+        sel.register(s, selectors.EVENT_READ, None)
+    print("event=ready", flush=True)
+    while True:
+        for key, _ in sel.select():
+            if key.data is None:
+                conn, peer = key.fileobj.accept()
+                sel.register(conn, selectors.EVENT_READ, "%s %s\n" % (name, peer[0]))
+                continue
+            try:
+                data = key.fileobj.recv(4096)
+                if data:
+                    key.fileobj.sendall(key.data.encode() * data.count(b"\n"))
+                    continue
+            except OSError:
+                pass
+            sel.unregister(key.fileobj)
+            key.fileobj.close()
+
+
+# -- the client: sockets made inside its namespace, used from here
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def socket_in(ns, *args):
+    """A socket belongs to the namespace it was made in."""
+    with open("/proc/self/ns/net") as here, open("/run/netns/" + ns) as there:
+        if libc.setns(there.fileno(), 0):
+            raise OSError(ctypes.get_errno(), "setns")
+        try:
+            return socket.socket(*args)
+        finally:
+            if libc.setns(here.fileno(), 0):
+                os._exit(70)  # never go on in the wrong namespace
+
+
+class Conn:
+    def __init__(self, ns, vip, timeout=1.0):
+        self.s = socket_in(ns, socket.AF_INET6 if ":" in vip else socket.AF_INET)
+        self.s.settimeout(timeout)
+        self.s.connect((vip, 80))
+
+    def ask(self):
+        """(shard, our address as it sees it)"""
+        self.s.sendall(b"who\n")
+        return tuple(self.s.recv(200).decode().split())
+
+    def close(self):
+        self.s.close()
+
+
+def ask_once(ns, vip, timeout=1.0):
+    c = Conn(ns, vip, timeout)
+    try:
+        return c.ask()
+    finally:
+        c.close()
+
+
+def ping(ns, vip, seq):
+    """True when an echo reply with our payload comes back."""
+    v6 = ":" in vip
+    payload = b"gatehouse %d" % seq
+    head = struct.pack(">BBHHH", 128 if v6 else 8, 0, 0, 4711, seq)
+    if not v6:
+        data = head + payload + (b"\0" if len(payload) % 2 else b"")
+        c = sum(struct.unpack(">%dH" % (len(data) // 2), data))
+        c = (c & 0xffff) + (c >> 16)
+        c = ~((c & 0xffff) + (c >> 16)) & 0xffff
+        head = head[:2] + struct.pack(">H", c) + head[4:]
+    s = socket_in(ns, socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_RAW, 58 if v6 else 1)
+    with s:
+        s.settimeout(2)
+        s.sendto(head + payload, (vip, 0))
+        try:
+            while True:
+                data = s.recv(2000)
+                if not v6:
+                    data = data[(data[0] & 15) * 4:]
+                if data[0] == (129 if v6 else 0) and data[8:] == payload:
+                    return True
+        except TimeoutError:
+            return False
+
+
+# -- the scenario, once per driver
+
+class Run:
+    def __init__(self, lab, check, driver):
+        self.lab, self.check, self.driver, self.client = lab, check, driver, lab.ns("client")
+
+    def ok(self, name, good, detail=""):
+        return self.check("%s: %s" % (self.driver, name), good, detail)
+
+    def start_shard(self, i):
+        p = self.lab.spawn_in("shard-%d" % i, "shard-%d" % i,
+                              [sys.executable, os.path.abspath(__file__), "--shard", "shard-%d" % i, "10.30.%d.2" % i, "fd00:30:%d::2" % i])
+        self.lab.wait_until(lambda: "event=ready" in p.log() or not p.alive(), 10, "shard-%d listens" % i)
+
+    def backends(self, state):
+        return sorted(b["addr"] for b in (self.lab.ask("l4lb") or {}).get("backends", []) if b["state"] == state)
+
+    def start(self):
+        state = self.lab.path("state", "l4lb")
+        subprocess.run([os.path.join(self.lab.build, "tests/packet/l4_state"), state], input=STATE.encode(), check=True)
+        for i in (1, 2):
+            self.start_shard(i)
+        t = time.monotonic()
+        self.lab.start_daemon("l4lb", "l4lb", "l4lb", self.lab.l4lb_config(self.driver), timeout=20)
+        self.ready_s = time.monotonic() - t
+        self.lab.wait_until(lambda: len(self.backends("up")) == 4, 10 * self.lab.slow, "four backends up: %r" % self.lab.ask("l4lb", "backends"))
+        self.ok("boots from last known good (ready after %.2f s); both shards up over both families" % self.ready_s,
+                self.lab.ask("l4lb")["generation"] == 3)
+
+    def forwarding(self):
+        for vip, client in zip(VIPS, CLIENTS):
+            got = [ask_once(self.client, vip) for _ in range(40)]
+            shards = {s for s, _ in got}
+            self.ok("40 connections to %s are spread over both shards" % vip, shards == {"shard-1", "shard-2"}, got)
+            self.ok("the shards see the client's own address %s" % client, {p for _, p in got} == {client}, got)
+            self.ok("%s answers echo" % vip, all(ping(self.client, vip, i) for i in range(3)))
+
+    def verdicts(self):
+        st = self.lab.ask("l4lb")
+        v = st["verdicts"]
+        want = ["forward_shard", "forward_return", "reply_arp", "reply_nd", "reply_echo", "punt_neigh", "punt_probe"]
+        self.ok("every kind of packet was seen, and verdicts sum to packets received", all(v[n] for n in want)
+                and sum(v.values()) == st["received"], {k: n for k, n in v.items() if n})
+
+    def dead_shard(self):
+        kept = []
+        for vip in VIPS * 20:
+            c = Conn(self.client, vip)
+            kept.append((c, c.ask()[0]))
+        mine = [c for c, shard in kept if shard == "shard-1"]
+        t = time.monotonic()
+        self.lab.kill("shard-2")
+        last_bad, good = t, 0
+        while good < 60 and time.monotonic() < t + 10:
+            try:
+                ask_once(self.client, VIPS[good % 2], timeout=0.25)
+                good += 1
+            except (OSError, ValueError):
+                last_bad, good = time.monotonic(), 0
+        self.ok("a killed shard gets no new connection after %.2f s (limit %.1f)" % (last_bad - t, OUT_LIMIT_S),
+                good == 60 and last_bad - t < OUT_LIMIT_S * self.lab.slow)
+        self.ok("it is reported down", self.backends("down") == ["10.30.2.2", "fd00:30:2::2"], self.lab.ask("l4lb", "backends"))
+        self.ok("%d connections of the other shard never noticed" % len(mine),
+                len(mine) > 5 and all(c.ask()[0] == "shard-1" for c in mine))
+        for c, _ in kept:
+            c.close()
+        self.start_shard(2)
+        self.lab.wait_until(lambda: len(self.backends("up")) == 4, 5 * self.lab.slow, "shard-2 is back")
+        back = {ask_once(self.client, v)[0] for v in VIPS * 20}
+        self.ok("restarted, it serves again", back == {"shard-1", "shard-2"}, back)
+
+    def idle(self):
+        p = self.lab.procs["l4lb"]
+        before, t = p.cpu_s(), time.monotonic()
+        time.sleep(IDLE_S)  # the measurement itself: CPU time over a stretch of wall time
+        pct = 100 * (p.cpu_s() - before) / (time.monotonic() - t)
+        self.ok("idle, with %d probes a second, it takes %.2f %% of a core (limit %.1f)" % (20, pct, IDLE_LIMIT_PCT),
+                pct <= IDLE_LIMIT_PCT * self.lab.slow)
+
+    def end(self):
+        p = self.lab.procs["l4lb"]
+        t = time.monotonic()
+        p.signal(signal.SIGTERM)
+        rc = p.wait(10)
+        self.ok("SIGTERM ends it with status 0 after %.2f s" % (time.monotonic() - t), rc == 0, "%s\n%s" % (rc, p.log()[-800:]))
+        left = subprocess.run(["ip", "-n", self.lab.ns("l4lb"), "-d", "link"], capture_output=True, text=True).stdout
+        runtime = "/var/run/dpdk/" + self.lab._file_prefix()
+        self.ok("no XDP program and no runtime directory stay", "prog/xdp" not in left and not os.path.exists(runtime), left)
+        for i in (1, 2):
+            self.lab.kill("shard-%d" % i)
+
+    def all(self):
+        if self.check.guarded("%s: start" % self.driver, self.start):
+            for step in (self.forwarding, self.verdicts, self.dead_shard, self.idle):
+                self.check.guarded("%s: %s" % (self.driver, step.__name__), step)
+        if "l4lb" in self.lab.procs:
+            self.check.guarded("%s: end" % self.driver, self.end)
+
+
+def main():
+    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-l4io")
+    check = Checks("l4_ports")
+    try:
+        for driver in sys.argv[1:] or ("af_xdp", "af_packet"):
+            with Lab(driver=driver) as lab:
+                Run(lab, check, driver).all()
+                trouble = lab.trouble()
+                check("%s: no sanitizer report, no unasked exit" % driver, not trouble, "\n".join(trouble))
+                if check.failed:
+                    lab.save_logs("%d checks failed" % check.failed)
+    except NoRights as e:
+        print("skipped: no rights: %s" % e)
+        sys.exit(77)
+    except LabBusy as e:
+        print("not ok - a lab of its own\n#   %s" % e)
+        sys.exit(1)
+    print("l4_ports: %d passed, %d failed" % (check.passed, check.failed), flush=True)
+    sys.exit(1 if check.failed or not check.passed else 0)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--shard"]:
+        serve(sys.argv[2], sys.argv[3:])
+    main()
