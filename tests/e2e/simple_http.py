@@ -83,6 +83,21 @@ def both_shards(site, check):
           all(r.result == "ok" and r.status == 200 for r in results), got)
 
 
+def verdicts(site, check):
+    """Every packet l4lb received ended in exactly one verdict."""
+    last = {}
+
+    def equal():
+        last.update(site.lab.ask("l4lb") or {})
+        return last.get("received", 0) > 0 and last["received"] == sum(last["verdicts"].values())
+    try:
+        site.lab.wait_until(equal, 2, "a quiet moment")
+        ok = True
+    except TimeoutError:
+        ok = False
+    check("l4lb: verdicts add up to the %d packets received" % last.get("received", 0), ok, last)
+
+
 def scenario(site, check):
     lab = site.lab
     check("the Gateway has an address of each family from the pools", site.v4.startswith("192.0.2.") and site.v6.startswith("2001:db8:10:"),
@@ -99,6 +114,7 @@ def scenario(site, check):
     bodies(site, check)
     refusals(site, check)
     both_shards(site, check)
+    verdicts(site, check)
 
 
 if __name__ == "__main__":
