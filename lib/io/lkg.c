@@ -30,6 +30,7 @@ static const char *const slot_file[2] = { "manifest.a", "manifest.b" };
 struct lkg {
         char *dir;
         int dir_fd, blobs_fd;
+        int good; /* the slot to keep: the one last loaded or written; the next save goes to the other */
         uint8_t key[KEY_BYTES];
 };
 
@@ -304,8 +305,10 @@ int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr)
                 struct err e = { 0 };
                 int slot = i == 0 ? current : 1 - current;
                 int r = slot_load(k, slot, ret, &e);
-                if (r == 0)
+                if (r == 0) {
+                        k->good = slot;
                         return 0;
+                }
                 if (r != -ENOENT)
                         log_warn("lkg_damaged", "dir=%s slot=%s reason=%s action=%s", LOG_ESC(k->dir), slot_file[slot], LOG_ESC(e.msg),
                                  i == 0 ? "try_other_slot" : "start_empty");
@@ -315,7 +318,11 @@ int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr)
 
 int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr)
 {
-        return slot_load(k, 1 - slot_current(k), ret, reterr);
+        int slot = 1 - k->good;
+        int r = slot_load(k, slot, ret, reterr);
+        if (r == 0)
+                k->good = slot;
+        return r;
 }
 
 static int slot_write(struct lkg *k, int slot, const struct manifest *m)
@@ -396,7 +403,7 @@ static void blobs_collect(struct lkg *k)
 int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
 {
         BUG_ON(!manifest_complete(m));
-        int current = slot_current(k);
+        int slot = 1 - k->good;
         for (size_t i = 0; i < m->n; i++) {
                 int r = blob_write(k, m->entries[i].blob);
                 if (r < 0)
@@ -404,9 +411,10 @@ int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
         }
         int r = dir_sync(k->blobs_fd);
         if (r == 0)
-                r = slot_write(k, 1 - current, m);
+                r = slot_write(k, slot, m);
         if (r < 0)
                 return err_set(reterr, -r, k->dir, "cannot write the manifest: %s", strerror(-r));
+        k->good = slot;
         blobs_collect(k);
         return 0;
 }
@@ -442,6 +450,7 @@ static int lkg_open_dirs(struct lkg *k)
         k->blobs_fd = openat(k->dir_fd, "blobs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (k->blobs_fd < 0)
                 return -errno;
+        k->good = slot_current(k);
         return key_open(k);
 }
 

@@ -16,7 +16,7 @@ void lkg_close(struct lkg *k);
 int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* The newest intact manifest with all its blobs; -ENOENT when there is none. */
 int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
-/* The same for the slot that is not current: when the newest one turns out unusable. */
+/* The same for the slot that lkg_load did not take: when what it loaded turns out unusable. */
 int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* A single stored blob (to answer MANIFEST without NEEDing it); NULL when absent or damaged. */
 struct blob *lkg_blob(struct lkg *k, const struct sha256 *sha, bool secret) NONNULL(1, 2);
