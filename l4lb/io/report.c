@@ -85,6 +85,23 @@ static void write_port(const struct port *p, struct json *j)
         json_end(j);
 }
 
+/* One word for people: what the backend does with traffic now. */
+static const char *backend_word_for(const struct control *c, size_t i)
+{
+        const struct backend *b = &c->backends->b[i];
+        const struct tables *t = c->active ? c->active->tables : NULL;
+        if (b->state == BACKEND_LINGER)
+                return "draining";
+        if (b->admin_down)
+                return "down";
+        for (uint32_t p = 0; t && p < t->n_pools; p++)
+                for (size_t k = 0; k < t->pools[p].n_members; k++)
+                        if (t->pools[p].members[k].backend == i &&
+                            t->pools[p].members[k].state == MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING)
+                                return "draining";
+        return health_str(b->health);
+}
+
 static void write_backend(const struct control *c, size_t i, struct json *j)
 {
         const struct backend *b = &c->backends->b[i];
@@ -95,7 +112,7 @@ static void write_backend(const struct control *c, size_t i, struct json *j)
         key_str(j, "name", b->name);
         key_str(j, "addr", ipaddr_str(&b->addr, addr));
         key_str(j, "port", c->net->ports[b->port].name);
-        key_str(j, "state", backend_state_str(b->state));
+        key_str(j, "state", backend_word_for(c, i));
         key_str(j, "health", health_str(b->health));
         key_bool(j, "admin_down", b->admin_down);
         key_bool(j, "neighbour", neigh_word(c->neigh, b->adjacency) != 0);
@@ -180,7 +197,7 @@ static void write_service(const struct control *c, const struct generation *g, u
         json_obj(j);
         key_str(j, "id", t->service_ids[i]);
         key_str(j, "vip", ipaddr_str(&t->vips[s->vip].addr, addr));
-        key_str(j, "protocol", s->proto == 6 ? "tcp" : "udp");
+        key_str(j, "protocol", s->udp ? "udp" : "tcp");
         key_u64(j, "port_lo", s->port_lo);
         key_u64(j, "port_hi", s->port_hi);
         json_key(j, "pools");
@@ -208,6 +225,33 @@ static int query_services(void *arg, char *const *argv, size_t argc, struct json
 static int query_backends(void *arg, char *const *argv, size_t argc, struct json *j, struct err *reterr)
 {
         write_backends(arg, j);
+        return 0;
+}
+
+static int query_neighbours(void *arg, char *const *argv, size_t argc, struct json *j, struct err *reterr)
+{
+        const struct control *c = arg;
+        json_arr(j);
+        for (size_t i = 0; i < L4_MAX_NEIGHBOURS; i++) {
+                const struct neigh_slot *s = &c->neigh->slots[i];
+                uint64_t word = neigh_word(c->neigh, (uint16_t)i);
+                struct ipaddr addr = { .af = s->af };
+                char text[IPADDR_STR_MAX], mac[18];
+                uint8_t m[6];
+                if (c->neigh->ctl[i].state == NEIGH_FREE)
+                        continue;
+                memcpy(addr.b, s->addr, sizeof addr.b);
+                memcpy(m, &word, sizeof m); /* little endian, as adjacency_make */
+                snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+                json_obj(j);
+                key_str(j, "port", c->net->ports[s->port].name);
+                key_str(j, "addr", ipaddr_str(&addr, text));
+                key_str(j, "mac", word ? mac : NULL);
+                key_str(j, "state", neigh_state_str(c->neigh->ctl[i].state));
+                key_bool(j, "pinned", c->neigh->ctl[i].refs > 0);
+                json_end(j);
+        }
+        json_end(j);
         return 0;
 }
 
@@ -367,6 +411,7 @@ const struct admin_query control_queries[] = {
         { "status", "Generation, ports, verdicts, backends, workers", query_status },
         { "services", "VIP, protocol and ports of every service, its pools and traffic", query_services },
         { "backends", "Every backend with its state, health and traffic", query_backends },
+        { "neighbours", "Every next hop and shard with its MAC address and state", query_neighbours },
         { "metrics", "All counters as Prometheus text (in a JSON string)", query_metrics },
         { "help", "This list", query_help },
         { NULL, NULL, NULL },
@@ -374,20 +419,38 @@ const struct admin_query control_queries[] = {
 
 /* ---------------------------------------------------------------- STATUS for the agent */
 
-static void fill_pool(const struct control *c, const struct pool *p, struct arena *a, Control__EndpointHealth *h)
+/* One entry per endpoint set, whatever pools share it. */
+static Control__EndpointHealth *health_of(Control__Status *st, const struct pool *p, struct arena *a)
 {
+        for (size_t i = 0; i < st->n_endpoints; i++)
+                if (strcmp(st->endpoints[i]->set, p->endpoint_set) == 0)
+                        return st->endpoints[i];
+        Control__EndpointHealth *h = arena_alloc(a, sizeof *h);
+        if (!h)
+                return NULL;
         control__endpoint_health__init(h);
         h->set = (char *)p->endpoint_set; /* borrowed: the tables outlive the call */
         h->version = p->set_version;
-        h->total = (uint32_t)p->n_members;
-        h->down = arena_calloc(a, p->n_members + 1, sizeof *h->down);
+        st->endpoints[st->n_endpoints++] = h;
+        return h;
+}
+
+static void fill_pool(const struct control *c, const struct pool *p, struct arena *a, Control__EndpointHealth *h)
+{
+        char **down = arena_calloc(a, h->n_down + p->n_members + 1, sizeof *down);
+        if (!down)
+                return; /* the next STATUS has another arena */
+        if (h->n_down)
+                memcpy(down, h->down, h->n_down * sizeof *down);
+        h->down = down;
+        h->total += (uint32_t)p->n_members;
         for (size_t i = 0; i < p->n_members; i++) {
                 const struct pool_member *m = &p->members[i];
                 enum health health = c->backends->b[m->backend].health;
                 if (m->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY && health != HEALTH_DOWN && health != HEALTH_INITIAL)
                         h->ready++;
-                else if (h->down)
-                        h->down[h->n_down++] = (char *)m->name;
+                else
+                        h->down[h->n_down++] = m->name;
         }
 }
 
@@ -397,12 +460,10 @@ void control_fill_status(struct control *c, struct arena *a, Control__Status *st
         st->packets_total = received_total(c);
         if (!t || t->n_pools == 0)
                 return;
-        Control__EndpointHealth *h = arena_calloc(a, t->n_pools, sizeof *h);
         st->endpoints = arena_calloc(a, t->n_pools, sizeof(Control__EndpointHealth *));
-        if (!h || !st->endpoints)
-                return; /* the next STATUS has another arena */
-        for (uint32_t i = 0; i < t->n_pools; i++) {
-                fill_pool(c, &t->pools[i], a, &h[i]);
-                st->endpoints[st->n_endpoints++] = &h[i];
+        for (uint32_t i = 0; st->endpoints && i < t->n_pools; i++) {
+                Control__EndpointHealth *h = health_of(st, &t->pools[i], a);
+                if (h)
+                        fill_pool(c, &t->pools[i], a, h);
         }
 }

@@ -185,7 +185,7 @@ class Run:
     def verdicts(self):
         st = self.lab.ask("l4lb")
         v = st["verdicts"]
-        want = ["forward_shard", "forward_return", "reply_arp", "reply_nd", "reply_echo", "punt_neigh", "punt_probe"]
+        want = "FORWARD_SHARD FORWARD_RETURN REPLY_ARP REPLY_ND REPLY_ECHO PUNT_NEIGH PUNT_PROBE".split()
         self.ok("every kind of packet was seen, and verdicts sum to packets received", all(v[n] for n in want)
                 and sum(v.values()) == st["received"], {k: n for k, n in v.items() if n})
 
