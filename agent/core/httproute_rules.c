@@ -163,9 +163,9 @@ static int check_filters(struct decoder *d, const struct node *list, const struc
                 bool once = f[i].type == FILTER_REQUEST_HEADER || f[i].type == FILTER_RESPONSE_HEADER ||
                             f[i].type == FILTER_REDIRECT || f[i].type == FILTER_REWRITE || f[i].type == FILTER_CORS;
                 if (seen[f[i].type]++ && once)
-                        return decoder_fail(d, list->items[i].value, "this type of filter must not be repeated");
+                        return decoder_fail(d, decoder_item(d, "filters", list, i), "this type of filter must not be repeated");
                 if (seen[FILTER_REDIRECT] && seen[FILTER_REWRITE])
-                        return decoder_fail(d, list->items[i].value,
+                        return decoder_fail(d, decoder_item(d, "filters", list, i),
                                             "RequestRedirect and URLRewrite must not be used together");
         }
         return 0;
@@ -209,7 +209,7 @@ static int check_prefix(struct decoder *d, const struct node *list, const struct
         for (size_t i = 0; i < n && !one_prefix; i++)
                 if ((f[i].type == FILTER_REDIRECT && f[i].redirect.path_type == PATH_REPLACE_PREFIX) ||
                     (f[i].type == FILTER_REWRITE && f[i].rewrite.path_type == PATH_REPLACE_PREFIX))
-                        return decoder_fail(d, list->items[i].value,
+                        return decoder_fail(d, decoder_item(d, "filters", list, i),
                                             "replacePrefixMatch needs exactly one match in the rule, of type PathPrefix");
         return 0;
 }
@@ -223,12 +223,16 @@ int rules_rule(struct decoder *d, const struct node *map, void *obj)
                 r = check_prefix(d, filters, rule, rule->filters, rule->n_filters);
         for (size_t i = 0; i < rule->n_backends && r == 0; i++) {
                 const struct backend_ref *b = &rule->backends[i];
+                size_t mark = decoder_enter(d, "backendRefs");
+                (void)decoder_enter_index(d, i);
                 r = check_prefix(d, node_get(backends->items[i].value, "filters"), rule, b->filters, b->n_filters);
+                if (r == 0)
+                        decoder_leave(d, mark);
         }
         /* size(self.backendRefs) > 0 ? self.filters.all(f, !has(f.requestRedirect)) : true */
         for (size_t i = 0; i < rule->n_filters && r == 0; i++)
                 if (rule->filters[i].type == FILTER_REDIRECT && rule->n_backends)
-                        r = decoder_fail(d, filters->items[i].value,
+                        r = decoder_fail(d, decoder_item(d, "filters", filters, i),
                                          "RequestRedirect must not be used together with backendRefs");
         return r;
 }
@@ -246,11 +250,11 @@ static int check_parents(struct decoder *d, const struct node *list, const struc
                         if (!same_parent(a, b))
                                 continue;
                         if (!a->section_name[0] != !b->section_name[0] || !a->port != !b->port)
-                                return decoder_fail(d, list->items[i].value,
+                                return decoder_fail(d, decoder_item(d, "parentRefs", list, i),
                                                     "sectionName or port must be given in all references to one parent "
                                                     "or in none (as in item %zu)", k);
                         if (is(a->section_name, b->section_name) && a->port == b->port)
-                                return decoder_fail(d, list->items[i].value, "is the same reference as item %zu", k);
+                                return decoder_fail(d, decoder_item(d, "parentRefs", list, i), "is the same reference as item %zu", k);
                 }
         }
         return 0;
@@ -260,22 +264,19 @@ int rules_route(struct decoder *d, const struct node *map, void *obj)
 {
         const struct http_route *route = obj;
         const struct node *rules = node_get(map, "rules");
-        size_t matches = 0, mark = decoder_enter(d, "parentRefs");
+        size_t matches = 0;
         int r = check_parents(d, node_get(map, "parentRefs"), route);
         if (r < 0)
                 return r;
-        decoder_leave(d, mark);
-        mark = decoder_enter(d, "rules");
         for (size_t i = 0; i < route->n_rules; i++) {
                 const struct http_rule *a = &route->rules[i];
                 for (size_t k = 0; k < i && a->name[0]; k++)
                         if (is(a->name, route->rules[k].name))
-                                return decoder_fail(d, rules->items[i].value, "name \"%s\" is already that of item %zu",
+                                return decoder_fail(d, decoder_item(d, "rules", rules, i), "name \"%s\" is already that of item %zu",
                                                     a->name, k);
                 matches += a->n_matches;
                 if (matches > 128)
-                        return decoder_fail(d, rules->items[i].value, "all rules together must have at most 128 matches");
+                        return decoder_fail(d, decoder_item(d, "rules", rules, i), "all rules together must have at most 128 matches");
         }
-        decoder_leave(d, mark);
         return 0;
 }

@@ -23,6 +23,13 @@ void decoder_leave(struct decoder *d, size_t mark)
         d->path[mark] = '\0';
 }
 
+const struct node *decoder_item(struct decoder *d, const char *field, const struct node *list, size_t i)
+{
+        (void)decoder_enter(d, field);
+        (void)decoder_enter_index(d, i);
+        return list->items[i].value;
+}
+
 int decoder_fail(struct decoder *d, const struct node *at, const char *fmt, ...)
 {
         char msg[256], place[192];

@@ -80,6 +80,8 @@ void schema_digest(const struct schema *s, const void *obj, struct buf *out);
 size_t decoder_enter(struct decoder *d, const char *field);
 size_t decoder_enter_index(struct decoder *d, size_t i);
 void decoder_leave(struct decoder *d, size_t mark);
+/* Enters item i of a list that fails (so nobody leaves) and returns its node. */
+const struct node *decoder_item(struct decoder *d, const char *field, const struct node *list, size_t i);
 /* Fills the error with "file:line: path" and "Kind ns/name: message"; returns -EINVAL (or -ENOMEM). */
 int decoder_fail(struct decoder *d, const struct node *at, const char *fmt, ...) PRINTF(3, 4);
 int decoder_nomem(struct decoder *d);

@@ -59,20 +59,17 @@ static int service_spec_check(struct decoder *d, const struct node *map, void *o
                 return decoder_fail(d, node_get(map, "clusterIP"), "clusterIP must be \"None\" or an IP address");
         for (size_t i = 0; i < s->n_ports; i++) {
                 const struct service_port *a = &s->ports[i];
-                size_t mark = decoder_enter(d, "ports");
-                (void)decoder_enter_index(d, i);
                 if (!a->name[0] && s->n_ports > 1)
-                        return decoder_fail(d, ports->items[i].value, "name is required when there are several ports");
+                        return decoder_fail(d, decoder_item(d, "ports", ports, i), "name is required when there are several ports");
                 for (size_t k = 0; k < i; k++) {
                         const struct service_port *b = &s->ports[k];
                         if (is(a->name, b->name))
-                                return decoder_fail(d, ports->items[i].value, "name \"%s\" is already that of item %zu",
+                                return decoder_fail(d, decoder_item(d, "ports", ports, i), "name \"%s\" is already that of item %zu",
                                                     a->name, k);
                         if (a->port == b->port && is(a->protocol, b->protocol))
-                                return decoder_fail(d, ports->items[i].value, "port %u/%s is already that of item %zu",
+                                return decoder_fail(d, decoder_item(d, "ports", ports, i), "port %u/%s is already that of item %zu",
                                                     a->port, a->protocol, k);
                 }
-                decoder_leave(d, mark);
         }
         return 0;
 }
@@ -136,12 +133,8 @@ static int slice_check(struct decoder *d, const struct node *map, void *obj)
                                      : format_ok(FORMAT_SUBDOMAIN, span_str(a->v[k]));
                         if (ok)
                                 continue;
-                        (void)decoder_enter(d, "endpoints");
-                        (void)decoder_enter_index(d, i);
-                        (void)decoder_enter(d, "addresses");
-                        (void)decoder_enter_index(d, k);
-                        const struct node *at = node_get(list->items[i].value, "addresses")->items[k].value;
-                        return decoder_fail(d, at, "must be an address of type %s", s->address_type);
+                        const struct node *e = decoder_item(d, "endpoints", list, i);
+                        return decoder_fail(d, decoder_item(d, "addresses", node_get(e, "addresses"), k), "must be an address of type %s", s->address_type);
                 }
         }
         return 0;

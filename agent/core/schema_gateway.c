@@ -197,8 +197,8 @@ static int frontend_check(struct decoder *d, const struct node *map, void *obj)
         for (size_t i = 0; i < g->n_port_validation; i++)
                 for (size_t k = 0; k < i; k++)
                         if (g->port_validation[i].port == g->port_validation[k].port)
-                                return decoder_fail(d, node_get(map, "perPort"), "perPort: port %u is given twice",
-                                                    g->port_validation[i].port);
+                                return decoder_fail(d, decoder_item(d, "perPort", node_get(map, "perPort"), i),
+                                                    "port %u is already that of item %zu", g->port_validation[i].port, k);
         return 0;
 }
 static const struct schema frontend = { SCHEMA_FIELDS(frontend_fields), .strict = true, .check = frontend_check };
@@ -237,7 +237,7 @@ static int gateway_spec_check(struct decoder *d, const struct node *map, void *o
                 for (size_t k = 0; k < i; k++) {
                         const struct gateway_listener *b = &g->listeners[k];
                         if (a->port == b->port && is(a->protocol, b->protocol) && is(a->hostname, b->hostname))
-                                return decoder_fail(d, listeners->items[i].value,
+                                return decoder_fail(d, decoder_item(d, "listeners", listeners, i),
                                                     "listeners \"%s\" and \"%s\" have the same port, protocol and hostname",
                                                     b->name, a->name);
                 }
@@ -247,7 +247,7 @@ static int gateway_spec_check(struct decoder *d, const struct node *map, void *o
                 const struct gateway_address *a = &g->addresses[i];
                 for (size_t k = 0; k < i && a->value[0] && (is(a->type, "IPAddress") || is(a->type, "Hostname")); k++)
                         if (is(a->type, g->addresses[k].type) && is(a->value, g->addresses[k].value))
-                                return decoder_fail(d, addresses->items[i].value, "address %s is given twice", a->value);
+                                return decoder_fail(d, decoder_item(d, "addresses", addresses, i), "address %s is given twice", a->value);
         }
         return 0;
 }
