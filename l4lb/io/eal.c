@@ -5,6 +5,7 @@
 #include "lib/core/buf.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -33,15 +34,16 @@ PRINTF(2, 3) static void arg_add(struct args *a, const char *fmt, ...)
         a->n++;
 }
 
-/* EAL writes whole lines through stdio; each becomes one event.  Its levels are not passed on, so the text decides. */
+/* EAL writes whole lines through stdio; each becomes one event.  Their levels are not passed on: the cookie is the level of
+ * all, since EAL is told to say warnings and errors only, or everything when we debug. */
 static ssize_t eal_log_write(void *cookie, const char *p, size_t n)
 {
-        (void)cookie;
+        const enum log_level *level = cookie;
         for (size_t at = 0; at < n;) {
                 const char *nl = memchr(p + at, '\n', n - at);
                 size_t len = nl ? (size_t)(nl - p) - at : n - at;
                 if (len)
-                        log_info("eal", "msg=%s", log_esc(SPAN(p + at, len)));
+                        log_event(*level, "eal", "msg=%s", log_esc(SPAN(p + at, len)));
                 at += len + 1;
         }
         return (ssize_t)n;
@@ -49,11 +51,38 @@ static ssize_t eal_log_write(void *cookie, const char *p, size_t n)
 
 static void eal_log_open(const struct settings *s)
 {
-        FILE *f = fopencookie(NULL, "w", (cookie_io_functions_t){ .write = eal_log_write });
+        static enum log_level level;
+        level = s->log_level == LOG_DEBUG ? LOG_DEBUG : LOG_WARN;
+        FILE *f = fopencookie(&level, "w", (cookie_io_functions_t){ .write = eal_log_write });
         BUG_ON(!f); /* boot-time allocation */
         setvbuf(f, NULL, _IOLBF, 1024);
         rte_openlog_stream(f); /* never fails in 22.11; lives as long as the process */
-        rte_log_set_global_level(s->log_level == LOG_DEBUG ? RTE_LOG_DEBUG : RTE_LOG_NOTICE);
+        rte_log_set_global_level(s->log_level == LOG_DEBUG ? RTE_LOG_DEBUG : RTE_LOG_WARNING);
+}
+
+/* net_af_xdp brings libxdp and libbpf, which print to stderr by themselves; what matters the PMD says again. */
+typedef int lib_print_fn(int level, const char *fmt, va_list ap);
+static int PRINTF(2, 0) lib_print(int level, const char *fmt, va_list ap)
+{
+        char line[256];
+        (void)level;
+        vsnprintf(line, sizeof line, fmt, ap);
+        line[strcspn(line, "\n")] = 0;
+        log_debug("libxdp", "msg=%s", LOG_ESC(line));
+        return 0;
+}
+
+static void lib_print_take(const char *lib, const char *setter)
+{
+        void *h = dlopen(lib, RTLD_LAZY | RTLD_NOLOAD);
+        if (!h)
+                return; /* not installed, or another version: then it prints */
+        void *sym = dlsym(h, setter);
+        lib_print_fn *(*set)(lib_print_fn *);
+        memcpy(&set, &sym, sizeof set);
+        if (set)
+                (void)set(lib_print); /* the previous one is of no use */
+        dlclose(h);
 }
 
 void device_name(const char *device, char ret[64])
@@ -119,6 +148,7 @@ static int build_args(const struct settings *s, struct args *a, struct err *rete
         sha256_of(span_str(s->state_dir), &h);
         sha256_hex(&h, hex);
         arg_add(a, "--main-lcore=0");
+        arg_add(a, "--log-level=lib.telemetry:error"); /* else it warns about its own defaults */
         arg_add(a, "--file-prefix=gatehouse-%s-%.8s", s->name, hex);
         memory_args(s, a);
         bool pci = false;
@@ -146,7 +176,9 @@ int eal_init(const struct settings *s, struct err *reterr)
         if (rte_eal_init(a.n, a.argv) < 0)
                 return err_set(reterr, rte_errno ? rte_errno : EIO, "dpdk", "EAL refused to start: %s%s",
                                rte_strerror(rte_errno),
-                               s->hugepages ? " (no hugepages? set dpdk.hugepages = false or reserve some)" : "");
+                               s->hugepages ? " (no hugepages or no hugetlbfs mounted? or set dpdk.hugepages = false)" : "");
+        lib_print_take("libxdp.so.1", "libxdp_set_print");
+        lib_print_take("libbpf.so.1", "libbpf_set_print");
         return 0;
 }
 

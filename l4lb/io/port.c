@@ -78,8 +78,8 @@ static int port_find(struct port *p, struct err *reterr)
         if (r == 0)
                 r = rte_eth_dev_get_port_by_name(name, &p->id);
         if (r < 0)
-                return err_set(reterr, -r, p->conf->name, "cannot open device \"%s\": %s (the lines event=eal say why)",
-                               device, rte_strerror(-r));
+                return err_set(reterr, -r, p->conf->name, "cannot open device \"%s\"%s%s; the lines event=eal say more", device,
+                               r == -1 ? "" : ": ", r == -1 ? "" : rte_strerror(-r)); /* PMDs say -1 for anything */
         return 0;
 }
 

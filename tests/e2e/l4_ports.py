@@ -174,6 +174,17 @@ class Run:
         self.ok("boots from last known good (ready after %.2f s); both shards up over both families" % self.ready_s,
                 self.lab.ask("l4lb")["generation"] == 3)
 
+    def resolution(self):
+        """Our requests have taught the peers our MAC addresses; made to forget, they must ask us."""
+        hosts = [(self.lab.ns("router"), "u0")] + [(self.lab.ns("shard-%d" % i), "eth0") for i in (1, 2)]
+        for ns, dev in hosts:
+            for family in ("-4", "-6"):
+                subprocess.run(["ip", "-n", ns, family, "neigh", "flush", "dev", dev], check=True)
+        got = [ask_once(self.client, v) for v in VIPS * 10]
+        v = self.lab.ask("l4lb")["verdicts"]
+        self.ok("peers that forgot our MAC address ask by ARP (%d) and ND (%d), and go on" % (v["REPLY_ARP"], v["REPLY_ND"]),
+                v["REPLY_ARP"] >= 3 and v["REPLY_ND"] >= 3 and len(got) == 20, got)
+
     def forwarding(self):
         for vip, client in zip(VIPS, CLIENTS):
             got = [ask_once(self.client, vip) for _ in range(40)]
@@ -224,6 +235,14 @@ class Run:
         self.ok("idle, with %d probes a second, it takes %.2f %% of a core (limit %.1f)" % (20, pct, IDLE_LIMIT_PCT),
                 pct <= IDLE_LIMIT_PCT * self.lab.slow)
 
+    def killed(self):
+        """SIGKILL leaves an XDP program and a runtime directory behind; the next start takes over."""
+        self.lab.kill("l4lb")
+        self.lab.start_daemon("l4lb", "l4lb", "l4lb", self.lab.l4lb_config(self.driver), timeout=20)
+        self.lab.wait_until(lambda: len(self.backends("up")) == 4, 10 * self.lab.slow, "four backends up again")
+        got = {ask_once(self.client, v)[0] for v in VIPS * 20}
+        self.ok("killed and started again, it forwards", got == {"shard-1", "shard-2"}, got)
+
     def end(self):
         p = self.lab.procs["l4lb"]
         t = time.monotonic()
@@ -238,7 +257,7 @@ class Run:
 
     def all(self):
         if self.check.guarded("%s: start" % self.driver, self.start):
-            for step in (self.forwarding, self.verdicts, self.dead_shard, self.idle):
+            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed):
                 self.check.guarded("%s: %s" % (self.driver, step.__name__), step)
         if "l4lb" in self.lab.procs:
             self.check.guarded("%s: end" % self.driver, self.end)
