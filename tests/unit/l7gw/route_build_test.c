@@ -1,0 +1,283 @@
+/* tests/unit/l7gw/route_build_test.c - compiling the model: merged binds, and every refusal with its stage and source. */
+#include "lib/base.h"
+#include "tests/unit/l7gw/route_rows.h"
+
+static struct world w;
+
+static void base(void)
+{
+        static const struct row rows[] = { { "", "", '^', "/a", .header = "h=v", .query = "q=v", .rule = "r" } };
+        world_init(&w);
+        rows_add(&w, rows, 1);
+}
+
+/* One object of the base model made wrong; each names what it touches. */
+#define RULE (w.gw.rules[0])
+#define LEG (RULE->forward->legs[0])
+#define LISTENER (w.gw.listeners[0])
+#define BIND (w.gw.binds[0])
+#define ENTRY (LISTENER->virtual_hosts[0]->routes[0])
+#define MATCH (ENTRY->match)
+static Model__Filter *filter_add(Model__Filter__KindCase kind)
+{
+        Model__Filter *f = NEW(&w, Model__Filter, MODEL__FILTER__INIT);
+        f->kind_case = kind;
+        RULE->filters = take(&w, sizeof(void *));
+        RULE->filters[0] = f;
+        RULE->n_filters = 1;
+        return f;
+}
+static Model__HeaderEdit *edit_add(Model__Filter__KindCase kind)
+{
+        Model__Filter *f = filter_add(kind);
+        f->request_headers = NEW(&w, Model__HeaderEdit, MODEL__HEADER_EDIT__INIT); /* a union: either side */
+        return f->request_headers;
+}
+static void set_add(Model__HeaderEdit *e, char *name, char *value)
+{
+        e->set = take(&w, sizeof(void *));
+        e->set[0] = NEW(&w, Model__Header, MODEL__HEADER__INIT);
+        e->set[0]->name = name;
+        e->set[0]->value = value;
+        e->n_set = 1;
+}
+static Model__PathEdit *path_edit(Model__PathEdit__Kind kind, char *value)
+{
+        Model__PathEdit *p = NEW(&w, Model__PathEdit, MODEL__PATH_EDIT__INIT);
+        p->kind = kind;
+        p->value = value;
+        return p;
+}
+static void rewrite(Model__PathEdit__Kind kind, char *value)
+{
+        Model__Filter *f = filter_add(MODEL__FILTER__KIND_REWRITE);
+        f->rewrite = NEW(&w, Model__Rewrite, MODEL__REWRITE__INIT);
+        f->rewrite->path = path_edit(kind, value);
+}
+static Model__Redirect *redirect(uint32_t status)
+{
+        RULE->action_case = MODEL__RULE__ACTION_REDIRECT;
+        RULE->redirect = NEW(&w, Model__Redirect, MODEL__REDIRECT__INIT);
+        RULE->redirect->status = status;
+        return RULE->redirect;
+}
+static void policy(Model__Policies **p)
+{
+        *p = NEW(&w, Model__Policies, MODEL__POLICIES__INIT);
+        (*p)->rate_limit = (char *)"x";
+}
+static void tls(void)
+{
+        static char *certs[] = { (char *)"default/cert" };
+        LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS;
+        LISTENER->tls = NEW(&w, Model__Tls, MODEL__TLS__INIT);
+        LISTENER->tls->certificates = certs;
+        LISTENER->tls->n_certificates = 1;
+}
+static void cookie(void)
+{
+        MATCH->cookies = MATCH->headers;
+        MATCH->n_cookies = 1;
+}
+static void second_listener(const char *hostname)
+{
+        Model__Listener *l = NEW(&w, Model__Listener, MODEL__LISTENER__INIT);
+        *l = *LISTENER;
+        l->hostname = arena_strdup(&w.arena, hostname);
+        l->source = NEW(&w, Model__Source, MODEL__SOURCE__INIT);
+        l->source->kind = (char *)"second";
+        w.gw.listeners[w.gw.n_listeners++] = l;
+}
+static void second_vhost(const char *hostname)
+{
+        vhost_of(&w, LISTENER, "x")->hostname = arena_strdup(&w.arena, hostname);
+}
+
+/* X(name, stage, source kind, what the reason holds, what is wrong) */
+#define STR(s) ((char *)(s))
+#define CASES(X) \
+        X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP) \
+        X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2) \
+        X("trusted peers", UNSUPPORTED, "Gateway", "X-Forwarded-For", BIND->n_forwarded_trusted = 1) \
+        X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3) \
+        X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0) \
+        X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7) \
+        X("passthrough", UNSUPPORTED, "Gateway", "passthrough", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH) \
+        X("TLS to TCP", UNSUPPORTED, "Gateway", "termination", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) \
+        X("TCP", UNSUPPORTED, "Gateway", "protocol TCP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TCP) \
+        X("UDP", UNSUPPORTED, "Gateway", "protocol UDP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__UDP) \
+        X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1) \
+        X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies)) \
+        X("client certificates", UNSUPPORTED, "Gateway", "client certificates", \
+          (tls(), LISTENER->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY)) \
+        X("HTTPS without certificate", CHECK, "Gateway", "without a certificate", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS) \
+        X("HTTP with TLS", CHECK, "Gateway", "TLS settings", (tls(), LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTP)) \
+        X("listener host", CHECK, "Gateway", "not a host name", LISTENER->hostname = STR("a*b")) \
+        X("same host twice on a bind", CHECK, "second", "is taken", second_listener("")) \
+        X("two protocols on a bind", CHECK, "second", "another protocol", (second_listener("a"), tls(), \
+          w.gw.listeners[1]->tls = NULL)) \
+        X("virtual host twice", CHECK, "Gateway", "twice", second_vhost("")) \
+        X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b")) \
+        X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
+        X("idle timeout", UNSUPPORTED, "HTTPRoute", "idle", RULE->idle_timeout_ms = 1) \
+        X("retry", UNSUPPORTED, "HTTPRoute", "retries", RULE->retry = NEW(&w, Model__Retry, MODEL__RETRY__INIT)) \
+        X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
+        X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
+        X("gRPC", UNSUPPORTED, "HTTPRoute", "gRPC", RULE->grpc = true) \
+        X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
+        X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
+        X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C) \
+        X("least request", UNSUPPORTED, "HTTPRoute", "round robin", w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST) \
+        X("hash", UNSUPPORTED, "HTTPRoute", "hash", w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT)) \
+        X("TLS backend", UNSUPPORTED, "HTTPRoute", "TLS", w.cluster.tls = NEW(&w, Model__UpstreamTls, MODEL__UPSTREAM_TLS__INIT)) \
+        X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
+        X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
+        X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
+        X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V1) \
+        X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
+        X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
+        X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
+        X("requests per connection", UNSUPPORTED, "HTTPRoute", "per connection", w.cluster.max_requests_per_connection = 1) \
+        X("mirror", UNSUPPORTED, "HTTPRoute", "mirror", filter_add(MODEL__FILTER__KIND_MIRROR)) \
+        X("CORS", UNSUPPORTED, "HTTPRoute", "CORS", filter_add(MODEL__FILTER__KIND_CORS)) \
+        X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH)) \
+        X("redirect of a backend", UNSUPPORTED, "HTTPRoute", "single backend", filter_add(MODEL__FILTER__KIND_REDIRECT)) \
+        X("unknown filter", UNSUPPORTED, "HTTPRoute", "does not know", filter_add(MODEL__FILTER__KIND__NOT_SET)) \
+        X("header name", CHECK, "HTTPRoute", "not a header name", set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("a b"), STR("v"))) \
+        X("header value", CHECK, "HTTPRoute", "not a header value", \
+          set_add(edit_add(MODEL__FILTER__KIND_RESPONSE_HEADERS), STR("a"), STR("v\r\nx: y"))) \
+        X("engine's header", UNSUPPORTED, "HTTPRoute", "not for filters", \
+          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Transfer-Encoding"), STR("chunked"))) \
+        X("Host by a header filter", UNSUPPORTED, "HTTPRoute", "not for filters", \
+          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Host"), STR("x"))) \
+        X("rewrite by regex", UNSUPPORTED, "HTTPRoute", "regular expression", rewrite(MODEL__PATH_EDIT__KIND__REGEX, STR("/x"))) \
+        X("rewrite to no path", CHECK, "HTTPRoute", "not a path", rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("x"))) \
+        X("rewrite above the root", CHECK, "HTTPRoute", "not a path", rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/../x"))) \
+        X("rewrite to no host", CHECK, "HTTPRoute", "not a host name", \
+          (rewrite(MODEL__PATH_EDIT__KIND__KEEP, STR("")), RULE->filters[0]->rewrite->hostname = STR("a/b"))) \
+        X("prefix rewrite of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("prefix redirect of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (redirect(302)->path = path_edit(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("redirect status", CHECK, "HTTPRoute", "status", redirect(200)) \
+        X("redirect scheme", CHECK, "HTTPRoute", "scheme", redirect(301)->scheme = STR("javascript")) \
+        X("redirect host", CHECK, "HTTPRoute", "host name", redirect(301)->hostname = STR("a\r\n")) \
+        X("redirect port", CHECK, "HTTPRoute", "port", redirect(301)->port = 65536) \
+        X("redirect path", CHECK, "HTTPRoute", "not a path", redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__FULL, STR("a"))) \
+        X("redirect by regex", UNSUPPORTED, "HTTPRoute", "regular", redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__REGEX, STR("/a"))) \
+        X("fixed status", CHECK, "HTTPRoute", "status", (RULE->action_case = MODEL__RULE__ACTION_FIXED, \
+          RULE->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT))) \
+        X("regex path", UNSUPPORTED, "HTTPRoute", "regular", MATCH->path_kind = MODEL__MATCH__PATH_KIND__REGEX) \
+        X("regex header", UNSUPPORTED, "HTTPRoute", "regular", MATCH->headers[0]->value->kind = MODEL__STRING_MATCH__KIND__REGEX) \
+        X("regex query", UNSUPPORTED, "HTTPRoute", "regular", MATCH->query[0]->value->kind = MODEL__STRING_MATCH__KIND__REGEX) \
+        X("cookie", UNSUPPORTED, "HTTPRoute", "cookies", cookie()) \
+        X("gRPC match", UNSUPPORTED, "HTTPRoute", "gRPC", MATCH->grpc_service = STR("s")) \
+        X("source match", UNSUPPORTED, "HTTPRoute", "client addresses", MATCH->n_sources = 1) \
+        X("header name of a match", CHECK, "HTTPRoute", "header name", MATCH->headers[0]->name = STR(":path")) \
+        X("hop-by-hop header match", UNSUPPORTED, "HTTPRoute", "connection", MATCH->headers[0]->name = STR("Connection")) \
+        X("path of a match", CHECK, "HTTPRoute", "not a path", MATCH->path = STR("/a b")) \
+        X("no such rule", CHECK, "HTTPRoute", "no rule", ENTRY->rule = 1) \
+        X("no match", CHECK, "HTTPRoute", "no match", ENTRY->match = NULL)
+
+static void test_refusals(void **state)
+{
+        (void)state;
+#define X(name_, stage_, kind_, reason_, change_)                                                                         \
+        do {                                                                                                              \
+                base();                                                                                                   \
+                world_must_build(&w); /* the base is right: the change alone is refused */                                \
+                (void)(change_, 0);                                                                                       \
+                int r = world_build(&w);                                                                                  \
+                bool ok = r < 0 && w.err.stage == CONTROL__NACK_STAGE__NACK_##stage_ && w.err.has_source &&               \
+                          strcmp(w.err.kind, kind_) == 0 && strstr(w.err.err.msg, reason_) &&                             \
+                          strcmp(w.err.section, "gateway/default/gw") == 0;                                               \
+                if (!ok)                                                                                                  \
+                        print_error("%s: %d stage %u source \"%s\" section \"%s\": %s\n", name_, r, w.err.stage, w.err.kind, \
+                                    w.err.section, w.err.err.msg);                                                        \
+                assert_true(ok);                                                                                          \
+                world_fini(&w);                                                                                           \
+        } while (0);
+        CASES(X)
+#undef X
+}
+
+/* Two Gateways on one address share the bind; another port is another bind; hostnames decide between listeners. */
+static void test_merged_binds(void **state)
+{
+        (void)state;
+        static const struct row rows[] = { { "", "", '^', "/", .rule = "first" }, { "*.b.org", "*.b.org", '^', "/", .rule = "wild" } };
+        world_init(&w);
+        rows_add(&w, rows, 2);
+        Model__Gateway *g2 = take(&w, sizeof *g2);
+        gateway_init(&w, g2, "other/gw");
+        g2->binds[1] = NEW(&w, Model__Bind, MODEL__BIND__INIT);
+        *g2->binds[1] = *g2->binds[0];
+        g2->binds[1]->port = 81;
+        g2->n_binds = 2;
+        Model__Listener *l = listener_of(&w, g2, "a.b.org");
+        l->binds[l->n_binds++] = 1;
+        Model__VirtualHost *v = vhost_of(&w, l, "a.b.org");
+        v->routes[v->n_routes++] = NEW(&w, Model__RouteEntry, MODEL__ROUTE_ENTRY__INIT);
+        v->routes[0]->match = match_of(&w, &rows[0]);
+        g2->rules[g2->n_rules++] = forward_rule(&w, "second");
+        w.gws[w.model.n_gateways++] = g2;
+        world_must_build(&w);
+        assert_int_equal(w.table->n_binds, 2);
+        assert_int_equal(w.table->n_listeners, 3);
+        assert_int_equal(w.table->n_rules, 3);
+        assert_int_equal(w.table->binds[0].port, 80);
+        assert_int_equal(w.table->binds[0].n_listeners, 3);
+        assert_string_equal(w.table->binds[0].listeners[0]->model->hostname, "a.b.org"); /* most specific first */
+        assert_string_equal(w.table->binds[0].listeners[1]->model->hostname, "*.b.org");
+        assert_string_equal(w.table->binds[0].listeners[2]->model->hostname, "");
+        assert_int_equal(w.table->binds[1].port, 81);
+        assert_int_equal(w.table->binds[1].n_listeners, 1);
+        static const struct probe probes[] = { { "x.org", "GET /", NULL, "first" }, { "c.b.org", "GET /", NULL, "wild" },
+                                               { "a.b.org", "GET /", NULL, "second" } };
+        probes_run(&w, probes, ARRAY_SIZE(probes));
+        world_fini(&w);
+}
+
+static void test_nothing(void **state)
+{
+        (void)state;
+        world_init(&w);
+        w.model.n_gateways = 0;
+        world_must_build(&w);
+        assert_int_equal(w.table->n_binds, 0);
+        world_fini(&w);
+        base(); /* an invalid backend is no refusal: it keeps its weight and answers fail_status */
+        LEG->cluster = STR("");
+        LEG->fail_status = 503;
+        world_must_build(&w);
+        world_fini(&w);
+}
+
+/* Every arena size: -ENOMEM with a reason until it fits. */
+static void test_starved(void **state)
+{
+        (void)state;
+        base();
+        rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/new"));
+        int r = -1;
+        size_t step = 0;
+        for (; r < 0; step += 16) {
+                struct arena a;
+                arena_init(&a, 4096, step);
+                r = route_table_build(&a, &w.model, &w.table, &w.err);
+                if (r < 0) {
+                        assert_int_equal(r, -ENOMEM);
+                        assert_int_equal(w.err.stage, CONTROL__NACK_STAGE__NACK_INTERNAL);
+                }
+                arena_fini(&a);
+        }
+        assert_true(step > 1000);
+        world_fini(&w);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_refusals), cmocka_unit_test(test_merged_binds),
+                                            cmocka_unit_test(test_nothing), cmocka_unit_test(test_starved) };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
