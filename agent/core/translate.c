@@ -193,6 +193,7 @@ static void translate_gateways(struct tx *tx)
                 g->pool = gateway_pool(tx, gw);
                 r->id = report_id_of(tx, &gw->o);
                 r->pool = tx_dup(tx, tx->conf->pools[g->pool].name);
+                r->class_name = tx_dup(tx, gw->class_name);
                 translate_listeners(tx, g);
                 gateway_accept(tx, g, cls);
         }
@@ -260,7 +261,8 @@ static int translate_pass(struct tx *tx)
 }
 
 int translate(const struct store *s, const struct translate_conf *conf, const struct vip_grant *held, size_t n_held,
-              const struct quarantine *q, size_t n_q, uint64_t generation, struct translation **ret, struct err *reterr)
+              const struct quarantine *q, size_t n_q, uint64_t generation, const struct translation *prev,
+              struct translation **ret, struct err *reterr)
 {
         BUG_ON(conf->n_pools == 0);
         struct translation *t = calloc(1, sizeof *t);
@@ -272,7 +274,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         }
         arena_init(&t->arena, 64 * 1024, TRANSLATION_MAX_BYTES);
         *tx = (struct tx){ .a = &t->arena, .t = t, .s = s, .conf = conf, .held = held, .n_held = n_held, .q = q, .n_q = n_q,
-                           .generation = generation, .err = reterr };
+                           .generation = generation, .prev = prev, .err = reterr };
         map_init(&tx->clusters);
         map_init(&tx->certs);
         int r = translate_pass(tx);

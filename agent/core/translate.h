@@ -48,6 +48,7 @@ struct listener_report {
 struct gateway_report {
         struct report_id id;
         const char *pool;         /* pool_conf.name */
+        const char *class_name;
         struct condition conditions[4]; size_t n_conditions; /* Accepted */
         struct ipaddr *addresses; size_t n_addresses; /* those it holds */
         struct listener_report *listeners; size_t n_listeners;
@@ -63,7 +64,11 @@ struct route_report {
 struct class_report { struct report_id id; struct condition conditions[3]; size_t n_conditions; };
 
 /* One endpoint set of a pool, so that slices alone can be followed without a new translation. */
-struct endpoint_output { const char *id, *namespace, *service; uint16_t port; struct sha256 sha; /* of the packed set */ };
+struct endpoint_output {
+        const char *id, *namespace, *service; uint16_t port;
+        uint64_t version;  /* EndpointSet.version: 1, then one more with each change of the content */
+        struct sha256 sha; /* of the set packed without its version */
+};
 struct pool_output {
         const char *pool;
         struct manifest *manifest;
@@ -79,11 +84,13 @@ struct translation { /* everything lives in its own arena; manifests are refcoun
         struct vip_grant *vips; size_t n_vips;
 };
 /* 0, -ENOMEM, or -EINVAL when the result breaks a limit of the manifest (*reterr names it). */
+/* prev: the translation before this one, or NULL: versions of endpoint sets count on from there, nothing else is taken. */
 int translate(const struct store *s, const struct translate_conf *conf, const struct vip_grant *held, size_t n_held,
-              const struct quarantine *q, size_t n_q, uint64_t generation, struct translation **ret, struct err *reterr) MUST_USE;
+              const struct quarantine *q, size_t n_q, uint64_t generation, const struct translation *prev,
+              struct translation **ret, struct err *reterr) MUST_USE;
 void translation_free(struct translation *t);
 const struct pool_output *translation_pool(const struct translation *t, const char *pool);
 
 /* The fast path: which sets of pool p differ from what their sha says?  Builds those from the store into a (ret[i] may be
- * packed and sent) and updates their sha in p.  Returns how many; -ENOMEM. */
+ * packed and sent) and updates version and sha in p.  Returns how many; -ENOMEM. */
 ptrdiff_t translate_endpoints(const struct store *s, struct pool_output *p, struct arena *a, Model__EndpointSet ***ret) MUST_USE;

@@ -97,6 +97,34 @@ Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char
         return set;
 }
 
+static void set_digest(struct tx *tx, const Model__EndpointSet *set, struct sha256 *ret)
+{
+        size_t n = model__endpoint_set__get_packed_size(set);
+        uint8_t *p = tx_alloc(tx, n, 1);
+        (void)model__endpoint_set__pack(set, p); /* n bytes, as measured */
+        sha256_of(SPAN(p, n), ret);
+}
+
+static int output_cmp(const void *key, const void *elem)
+{
+        return strcmp(key, ((const struct endpoint_output *)elem)->id);
+}
+
+/* Counts on from the translation before; the same content keeps its number. */
+static uint64_t set_version(const struct tx *tx, const char *id, const struct sha256 *sha)
+{
+        const struct endpoint_output *last = NULL;
+        for (size_t i = 0; tx->prev && i < tx->prev->n_pools; i++) {
+                const struct pool_output *p = &tx->prev->pools[i];
+                const struct endpoint_output *o = p->n_sets ? bsearch(id, p->sets, p->n_sets, sizeof *p->sets, output_cmp) : NULL;
+                if (o && (!last || o->version > last->version))
+                        last = o;
+        }
+        if (!last)
+                return 1;
+        return last->version + (memcmp(last->sha.b, sha->b, sizeof sha->b) != 0);
+}
+
 static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol)
 {
         const char *id = tx_printf(tx, "%s/%s:%u/%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id);
@@ -114,6 +142,8 @@ static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, co
         c->pb->endpoint_set = c->set->id;
         c->pb->protocol = app_protocols[protocol].protocol;
         c->pb->source = c->set->source;
+        set_digest(tx, c->set, &c->sha);
+        c->set->version = set_version(tx, c->set->id, &c->sha);
         map_set(tx, &tx->clusters, id, c);
         return c;
 }
@@ -153,19 +183,11 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         return (struct tx_backend){ .cluster = c->pb->id };
 }
 
-static void set_digest(struct tx *tx, const Model__EndpointSet *set, struct sha256 *ret)
-{
-        size_t n = model__endpoint_set__get_packed_size(set);
-        uint8_t *p = tx_alloc(tx, n, 1);
-        (void)model__endpoint_set__pack(set, p);
-        sha256_of(SPAN(p, n), ret);
-}
-
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c)
 {
         *o = (struct endpoint_output){ .id = tx_dup(tx, c->set->id), .namespace = tx_dup(tx, c->namespace),
-                                       .service = tx_dup(tx, c->service), .port = c->port };
-        set_digest(tx, c->set, &o->sha);
+                                       .service = tx_dup(tx, c->service), .port = c->port,
+                                       .version = c->set->version, .sha = c->sha };
 }
 
 static ptrdiff_t refresh_pass(struct tx *tx, struct pool_output *p, Model__EndpointSet ***ret)
@@ -186,6 +208,7 @@ static ptrdiff_t refresh_pass(struct tx *tx, struct pool_output *p, Model__Endpo
                 if (memcmp(sha.b, o->sha.b, sizeof sha.b) == 0)
                         continue;
                 o->sha = sha;
+                set->version = ++o->version;
                 vec_add(tx, &changed, set);
         }
         *ret = (Model__EndpointSet **)changed.v;

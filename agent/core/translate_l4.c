@@ -138,6 +138,7 @@ static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets
                 l4->pools[l4->n_pools++] = m;
                 Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
                 set->id = m->id;
+                set->version = 1; /* shards come from the configuration: a change is a restart */
                 shard_endpoints(tx, p, set);
                 sets->sets[sets->n_sets++] = set;
         }

@@ -46,6 +46,7 @@ struct tx_backend { /* a resolved (or not) reference to a Service port */
 struct tx_cluster {
         Model__Cluster *pb;
         Model__EndpointSet *set;
+        struct sha256 sha;                /* of set without its version */
         const char *namespace, *service;
         uint16_t port;
         size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
@@ -77,6 +78,7 @@ struct tx {
         const struct vip_grant *held; size_t n_held;
         const struct quarantine *q; size_t n_q;
         uint64_t generation;
+        const struct translation *prev;
         struct map clusters;  /* id -> struct tx_cluster */
         struct map certs;     /* id -> struct tx_cert */
         struct tx_gateway *gateways; size_t n_gateways;

@@ -1,7 +1,7 @@
 /* agent/core/translate_vip.c - which addresses each Gateway holds.  Layer: agent/core, pure, deterministic.
  * Older Gateways choose first (creation time, namespace, name).  Two rounds: addresses asked for by value, then addresses
  * to be chosen: a held grant is kept, else the lowest free one of the pools.  Gateways may share an address they both
- * name when one pool serves them and their listeners do not clash. */
+ * name when their listeners do not clash: on one port all must have one protocol, one shard pool and distinct hostnames. */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
@@ -72,7 +72,7 @@ static const struct tx_listener *clash(const struct tx_gateway *older, const str
                 for (size_t k = 0; a->report->serves && k < g->n_listeners; k++) {
                         const struct tx_listener *b = &g->listeners[k];
                         if (b->report->serves && a->l->port == b->l->port &&
-                            (a->protocol != b->protocol || strcmp(a->l->hostname, b->l->hostname) == 0))
+                            (older->pool != g->pool || a->protocol != b->protocol || strcmp(a->l->hostname, b->l->hostname) == 0))
                                 return a;
                 }
         }
@@ -99,15 +99,15 @@ static void ask_by_value(struct vips *v, struct tx_gateway *g, const struct gate
                         continue;
                 const struct object *o = &h->g->gw->o;
                 const struct tx_listener *l = clash(h->g, g);
+                if (!l)
+                        continue;
                 if (h->g->pool != g->pool)
-                        refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s belongs to Gateway %s/%s in shard pool %s", ga->value,
-                                                                o->namespace, o->name, h->g->report->pool));
-                else if (l)
+                        refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s port %u belongs to Gateway %s/%s in shard pool %s",
+                                                                ga->value, l->l->port, o->namespace, o->name, h->g->report->pool));
+                else
                         refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s port %u hostname \"%s\" belongs to listener %s of "
                                                                 "Gateway %s/%s", ga->value, l->l->port, l->l->hostname, l->l->name,
                                                                 o->namespace, o->name));
-                else
-                        continue;
                 return;
         }
         take(v, g, &a);

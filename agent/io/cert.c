@@ -1,0 +1,118 @@
+/* agent/io/cert.c - see cert.h.  Every block of the chain must parse, and the key must be the first certificate's. */
+#include "lib/base.h"
+#include "agent/io/cert.h"
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#define CHAIN_MAX 16 /* certificates in one chain: public ones have two to four */
+#define NAMES_MAX 256
+
+static void bio_freep(BIO **b) { BIO_free(*b); }
+static void x509_freep(X509 **x) { X509_free(*x); }
+static void pkey_freep(EVP_PKEY **k) { EVP_PKEY_free(*k); }
+static void names_freep(GENERAL_NAMES **g) { GENERAL_NAMES_free(*g); }
+
+static int no_passphrase(char *buf, int size, int rwflag, void *arg) { return -1; }
+
+static int bad(struct err *e, const char *what)
+{
+        ERR_clear_error();
+        return err_set(e, EINVAL, "certificate", "%s", what);
+}
+
+/* A lower-case copy; NULL out of memory.  Names with a NUL inside are an attack on comparers: left out ("" returned). */
+static const char *name_copy(struct arena *a, const ASN1_STRING *s)
+{
+        const unsigned char *p = ASN1_STRING_get0_data(s);
+        int n = ASN1_STRING_length(s);
+        char *out = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+        if (!out)
+                return NULL;
+        for (int i = 0; i < n; i++) {
+                if (p[i] == '\0')
+                        return "";
+                out[i] = (char)(p[i] >= 'A' && p[i] <= 'Z' ? p[i] + ('a' - 'A') : p[i]);
+        }
+        out[n] = '\0';
+        return out;
+}
+
+static int name_add(struct arena *a, struct cert_facts *f, const ASN1_STRING *s)
+{
+        const char *n = name_copy(a, s);
+        if (!n)
+                return -ENOMEM;
+        for (size_t i = 0; i < f->n_names; i++)
+                if (strcmp(f->names[i], n) == 0)
+                        return 0;
+        if (*n && f->n_names < NAMES_MAX)
+                f->names[f->n_names++] = n;
+        return 0;
+}
+
+/* DNS names and URIs of the SAN; the common name when there is no DNS name (RFC 6125 6.4.4). */
+static int names_of(X509 *x, struct arena *a, struct cert_facts *f)
+{
+        CLEANUP(names_freep) GENERAL_NAMES *g = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+        bool dns = false;
+        f->names = arena_calloc(a, NAMES_MAX, sizeof *f->names);
+        if (!f->names)
+                return -ENOMEM;
+        for (int i = 0; g && i < sk_GENERAL_NAME_num(g); i++) {
+                const GENERAL_NAME *n = sk_GENERAL_NAME_value(g, i);
+                if (n->type != GEN_DNS && n->type != GEN_URI)
+                        continue;
+                dns |= n->type == GEN_DNS;
+                if (name_add(a, f, n->d.ia5) < 0)
+                        return -ENOMEM;
+        }
+        int at = X509_NAME_get_index_by_NID(X509_get_subject_name(x), NID_commonName, -1);
+        if (dns || at < 0)
+                return 0;
+        return name_add(a, f, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(X509_get_subject_name(x), at)));
+}
+
+static int facts_of(X509 *leaf, struct arena *a, struct cert_facts *f)
+{
+        unsigned n = 0;
+        if (X509_digest(leaf, EVP_sha256(), f->fingerprint.b, &n) != 1 || n != sizeof f->fingerprint.b)
+                return -ENOMEM;
+        int days, secs;
+        ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+        int ok = epoch && ASN1_TIME_diff(&days, &secs, epoch, X509_get0_notAfter(leaf)) == 1;
+        ASN1_TIME_free(epoch);
+        f->not_after = ok ? (int64_t)days * 86400 + secs : 0;
+        return names_of(leaf, a, f);
+}
+
+int cert_read(struct span chain, struct span key, struct arena *a, struct cert_facts *ret, struct err *reterr)
+{
+        if (chain.n > INT32_MAX || key.n > INT32_MAX)
+                return bad(reterr, "too long");
+        CLEANUP(bio_freep) BIO *cb = BIO_new_mem_buf(chain.p, (int)chain.n);
+        CLEANUP(bio_freep) BIO *kb = BIO_new_mem_buf(key.p, (int)key.n);
+        if (!cb || !kb)
+                return -ENOMEM;
+        CLEANUP(x509_freep) X509 *leaf = PEM_read_bio_X509(cb, NULL, no_passphrase, NULL);
+        if (!leaf)
+                return bad(reterr, "tls.crt holds no PEM certificate");
+        for (int i = 1;; i++) {
+                CLEANUP(x509_freep) X509 *next = PEM_read_bio_X509(cb, NULL, no_passphrase, NULL);
+                if (!next) {
+                        bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+                        ERR_clear_error();
+                        if (end)
+                                break;
+                        return bad(reterr, "tls.crt: a certificate of the chain does not parse");
+                }
+                if (i >= CHAIN_MAX)
+                        return bad(reterr, "tls.crt: too many certificates");
+        }
+        CLEANUP(pkey_freep) EVP_PKEY *pkey = PEM_read_bio_PrivateKey(kb, NULL, no_passphrase, NULL);
+        if (!pkey)
+                return bad(reterr, "tls.key holds no PEM private key without passphrase");
+        if (X509_check_private_key(leaf, pkey) != 1)
+                return bad(reterr, "tls.key does not belong to tls.crt");
+        return facts_of(leaf, a, ret);
+}

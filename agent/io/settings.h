@@ -1,0 +1,18 @@
+/* agent/io/settings.h - configs/agent.cfg read, checked and held.  Layer: agent/io. */
+#pragma once
+#include "agent/core/translate.h"
+#include "agent/io/push.h"
+#include "lib/io/config.h"
+#include "lib/io/log.h"
+
+struct settings {
+        struct arena arena;
+        struct translate_conf translate;
+        struct push_conf push;
+        const char *directory, *default_namespace, *status_dir, *admin;
+        unsigned settle_ms;
+        enum log_level log_level;
+};
+/* *ret owns everything; settings_free.  *reterr says file:line and what. */
+int settings_load(const char *path, struct settings **ret, struct err *reterr) MUST_USE;
+void settings_free(struct settings *s);

@@ -1,0 +1,107 @@
+/* agent/main.c - options and wiring of gatehouse-agent. */
+#include "lib/base.h"
+#include "agent/io/pipeline.h"
+#include "agent/io/queries.h"
+#include "agent/io/render_dir.h"
+#include <getopt.h>
+#include <signal.h>
+
+static const char usage[] =
+        "usage: gatehouse-agent -c FILE [--check | --render DIR]\n"
+        "Translates Gateway API objects into the data planes' model and keeps l4lb and l7gw programmed.\n"
+        "  -c, --config FILE   configuration (configs/agent.cfg explains every setting)\n"
+        "      --check         validate the configuration and exit\n"
+        "      --render DIR    translate the manifests of DIR with this configuration, print model and statuses, exit\n"
+        "      --help, --version\n"
+        "SIGTERM and SIGINT end it; data planes go on serving.\n";
+
+static void on_signal(void *arg, int signo)
+{
+        log_info("stopping", "signal=%d", signo);
+        loop_stop(arg);
+}
+
+static int fail(const struct err *e)
+{
+        log_error("start_failed", "place=%s why=%s", LOG_ESC(e->place), LOG_ESC(e->msg));
+        return 1;
+}
+
+static int run(const struct settings *conf)
+{
+        static const int signals[] = { SIGTERM, SIGINT };
+        struct err e = { 0 };
+        struct pipeline *p = NULL;
+        struct admin *admin = NULL;
+        struct loop *l = loop_new();
+        if (!l)
+                return fail(&(struct err){ .place = "loop", .msg = "cannot make an event loop" });
+        int r = loop_signals(l, signals, ARRAY_SIZE(signals), on_signal, l);
+        if (r < 0)
+                (void)err_set(&e, -r, "signals", "%s", strerror(-r)); /* r says it already */
+        agent_queries_start();
+        if (r == 0)
+                r = pipeline_new(l, conf, &p, &e);
+        if (r == 0)
+                r = admin_new(l, conf->admin, conf->push.uids, conf->push.n_uids, agent_queries, p, &admin, &e);
+        if (r == 0) {
+                log_info("ready", "directory=%s socket=%s", LOG_ESC(conf->directory), LOG_ESC(conf->push.socket));
+                r = loop_run(l);
+                if (r < 0)
+                        (void)err_set(&e, -r, "loop", "%s", strerror(-r)); /* r says it already */
+        }
+        int rc = r < 0 ? fail(&e) : 0;
+        admin_free(admin);
+        pipeline_free(p);
+        loop_free(l);
+        return rc;
+}
+
+int main(int argc, char **argv)
+{
+        enum { OPT_CHECK = 256, OPT_RENDER, OPT_HELP, OPT_VERSION };
+        static const struct option options[] = {
+                { "config", required_argument, NULL, 'c' },     { "check", no_argument, NULL, OPT_CHECK },
+                { "render", required_argument, NULL, OPT_RENDER }, { "help", no_argument, NULL, OPT_HELP },
+                { "version", no_argument, NULL, OPT_VERSION },  { NULL, 0, NULL, 0 },
+        };
+        const char *config = NULL, *render = NULL;
+        bool check = false;
+        int c;
+        while ((c = getopt_long(argc, argv, "c:", options, NULL)) >= 0) {
+                switch (c) {
+                case 'c':
+                        config = optarg;
+                        break;
+                case OPT_CHECK:
+                        check = true;
+                        break;
+                case OPT_RENDER:
+                        render = optarg;
+                        break;
+                case OPT_HELP:
+                        fputs(usage, stdout);
+                        return 0;
+                case OPT_VERSION:
+                        puts("gatehouse-agent " GH_VERSION);
+                        return 0;
+                default:
+                        fputs(usage, stderr);
+                        return 2;
+                }
+        }
+        if (!config || optind < argc) {
+                fputs(usage, stderr);
+                return 2;
+        }
+        struct settings *conf;
+        struct err e = { 0 };
+        map_seed_random();
+        log_init("agent", LOG_INFO);
+        if (settings_load(config, &conf, &e) < 0)
+                return fail(&e);
+        log_init("agent", conf->log_level);
+        int rc = check ? 0 : render ? render_dir(render, conf, stdout) : run(conf);
+        settings_free(conf);
+        return rc;
+}
