@@ -5,8 +5,7 @@
 
 #define REFUSED_BIND(R) /* const Model__Bind *o */ \
         R(o->l4 != MODEL__L4_PROTOCOL__L4_TCP, "listener: only TCP can be accepted on") \
-        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported") \
-        R(o->n_forwarded_trusted != 0, "listener: trusted X-Forwarded-For peers are not supported")
+        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported")
 
 #define REFUSED_LISTENER(R) /* const Model__Listener *o */ \
         R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH, "listener: TLS passthrough is not supported") \
@@ -20,7 +19,6 @@
 
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
         R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \
-        R(o->idle_timeout_ms != 0, "rule: idle timeouts are not supported") \
         R(o->retry != NULL, "rule: retries are not supported") \
         R(o->persistence != NULL, "rule: session persistence is not supported") \
         R(policies_any(o->policies), "rule: policies are not supported") \
@@ -38,7 +36,8 @@
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
         R(o->protocol != MODEL__CLUSTER__PROTOCOL__H1, "backend: only HTTP/1.1 is supported (appProtocol)") \
-        R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN, "backend: only round robin is supported") \
+        R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN && o->lb != MODEL__CLUSTER__LOAD_BALANCER__WEIGHTED, \
+          "backend: only (weighted) round robin is supported") \
         R(o->hash != NULL, "backend: hash policies are not supported") \
         R(o->tls != NULL, "backend: TLS to backends is not supported") \
         R(o->health_check != NULL, "backend: active health checks are not supported") \
@@ -47,8 +46,7 @@
         R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "backend: PROXY protocol is not supported") \
         R(o->dns_name[0], "backend: DNS names are not supported") \
         R(o->slow_start_ms != 0, "backend: slow start is not supported") \
-        R(o->panic_pct != 0, "backend: panic thresholds are not supported") \
-        R(o->max_requests_per_connection != 0, "backend: a limit of requests per connection is not supported")
+        R(o->panic_pct != 0, "backend: panic thresholds are not supported")
 
 #define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
         R(MIRROR, "filter: request mirroring is not supported") \

@@ -98,7 +98,6 @@ static void second_vhost(const char *hostname)
 #define CASES(X) \
         X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP) \
         X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2) \
-        X("trusted peers", UNSUPPORTED, "Gateway", "X-Forwarded-For", BIND->n_forwarded_trusted = 1) \
         X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3) \
         X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0) \
         X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7) \
@@ -119,7 +118,6 @@ static void second_vhost(const char *hostname)
         X("virtual host twice", CHECK, "Gateway", "twice", second_vhost("")) \
         X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b")) \
         X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
-        X("idle timeout", UNSUPPORTED, "HTTPRoute", "idle", RULE->idle_timeout_ms = 1) \
         X("retry", UNSUPPORTED, "HTTPRoute", "retries", RULE->retry = NEW(&w, Model__Retry, MODEL__RETRY__INIT)) \
         X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
         X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
@@ -137,7 +135,6 @@ static void second_vhost(const char *hostname)
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
         X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
         X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
-        X("requests per connection", UNSUPPORTED, "HTTPRoute", "per connection", w.cluster.max_requests_per_connection = 1) \
         X("mirror", UNSUPPORTED, "HTTPRoute", "mirror", filter_add(MODEL__FILTER__KIND_MIRROR)) \
         X("CORS", UNSUPPORTED, "HTTPRoute", "CORS", filter_add(MODEL__FILTER__KIND_CORS)) \
         X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH)) \
