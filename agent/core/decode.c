@@ -68,7 +68,8 @@ static int check_version(struct decoder *d, const struct node *at, const struct 
 
 static void name_decoder(struct decoder *d, const char *kind, const char *ns, const char *name)
 {
-        snprintf(d->object, sizeof d->object, "%s%s%s%s%s", kind, name[0] ? " " : "", ns, ns[0] && name[0] ? "/" : "", name);
+        snprintf(d->object, sizeof d->object, "%s%s%s%s%s", kind, name[0] ? " " : "", ns, ns[0] && name[0] ? "/" : "",
+                 name);
 }
 
 static int check_meta(struct decoder *d, const struct node *map, const struct kind_schema *ks, struct meta *m,

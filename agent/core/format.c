@@ -64,7 +64,8 @@ static bool controller(struct span s) { return domain_path(s, "/-._~%!$&'()*+,;=
 static bool protocol(struct span s) { return word(s) || domain_path(s, ""); }
 static bool address_type(struct span s)
 {
-        return span_eq_str(s, "IPAddress") || span_eq_str(s, "Hostname") || span_eq_str(s, "NamedAddress") || controller(s);
+        return span_eq_str(s, "IPAddress") || span_eq_str(s, "Hostname") || span_eq_str(s, "NamedAddress") ||
+               controller(s);
 }
 static bool token(struct span s)
 {

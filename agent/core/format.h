@@ -19,7 +19,7 @@ bool text_int(struct span s, int64_t *ret) NONNULL(2) MUST_USE;
 bool text_duration_ms(struct span s, uint32_t *ret) NONNULL(2) MUST_USE;
 /* RFC 3339 date and time to Unix seconds: "2026-08-21T10:00:00Z", fractions dropped, offsets applied. */
 bool text_time(struct span s, int64_t *ret) NONNULL(2) MUST_USE;
-/* Base64 (RFC 4648 section 4), strict: padding required, stray bits refused; line ends are skipped as the API server does.
- * out has room for base64_room(s.n) bytes. */
+/* Base64 (RFC 4648 section 4), strict: padding required, stray bits refused; line ends are skipped as the API server
+ * does. out has room for base64_room(s.n) bytes. */
 static inline size_t base64_room(size_t n) { return n / 4 * 3 + 3; }
 bool text_base64(struct span s, uint8_t *out, size_t *ret_n) NONNULL(2, 3) MUST_USE;

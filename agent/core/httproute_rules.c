@@ -1,14 +1,14 @@
-/* agent/core/httproute_rules.c - HTTPRoute's rules that span fields.  The CRD's expression stands beside each; fields are
- * already typed, in their limits, and defaulted. */
+/* agent/core/httproute_rules.c - HTTPRoute's rules that span fields.  The CRD's expression stands beside each; fields
+ * are already typed, in their limits, and defaulted. */
 #include "lib/base.h"
 
 #include "agent/core/httproute_rules.h"
 
 static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
-/* "If multiple entries specify equivalent header names, the first MUST be considered and subsequent ones MUST be ignored":
- * the CRD refuses only names equal byte by byte, so those equal but for case are dropped here.  name is the first member
- * of both item types. */
+/* "If multiple entries specify equivalent header names, the first MUST be considered and subsequent ones MUST be
+ * ignored": the CRD refuses only names equal byte by byte, so those equal but for case are dropped here.  name is the
+ * first member of both item types. */
 static size_t drop_equivalent(const void *items, size_t n, size_t size, size_t name_offset)
 {
         char *p = (char *)(uintptr_t)items;
@@ -65,7 +65,8 @@ int rules_path(struct decoder *d, const struct node *map, void *obj)
 int rules_match(struct decoder *d, const struct node *map, void *obj)
 {
         struct http_match *m = obj;
-        m->n_headers = drop_equivalent(m->headers, m->n_headers, sizeof *m->headers, offsetof(struct value_match, name));
+        m->n_headers =
+                drop_equivalent(m->headers, m->n_headers, sizeof *m->headers, offsetof(struct value_match, name));
         return 0;
 }
 
@@ -117,7 +118,8 @@ static int only_star(struct decoder *d, const struct node *map, const char *fiel
 {
         for (size_t i = 0; i < s->n && s->n > 1; i++)
                 if (is(s->v[i], "*"))
-                        return decoder_fail(d, node_get(map, field), "%s must not have \"*\" beside other values", field);
+                        return decoder_fail(d, node_get(map, field), "%s must not have \"*\" beside other values",
+                                            field);
         return 0;
 }
 int rules_cors(struct decoder *d, const struct node *map, void *obj)
@@ -150,7 +152,8 @@ int rules_filter(struct decoder *d, const struct node *map, void *obj)
                         return decoder_fail(d, node_get(map, filters[i].field), "%s must not be set unless type is %s",
                                             filters[i].field, filters[i].name);
                 if (!has && f->type == filters[i].type)
-                        return decoder_fail(d, map, "%s must be set when type is %s", filters[i].field, filters[i].name);
+                        return decoder_fail(d, map, "%s must be set when type is %s", filters[i].field,
+                                            filters[i].name);
         }
         return 0;
 }
@@ -163,7 +166,8 @@ static int check_filters(struct decoder *d, const struct node *list, const struc
                 bool once = f[i].type == FILTER_REQUEST_HEADER || f[i].type == FILTER_RESPONSE_HEADER ||
                             f[i].type == FILTER_REDIRECT || f[i].type == FILTER_REWRITE || f[i].type == FILTER_CORS;
                 if (seen[f[i].type]++ && once)
-                        return decoder_fail(d, decoder_item(d, "filters", list, i), "this type of filter must not be repeated");
+                        return decoder_fail(d, decoder_item(d, "filters", list, i),
+                                            "this type of filter must not be repeated");
                 if (seen[FILTER_REDIRECT] && seen[FILTER_REWRITE])
                         return decoder_fail(d, decoder_item(d, "filters", list, i),
                                             "RequestRedirect and URLRewrite must not be used together");
@@ -209,8 +213,9 @@ static int check_prefix(struct decoder *d, const struct node *list, const struct
         for (size_t i = 0; i < n && !one_prefix; i++)
                 if ((f[i].type == FILTER_REDIRECT && f[i].redirect.path_type == PATH_REPLACE_PREFIX) ||
                     (f[i].type == FILTER_REWRITE && f[i].rewrite.path_type == PATH_REPLACE_PREFIX))
-                        return decoder_fail(d, decoder_item(d, "filters", list, i),
-                                            "replacePrefixMatch needs exactly one match in the rule, of type PathPrefix");
+                        return decoder_fail(
+                                d, decoder_item(d, "filters", list, i),
+                                "replacePrefixMatch needs exactly one match in the rule, of type PathPrefix");
         return 0;
 }
 
@@ -254,7 +259,8 @@ static int check_parents(struct decoder *d, const struct node *list, const struc
                                                     "sectionName or port must be given in all references to one parent "
                                                     "or in none (as in item %zu)", k);
                         if (is(a->section_name, b->section_name) && a->port == b->port)
-                                return decoder_fail(d, decoder_item(d, "parentRefs", list, i), "is the same reference as item %zu", k);
+                                return decoder_fail(d, decoder_item(d, "parentRefs", list, i),
+                                                    "is the same reference as item %zu", k);
                 }
         }
         return 0;
@@ -272,11 +278,12 @@ int rules_route(struct decoder *d, const struct node *map, void *obj)
                 const struct http_rule *a = &route->rules[i];
                 for (size_t k = 0; k < i && a->name[0]; k++)
                         if (is(a->name, route->rules[k].name))
-                                return decoder_fail(d, decoder_item(d, "rules", rules, i), "name \"%s\" is already that of item %zu",
-                                                    a->name, k);
+                                return decoder_fail(d, decoder_item(d, "rules", rules, i),
+                                                    "name \"%s\" is already that of item %zu", a->name, k);
                 matches += a->n_matches;
                 if (matches > 128)
-                        return decoder_fail(d, decoder_item(d, "rules", rules, i), "all rules together must have at most 128 matches");
+                        return decoder_fail(d, decoder_item(d, "rules", rules, i),
+                                            "all rules together must have at most 128 matches");
         }
         return 0;
 }

@@ -1,6 +1,6 @@
 /* agent/core/node.h - an untyped document tree with places: what YAML and JSON readers both produce, before the schema
- * gives it types.  Layer: agent/core, pure.  Scalars stay text: "yes", 0755 and 1e3 are typed by the schema, never guessed.
- * Ownership: everything lives in the arena given to the reader. */
+ * gives it types.  Layer: agent/core, pure.  Scalars stay text: "yes", 0755 and 1e3 are typed by the schema, never
+ * guessed. Ownership: everything lives in the arena given to the reader. */
 #pragma once
 #include "lib/core/arena.h"
 

@@ -101,7 +101,8 @@ static int check_text(struct decoder *d, const struct field *f, const struct nod
                 return decoder_fail(d, v, n == 0 ? "must not be empty" : "must have at least %lld characters",
                                     (long long)f->min);
         if (f->max && n > f->max)
-                return decoder_fail(d, v, "must have at most %lld characters, has %lld", (long long)f->max, (long long)n);
+                return decoder_fail(d, v, "must have at most %lld characters, has %lld", (long long)f->max,
+                                    (long long)n);
         if (!format_ok(f->format, span_str(s)))
                 return decoder_fail(d, v, "%s", format_str(f->format));
         if (!f->choices)
@@ -289,7 +290,8 @@ static int data_cmp(const void *a, const void *b)
 {
         return strcmp(((const struct data_item *)a)->key, ((const struct data_item *)b)->key);
 }
-/* Adds to what an earlier field with the same place left; a key given twice: the later field wins (stringData over data). */
+/* Adds to what an earlier field with the same place left; a key given twice: the later field wins (stringData over
+ * data). */
 static int decode_data(struct decoder *d, const struct field *f, const struct node *v, void *obj)
 {
         const struct data_item **slot = (const struct data_item **)((char *)obj + f->offset);

@@ -1,6 +1,7 @@
-/* agent/core/schema.h - tables that type a document tree: field name, type, place in the struct, default, limits, format.
- * One walk decodes, one walk makes the digest's canonical bytes: both are driven by the same tables, so a field cannot be
- * decoded and left out of the digest.  Layer: agent/core, pure.  Tables are const; a decoder belongs to one call.
+/* agent/core/schema.h - tables that type a document tree: field name, type, place in the struct, default, limits,
+ * format. One walk decodes, one walk makes the digest's canonical bytes: both are driven by the same tables, so a field
+ * cannot be decoded and left out of the digest.  Layer: agent/core, pure.  Tables are const; a decoder belongs to one
+ * call.
  *
  * Rules of the walk: null is absent; absent and required is an error; text is typed by the table, never guessed; a
  * plain scalar where text is wanted is its text, a quoted one is never a number or a bool; strings are never NULL.

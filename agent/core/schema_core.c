@@ -1,5 +1,5 @@
-/* agent/core/schema_core.c - Service, EndpointSlice, Secret, ConfigMap and Namespace: the fields the agent acts on.  Unknown
- * fields pass, since these kinds have many that are none of our business. */
+/* agent/core/schema_core.c - Service, EndpointSlice, Secret, ConfigMap and Namespace: the fields the agent acts on.
+ * Unknown fields pass, since these kinds have many that are none of our business. */
 #include "lib/base.h"
 
 #include "agent/core/schema_refs.h"
@@ -19,8 +19,10 @@ const struct schema schema_secret_ref = { sizeof(struct object_ref), SCHEMA_FIEL
 static const struct choice protocol_choices[] = { { "TCP", 0 }, { "UDP", 0 }, { "SCTP", 0 }, { NULL, 0 } };
 static const struct field service_port_fields[] = {
         { "name", FIELD_STRING, 0, offsetof(struct service_port, name), .max = 63 },
-        { "protocol", FIELD_STRING, 0, offsetof(struct service_port, protocol), .choices = protocol_choices, .def = "TCP" },
-        { "appProtocol", FIELD_STRING, 0, offsetof(struct service_port, app_protocol), .max = 316, .format = FORMAT_ANY },
+        { "protocol", FIELD_STRING, 0, offsetof(struct service_port, protocol), .choices = protocol_choices,
+          .def = "TCP" },
+        { "appProtocol", FIELD_STRING, 0, offsetof(struct service_port, app_protocol), .max = 316,
+          .format = FORMAT_ANY },
         { "port", FIELD_INT, FIELD_REQUIRED, offsetof(struct service_port, port), .width = sizeof(uint16_t), .min = 1,
           .max = 65535 },
         { "targetPort", FIELD_INT_OR_NAME, 0, offsetof(struct service_port, target_port),
@@ -46,7 +48,8 @@ static const struct choice type_choices[] = {
 static const struct field service_spec_fields[] = {
         { "type", FIELD_STRING, 0, offsetof(struct service, type), .choices = type_choices, .def = "ClusterIP" },
         { "clusterIP", FIELD_STRING, 0, offsetof(struct service, cluster_ip) },
-        { "ports", FIELD_LIST, 0, offsetof(struct service, ports), offsetof(struct service, n_ports), .sub = &service_port },
+        { "ports", FIELD_LIST, 0, offsetof(struct service, ports), offsetof(struct service, n_ports),
+          .sub = &service_port },
         { "selector", FIELD_LABELS, 0, offsetof(struct service, selector) },
         { "publishNotReadyAddresses", FIELD_BOOL, 0, offsetof(struct service, publish_not_ready) },
 };
@@ -60,15 +63,16 @@ static int service_spec_check(struct decoder *d, const struct node *map, void *o
         for (size_t i = 0; i < s->n_ports; i++) {
                 const struct service_port *a = &s->ports[i];
                 if (!a->name[0] && s->n_ports > 1)
-                        return decoder_fail(d, decoder_item(d, "ports", ports, i), "name is required when there are several ports");
+                        return decoder_fail(d, decoder_item(d, "ports", ports, i),
+                                            "name is required when there are several ports");
                 for (size_t k = 0; k < i; k++) {
                         const struct service_port *b = &s->ports[k];
                         if (is(a->name, b->name))
-                                return decoder_fail(d, decoder_item(d, "ports", ports, i), "name \"%s\" is already that of item %zu",
-                                                    a->name, k);
+                                return decoder_fail(d, decoder_item(d, "ports", ports, i),
+                                                    "name \"%s\" is already that of item %zu", a->name, k);
                         if (a->port == b->port && is(a->protocol, b->protocol))
-                                return decoder_fail(d, decoder_item(d, "ports", ports, i), "port %u/%s is already that of item %zu",
-                                                    a->port, a->protocol, k);
+                                return decoder_fail(d, decoder_item(d, "ports", ports, i),
+                                                    "port %u/%s is already that of item %zu", a->port, a->protocol, k);
                 }
         }
         return 0;
@@ -96,8 +100,8 @@ static const struct schema conditions = { SCHEMA_FIELDS(conditions_fields), .che
 static const struct field target_fields[] = { { "name", FIELD_STRING, 0, offsetof(struct slice_endpoint, target) } };
 static const struct schema target = { SCHEMA_FIELDS(target_fields) };
 static const struct field endpoint_fields[] = {
-        { "addresses", FIELD_STRINGS, FIELD_REQUIRED, offsetof(struct slice_endpoint, addresses), .min = 1, .items_min = 1,
-          .items_max = 100 },
+        { "addresses", FIELD_STRINGS, FIELD_REQUIRED, offsetof(struct slice_endpoint, addresses), .min = 1,
+          .items_min = 1, .items_max = 100 },
         { "conditions", FIELD_OBJECT, FIELD_DEFAULTED, 0, .sub = &conditions },
         { "nodeName", FIELD_STRING, 0, offsetof(struct slice_endpoint, node) },
         { "zone", FIELD_STRING, 0, offsetof(struct slice_endpoint, zone) },
@@ -106,7 +110,8 @@ static const struct field endpoint_fields[] = {
 static const struct schema endpoint = { sizeof(struct slice_endpoint), SCHEMA_FIELDS(endpoint_fields) };
 static const struct field slice_port_fields[] = {
         { "name", FIELD_STRING, 0, offsetof(struct slice_port, name), .max = 63 },
-        { "protocol", FIELD_STRING, 0, offsetof(struct slice_port, protocol), .choices = protocol_choices, .def = "TCP" },
+        { "protocol", FIELD_STRING, 0, offsetof(struct slice_port, protocol), .choices = protocol_choices,
+          .def = "TCP" },
         { "appProtocol", FIELD_STRING, 0, offsetof(struct slice_port, app_protocol), .max = 316 },
         { "port", FIELD_INT, 0, offsetof(struct slice_port, port), .width = sizeof(uint16_t), .min = 1, .max = 65535 },
 };
@@ -115,10 +120,11 @@ static const struct choice family_choices[] = { { "IPv4", 4 }, { "IPv6", 6 }, { 
 static const struct field slice_fields[] = {
         { "addressType", FIELD_STRING, FIELD_REQUIRED, offsetof(struct endpoint_slice, address_type),
           .choices = family_choices },
-        { "endpoints", FIELD_LIST, 0, offsetof(struct endpoint_slice, endpoints), offsetof(struct endpoint_slice, n_endpoints),
-          .items_max = 1000, .sub = &endpoint },
+        { "endpoints", FIELD_LIST, 0, offsetof(struct endpoint_slice, endpoints),
+          offsetof(struct endpoint_slice, n_endpoints), .items_max = 1000, .sub = &endpoint },
         { "ports", FIELD_LIST, 0, offsetof(struct endpoint_slice, ports), offsetof(struct endpoint_slice, n_ports),
-          .items_max = 20000, .sub = &slice_port, .unique = "name", .unique_offset = offsetof(struct slice_port, name) },
+          .items_max = 1000, .sub = &slice_port, .unique = "name",
+          .unique_offset = offsetof(struct slice_port, name) },
 };
 static int slice_check(struct decoder *d, const struct node *map, void *obj)
 {
@@ -134,13 +140,16 @@ static int slice_check(struct decoder *d, const struct node *map, void *obj)
                         if (ok)
                                 continue;
                         const struct node *e = decoder_item(d, "endpoints", list, i);
-                        return decoder_fail(d, decoder_item(d, "addresses", node_get(e, "addresses"), k), "must be an address of type %s", s->address_type);
+                        return decoder_fail(d, decoder_item(d, "addresses", node_get(e, "addresses"), k),
+                                            "must be an address of type %s", s->address_type);
                 }
         }
         return 0;
 }
 static const struct schema slice_body = { SCHEMA_FIELDS(slice_fields), .check = slice_check };
-const struct kind_schema kind_endpoint_slice = { sizeof(struct endpoint_slice), &slice_body, { "v1" }, FORMAT_SUBDOMAIN };
+const struct kind_schema kind_endpoint_slice = {
+        sizeof(struct endpoint_slice), &slice_body, { "v1" }, FORMAT_SUBDOMAIN
+};
 
 /* Secret, ConfigMap, Namespace */
 
@@ -167,7 +176,8 @@ static int secret_check(struct decoder *d, const struct node *map, void *obj)
                 while (i < s->n_data && !is(s->data[i].key, tls_keys[k]))
                         i++;
                 if (i == s->n_data)
-                        return decoder_fail(d, map, "data must have \"%s\" when type is kubernetes.io/tls", tls_keys[k]);
+                        return decoder_fail(d, map, "data must have \"%s\" when type is kubernetes.io/tls",
+                                            tls_keys[k]);
         }
         return data_size_check(d, map, s->data, s->n_data);
 }

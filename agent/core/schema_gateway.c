@@ -1,5 +1,5 @@
-/* agent/core/schema_gateway.c - GatewayClass, Gateway and ReferenceGrant of Gateway API v1.6: tables, and the rules their
- * CRDs state in CEL.  Each rule carries the CRD's own expression, shortened, beside it. */
+/* agent/core/schema_gateway.c - GatewayClass, Gateway and ReferenceGrant of Gateway API v1.6: tables, and the rules
+ * their CRDs state in CEL.  Each rule carries the CRD's own expression, shortened, beside it. */
 #include "lib/base.h"
 
 #include "agent/core/schema_refs.h"
@@ -7,20 +7,26 @@
 /* GatewayClass */
 
 static const struct field class_parameters_fields[] = {
-        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.group), .format = FORMAT_GROUP },
-        { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.kind), .format = FORMAT_KIND },
-        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.name), .min = 1, .max = 253 },
-        { "namespace", FIELD_STRING, 0, offsetof(struct gateway_class, parameters_ref.namespace), .format = FORMAT_LABEL },
+        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.group),
+          .format = FORMAT_GROUP },
+        { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.kind),
+          .format = FORMAT_KIND },
+        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, parameters_ref.name), .min = 1,
+          .max = 253 },
+        { "namespace", FIELD_STRING, 0, offsetof(struct gateway_class, parameters_ref.namespace),
+          .format = FORMAT_LABEL },
 };
 static const struct schema class_parameters = { SCHEMA_FIELDS(class_parameters_fields), .strict = true };
 static const struct field class_spec_fields[] = {
         { "controllerName", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_class, controller_name), .min = 1,
           .max = 253, .format = FORMAT_CONTROLLER },
         { "description", FIELD_STRING, 0, offsetof(struct gateway_class, description), .max = 64 },
-        { "parametersRef", FIELD_OBJECT, 0, 0, offsetof(struct gateway_class, has_parameters_ref), .sub = &class_parameters },
+        { "parametersRef", FIELD_OBJECT, 0, 0, offsetof(struct gateway_class, has_parameters_ref),
+          .sub = &class_parameters },
 };
 static const struct schema class_spec = { SCHEMA_FIELDS(class_spec_fields), .strict = true };
-static const struct field class_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &class_spec } };
+static const struct field class_fields[] = { BODY_FIELDS,
+                                             { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &class_spec } };
 static const struct schema class_body = { SCHEMA_FIELDS(class_fields), .strict = true };
 const struct kind_schema kind_gateway_class = { sizeof(struct gateway_class), &class_body, GATEWAY_VERSIONS,
                                                 FORMAT_SUBDOMAIN };
@@ -32,11 +38,12 @@ static const struct field expression_fields[] = {
         { "operator", FIELD_STRING, FIELD_REQUIRED, offsetof(struct label_expression, op) },
         { "values", FIELD_STRINGS, 0, offsetof(struct label_expression, values) },
 };
-static const struct schema expression = { sizeof(struct label_expression), SCHEMA_FIELDS(expression_fields), .strict = true };
+static const struct schema expression = { sizeof(struct label_expression), SCHEMA_FIELDS(expression_fields),
+                                          .strict = true };
 static const struct field selector_fields[] = {
         { "matchLabels", FIELD_LABELS, 0, offsetof(struct label_selector, match_labels) },
-        { "matchExpressions", FIELD_LIST, 0, offsetof(struct label_selector, exprs), offsetof(struct label_selector, n_exprs),
-          .sub = &expression },
+        { "matchExpressions", FIELD_LIST, 0, offsetof(struct label_selector, exprs),
+          offsetof(struct label_selector, n_exprs), .sub = &expression },
 };
 static const struct schema selector = { SCHEMA_FIELDS(selector_fields), .strict = true };
 
@@ -72,7 +79,8 @@ static const struct schema allowed_routes = { SCHEMA_FIELDS(allowed_routes_field
 
 static const struct choice mode_choices[] = { { "Terminate", 0 }, { "Passthrough", 0 }, { NULL, 0 } };
 static const struct field tls_fields[] = {
-        { "mode", FIELD_STRING, 0, offsetof(struct gateway_listener, tls.mode), .choices = mode_choices, .def = "Terminate" },
+        { "mode", FIELD_STRING, 0, offsetof(struct gateway_listener, tls.mode), .choices = mode_choices,
+          .def = "Terminate" },
         { "certificateRefs", FIELD_LIST, 0, offsetof(struct gateway_listener, tls.certificate_refs),
           offsetof(struct gateway_listener, tls.n_certificate_refs), .items_max = 64, .sub = &schema_secret_ref },
         { "options", FIELD_LABELS, 0, offsetof(struct gateway_listener, tls.options), .max = 4096, .items_max = 16,
@@ -93,8 +101,8 @@ static const struct field listener_fields[] = {
           .format = FORMAT_SUBDOMAIN },
         { "hostname", FIELD_STRING, 0, offsetof(struct gateway_listener, hostname), .min = 1, .max = 253,
           .format = FORMAT_HOSTNAME },
-        { "port", FIELD_INT, FIELD_REQUIRED, offsetof(struct gateway_listener, port), .width = sizeof(uint16_t), .min = 1,
-          .max = 65535 },
+        { "port", FIELD_INT, FIELD_REQUIRED, offsetof(struct gateway_listener, port), .width = sizeof(uint16_t),
+          .min = 1, .max = 65535 },
         { "protocol", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway_listener, protocol), .min = 1, .max = 255,
           .format = FORMAT_PROTOCOL },
         { "tls", FIELD_OBJECT, 0, 0, offsetof(struct gateway_listener, has_tls), .sub = &tls },
@@ -116,7 +124,8 @@ static int listener_check(struct decoder *d, const struct node *map, void *obj)
                 return decoder_fail(d, map, "tls must be set for protocol TLS");
         /* l.protocol in ['TCP', 'UDP'] ? !has(l.hostname) : true */
         if (tcp_udp && l->hostname[0])
-                return decoder_fail(d, node_get(map, "hostname"), "hostname must not be set for protocol %s", l->protocol);
+                return decoder_fail(d, node_get(map, "hostname"), "hostname must not be set for protocol %s",
+                                    l->protocol);
         return 0;
 }
 static const struct schema listener = { sizeof(struct gateway_listener), SCHEMA_FIELDS(listener_fields), .strict = true,
@@ -149,10 +158,11 @@ static const struct field infrastructure_parameters_fields[] = {
         { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, kind), .format = FORMAT_KIND },
         { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, name), .min = 1, .max = 253 },
 };
-static const struct schema infrastructure_parameters = { SCHEMA_FIELDS(infrastructure_parameters_fields), .strict = true };
+static const struct schema infrastructure_parameters = { SCHEMA_FIELDS(infrastructure_parameters_fields),
+                                                         .strict = true };
 static const struct field infrastructure_fields[] = {
-        { "labels", FIELD_LABELS, 0, offsetof(struct gateway, infra_labels), .items_max = 8, .format = FORMAT_LABEL_VALUE,
-          .key_format = FORMAT_LABEL_KEY },
+        { "labels", FIELD_LABELS, 0, offsetof(struct gateway, infra_labels), .items_max = 8,
+          .format = FORMAT_LABEL_VALUE, .key_format = FORMAT_LABEL_KEY },
         { "annotations", FIELD_LABELS, 0, offsetof(struct gateway, infra_annotations), .max = 4096, .items_max = 16,
           .key_format = FORMAT_LABEL_KEY },
         { "parametersRef", FIELD_OBJECT, 0, offsetof(struct gateway, parameters_ref),
@@ -160,7 +170,9 @@ static const struct field infrastructure_fields[] = {
 };
 static const struct schema infrastructure = { SCHEMA_FIELDS(infrastructure_fields), .strict = true };
 
-static const struct choice validation_choices[] = { { "AllowValidOnly", 0 }, { "AllowInsecureFallback", 0 }, { NULL, 0 } };
+static const struct choice validation_choices[] = { { "AllowValidOnly", 0 },
+                                                    { "AllowInsecureFallback", 0 },
+                                                    { NULL, 0 } };
 static const struct field ca_ref_fields[] = {
         { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, group), .format = FORMAT_GROUP },
         { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, kind), .format = FORMAT_KIND },
@@ -180,15 +192,16 @@ static const struct field client_fields[] = {
 };
 static const struct schema client = { SCHEMA_FIELDS(client_fields), .strict = true };
 static const struct field per_port_fields[] = {
-        { "port", FIELD_INT, FIELD_REQUIRED, offsetof(struct port_validation, port), .width = sizeof(uint16_t), .min = 1,
-          .max = 65535 },
+        { "port", FIELD_INT, FIELD_REQUIRED, offsetof(struct port_validation, port), .width = sizeof(uint16_t),
+          .min = 1, .max = 65535 },
         { "tls", FIELD_OBJECT, FIELD_REQUIRED, offsetof(struct port_validation, client), .sub = &client },
 };
-static const struct schema per_port = { sizeof(struct port_validation), SCHEMA_FIELDS(per_port_fields), .strict = true };
+static const struct schema per_port = { sizeof(struct port_validation), SCHEMA_FIELDS(per_port_fields),
+                                        .strict = true };
 static const struct field frontend_fields[] = {
         { "default", FIELD_OBJECT, FIELD_REQUIRED, offsetof(struct gateway, client_validation), .sub = &client },
-        { "perPort", FIELD_LIST, 0, offsetof(struct gateway, port_validation), offsetof(struct gateway, n_port_validation),
-          .items_max = 64, .sub = &per_port },
+        { "perPort", FIELD_LIST, 0, offsetof(struct gateway, port_validation),
+          offsetof(struct gateway, n_port_validation), .items_max = 64, .sub = &per_port },
 };
 static int frontend_check(struct decoder *d, const struct node *map, void *obj)
 {
@@ -198,7 +211,8 @@ static int frontend_check(struct decoder *d, const struct node *map, void *obj)
                 for (size_t k = 0; k < i; k++)
                         if (g->port_validation[i].port == g->port_validation[k].port)
                                 return decoder_fail(d, decoder_item(d, "perPort", node_get(map, "perPort"), i),
-                                                    "port %u is already that of item %zu", g->port_validation[i].port, k);
+                                                    "port %u is already that of item %zu", g->port_validation[i].port,
+                                                    k);
         return 0;
 }
 static const struct schema frontend = { SCHEMA_FIELDS(frontend_fields), .strict = true, .check = frontend_check };
@@ -215,9 +229,10 @@ static const struct schema gateway_tls = { SCHEMA_FIELDS(gateway_tls_fields), .s
 
 static const struct choice scope_choices[] = { { "All", 0 }, { "None", 0 }, { NULL, 0 } };
 static const struct field gateway_spec_fields[] = {
-        { "gatewayClassName", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway, class_name), .min = 1, .max = 253 },
-        { "listeners", FIELD_LIST, FIELD_REQUIRED, offsetof(struct gateway, listeners), offsetof(struct gateway, n_listeners),
-          .items_min = 1, .items_max = 64, .sub = &listener, .unique = "name",
+        { "gatewayClassName", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway, class_name), .min = 1,
+          .max = 253 },
+        { "listeners", FIELD_LIST, FIELD_REQUIRED, offsetof(struct gateway, listeners),
+          offsetof(struct gateway, n_listeners), .items_min = 1, .items_max = 64, .sub = &listener, .unique = "name",
           .unique_offset = offsetof(struct gateway_listener, name) },
         { "addresses", FIELD_LIST, 0, offsetof(struct gateway, addresses), offsetof(struct gateway, n_addresses),
           .items_max = 16, .sub = &address },
@@ -237,9 +252,10 @@ static int gateway_spec_check(struct decoder *d, const struct node *map, void *o
                 for (size_t k = 0; k < i; k++) {
                         const struct gateway_listener *b = &g->listeners[k];
                         if (a->port == b->port && is(a->protocol, b->protocol) && is(a->hostname, b->hostname))
-                                return decoder_fail(d, decoder_item(d, "listeners", listeners, i),
-                                                    "listeners \"%s\" and \"%s\" have the same port, protocol and hostname",
-                                                    b->name, a->name);
+                                return decoder_fail(
+                                        d, decoder_item(d, "listeners", listeners, i),
+                                        "listeners \"%s\" and \"%s\" have the same port, protocol and hostname",
+                                        b->name, a->name);
                 }
         }
         /* a1.type == 'IPAddress' (or 'Hostname') && has(a1.value) ? self.exists_one(a2, ...) : true */
@@ -247,21 +263,26 @@ static int gateway_spec_check(struct decoder *d, const struct node *map, void *o
                 const struct gateway_address *a = &g->addresses[i];
                 for (size_t k = 0; k < i && a->value[0] && (is(a->type, "IPAddress") || is(a->type, "Hostname")); k++)
                         if (is(a->type, g->addresses[k].type) && is(a->value, g->addresses[k].value))
-                                return decoder_fail(d, decoder_item(d, "addresses", addresses, i), "address %s is given twice", a->value);
+                                return decoder_fail(d, decoder_item(d, "addresses", addresses, i),
+                                                    "address %s is given twice", a->value);
         }
         return 0;
 }
-static const struct schema gateway_spec = { SCHEMA_FIELDS(gateway_spec_fields), .strict = true, .check = gateway_spec_check };
-static const struct field gateway_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &gateway_spec } };
+static const struct schema gateway_spec = { SCHEMA_FIELDS(gateway_spec_fields), .strict = true,
+                                            .check = gateway_spec_check };
+static const struct field gateway_fields[] = { BODY_FIELDS,
+                                               { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &gateway_spec } };
 static const struct schema gateway_body = { SCHEMA_FIELDS(gateway_fields), .strict = true };
 const struct kind_schema kind_gateway = { sizeof(struct gateway), &gateway_body, GATEWAY_VERSIONS, FORMAT_SUBDOMAIN };
 
 /* ReferenceGrant */
 
 static const struct field grant_from_fields[] = {
-        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct grant_from, group), .max = 253, .format = FORMAT_GROUP },
+        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct grant_from, group), .max = 253,
+          .format = FORMAT_GROUP },
         { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct grant_from, kind), .format = FORMAT_KIND },
-        { "namespace", FIELD_STRING, FIELD_REQUIRED, offsetof(struct grant_from, namespace), .min = 1, .format = FORMAT_LABEL },
+        { "namespace", FIELD_STRING, FIELD_REQUIRED, offsetof(struct grant_from, namespace), .min = 1,
+          .format = FORMAT_LABEL },
 };
 static const struct schema grant_from = { sizeof(struct grant_from), SCHEMA_FIELDS(grant_from_fields), .strict = true };
 static const struct field grant_to_fields[] = {
@@ -271,13 +292,14 @@ static const struct field grant_to_fields[] = {
 };
 static const struct schema grant_to = { sizeof(struct grant_to), SCHEMA_FIELDS(grant_to_fields), .strict = true };
 static const struct field grant_spec_fields[] = {
-        { "from", FIELD_LIST, FIELD_REQUIRED, offsetof(struct reference_grant, from), offsetof(struct reference_grant, n_from),
-          .items_min = 1, .items_max = 16, .sub = &grant_from },
-        { "to", FIELD_LIST, FIELD_REQUIRED, offsetof(struct reference_grant, to), offsetof(struct reference_grant, n_to),
-          .items_min = 1, .items_max = 16, .sub = &grant_to },
+        { "from", FIELD_LIST, FIELD_REQUIRED, offsetof(struct reference_grant, from),
+          offsetof(struct reference_grant, n_from), .items_min = 1, .items_max = 16, .sub = &grant_from },
+        { "to", FIELD_LIST, FIELD_REQUIRED, offsetof(struct reference_grant, to),
+          offsetof(struct reference_grant, n_to), .items_min = 1, .items_max = 16, .sub = &grant_to },
 };
 static const struct schema grant_spec = { SCHEMA_FIELDS(grant_spec_fields), .strict = true };
-static const struct field grant_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &grant_spec } };
+static const struct field grant_fields[] = { BODY_FIELDS,
+                                             { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &grant_spec } };
 static const struct schema grant_body = { SCHEMA_FIELDS(grant_fields), .strict = true };
 const struct kind_schema kind_reference_grant = { sizeof(struct reference_grant), &grant_body, GATEWAY_VERSIONS,
                                                   FORMAT_SUBDOMAIN };

@@ -1,15 +1,15 @@
-/* agent/core/schema_httproute.c - HTTPRoute of Gateway API v1.6 (with the experimental fields): the tables.  The rules over
- * several fields are in httproute_rules.c. */
+/* agent/core/schema_httproute.c - HTTPRoute of Gateway API v1.6 (with the experimental fields): the tables.  The rules
+ * over several fields are in httproute_rules.c. */
 #include "lib/base.h"
 
 #include "agent/core/httproute_rules.h"
 #include "agent/core/schema_refs.h"
 
-#define NAME_FIELD(T, member)                                                                                             \
+#define NAME_FIELD(T, member)                                                                                          \
         { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(T, member), .min = 1, .max = 256, .format = FORMAT_TOKEN }
-#define PORT_FIELD(T, member, has)                                                                                        \
+#define PORT_FIELD(T, member, has)                                                                                     \
         { "port", FIELD_INT, 0, offsetof(T, member), has, .width = sizeof(uint16_t), .min = 1, .max = 65535 }
-#define WORD_LIST(name, T, member, n, chars, fmt)                                                                         \
+#define WORD_LIST(name, T, member, n, chars, fmt)                                                                      \
         { name, FIELD_STRINGS, 0, offsetof(T, member), .min = 1, .max = chars, .items_max = n, .format = fmt }
 
 /* matches */
@@ -40,9 +40,9 @@ static const struct field query_fields[] = {
 };
 static const struct schema query = { sizeof(struct value_match), SCHEMA_FIELDS(query_fields), .strict = true };
 
-#define METHODS                                                                                                           \
-        { "GET", 0 }, { "HEAD", 0 }, { "POST", 0 }, { "PUT", 0 }, { "DELETE", 0 }, { "CONNECT", 0 }, { "OPTIONS", 0 },    \
-                { "TRACE", 0 }, { "PATCH", 0 }
+#define METHODS                                                                                                        \
+        { "GET", 0 }, { "HEAD", 0 }, { "POST", 0 }, { "PUT", 0 }, { "DELETE", 0 }, { "CONNECT", 0 },                   \
+        { "OPTIONS", 0 }, { "TRACE", 0 }, { "PATCH", 0 }
 static const struct choice method_choices[] = { METHODS, { NULL, 0 } };
 static const struct field match_fields[] = {
         { "path", FIELD_OBJECT, FIELD_DEFAULTED, 0, .sub = &path },
@@ -68,7 +68,7 @@ static const struct field edit_fields[] = {
           .sub = &edit_value, .unique = "name", .unique_offset = offsetof(struct name_value, name) },
         { "add", FIELD_LIST, 0, offsetof(struct header_edit, add), offsetof(struct header_edit, n_add), .items_max = 16,
           .sub = &edit_value, .unique = "name", .unique_offset = offsetof(struct name_value, name) },
-        /* The CRD gives the names to remove no format; a name that is no token can match nothing, so it is a mistake. */
+        /* The CRD gives the names to remove no format; one that is no token can match nothing, so it is a mistake. */
         WORD_LIST("remove", struct header_edit, remove, 16, 256, FORMAT_TOKEN),
 };
 static const struct schema edit = { SCHEMA_FIELDS(edit_fields), .strict = true, .check = rules_header_edit };
@@ -76,14 +76,17 @@ static const struct schema edit = { SCHEMA_FIELDS(edit_fields), .strict = true, 
 static const struct choice modifier_choices[] = {
         { "ReplaceFullPath", PATH_REPLACE_FULL }, { "ReplacePrefixMatch", PATH_REPLACE_PREFIX }, { NULL, 0 }
 };
-#define MODIFIER_FIELDS(part)                                                                                             \
-        { "type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct http_filter, part.path_type), .choices = modifier_choices },\
-        { "replaceFullPath", FIELD_STRING, 0, offsetof(struct http_filter, part.path), .max = 1024 },                     \
+#define MODIFIER_FIELDS(part)                                                                                          \
+        { "type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct http_filter, part.path_type),                            \
+          .choices = modifier_choices },                                                                               \
+        { "replaceFullPath", FIELD_STRING, 0, offsetof(struct http_filter, part.path), .max = 1024 },                  \
         { "replacePrefixMatch", FIELD_STRING, 0, offsetof(struct http_filter, part.path), .max = 1024 }
 static const struct field redirect_path_fields[] = { MODIFIER_FIELDS(redirect) };
-static const struct schema redirect_path = { SCHEMA_FIELDS(redirect_path_fields), .strict = true, .check = rules_modifier };
+static const struct schema redirect_path = { SCHEMA_FIELDS(redirect_path_fields), .strict = true,
+                                             .check = rules_modifier };
 static const struct field rewrite_path_fields[] = { MODIFIER_FIELDS(rewrite) };
-static const struct schema rewrite_path = { SCHEMA_FIELDS(rewrite_path_fields), .strict = true, .check = rules_modifier };
+static const struct schema rewrite_path = { SCHEMA_FIELDS(rewrite_path_fields), .strict = true,
+                                            .check = rules_modifier };
 
 static const struct choice scheme_choices[] = { { "http", 0 }, { "https", 0 }, { NULL, 0 } };
 static const struct field redirect_fields[] = {
@@ -92,8 +95,8 @@ static const struct field redirect_fields[] = {
           .format = FORMAT_SUBDOMAIN },
         { "path", FIELD_OBJECT, 0, 0, .sub = &redirect_path },
         PORT_FIELD(struct http_filter, redirect.port, 0),
-        { "statusCode", FIELD_INT, 0, offsetof(struct http_filter, redirect.status), .width = sizeof(uint16_t), .min = 301,
-          .max = 308, .def = "302" },
+        { "statusCode", FIELD_INT, 0, offsetof(struct http_filter, redirect.status), .width = sizeof(uint16_t),
+          .min = 301, .max = 308, .def = "302" },
 };
 static const struct schema redirect = { SCHEMA_FIELDS(redirect_fields), .strict = true, .check = rules_redirect };
 static const struct field rewrite_fields[] = {
@@ -103,25 +106,28 @@ static const struct field rewrite_fields[] = {
 };
 static const struct schema rewrite = { SCHEMA_FIELDS(rewrite_fields), .strict = true };
 
-#define BACKEND_FIELDS                                                                                                    \
-        { "group", FIELD_STRING, 0, offsetof(struct backend_ref, ref.group), .max = 253, .format = FORMAT_GROUP },        \
-        { "kind", FIELD_STRING, 0, offsetof(struct backend_ref, ref.kind), .format = FORMAT_KIND, .def = "Service" },     \
-        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct backend_ref, ref.name), .min = 1, .max = 253 },           \
-        { "namespace", FIELD_STRING, 0, offsetof(struct backend_ref, ref.namespace), .min = 1, .format = FORMAT_LABEL },  \
+#define BACKEND_FIELDS                                                                                                 \
+        { "group", FIELD_STRING, 0, offsetof(struct backend_ref, ref.group), .max = 253, .format = FORMAT_GROUP },     \
+        { "kind", FIELD_STRING, 0, offsetof(struct backend_ref, ref.kind), .format = FORMAT_KIND, .def = "Service" },  \
+        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct backend_ref, ref.name), .min = 1, .max = 253 },        \
+        { "namespace", FIELD_STRING, 0, offsetof(struct backend_ref, ref.namespace), .min = 1,                         \
+          .format = FORMAT_LABEL },                                                                                    \
         PORT_FIELD(struct backend_ref, port, offsetof(struct backend_ref, has_port))
 static const struct field backend_object_fields[] = { BACKEND_FIELDS };
 static const struct schema backend_object = { SCHEMA_FIELDS(backend_object_fields), .strict = true,
-                                              .place = offsetof(struct backend_ref, place), .check = rules_backend_object };
+                                              .place = offsetof(struct backend_ref, place),
+                                              .check = rules_backend_object };
 
 static const struct field fraction_fields[] = {
-        { "numerator", FIELD_INT, FIELD_REQUIRED, offsetof(struct http_filter, mirror.numerator), .width = sizeof(uint32_t),
-          .min = 0, .max = INT32_MAX },
-        { "denominator", FIELD_INT, 0, offsetof(struct http_filter, mirror.denominator), .width = sizeof(uint32_t), .min = 1,
-          .max = INT32_MAX, .def = "100" },
+        { "numerator", FIELD_INT, FIELD_REQUIRED, offsetof(struct http_filter, mirror.numerator),
+          .width = sizeof(uint32_t), .min = 0, .max = INT32_MAX },
+        { "denominator", FIELD_INT, 0, offsetof(struct http_filter, mirror.denominator), .width = sizeof(uint32_t),
+          .min = 1, .max = INT32_MAX, .def = "100" },
 };
 static const struct schema fraction = { SCHEMA_FIELDS(fraction_fields), .strict = true };
 static const struct field mirror_fields[] = {
-        { "backendRef", FIELD_OBJECT, FIELD_REQUIRED, offsetof(struct http_filter, mirror.backend), .sub = &backend_object },
+        { "backendRef", FIELD_OBJECT, FIELD_REQUIRED, offsetof(struct http_filter, mirror.backend),
+          .sub = &backend_object },
         { "percent", FIELD_INT, 0, offsetof(struct http_filter, mirror.percent),
           offsetof(struct http_filter, mirror.has_percent), .width = sizeof(uint32_t), .min = 0, .max = 100 },
         { "fraction", FIELD_OBJECT, 0, 0, offsetof(struct http_filter, mirror.has_fraction), .sub = &fraction },
@@ -142,7 +148,8 @@ static const struct field cors_fields[] = {
 static const struct schema cors = { SCHEMA_FIELDS(cors_fields), .strict = true, .check = rules_cors };
 
 static const struct field extension_fields[] = {
-        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, group), .max = 253, .format = FORMAT_GROUP },
+        { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, group), .max = 253,
+          .format = FORMAT_GROUP },
         { "kind", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, kind), .format = FORMAT_KIND },
         { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, name), .min = 1, .max = 253 },
 };
@@ -163,7 +170,7 @@ static const struct field filter_fields[] = {
         { "urlRewrite", FIELD_OBJECT, 0, 0, .sub = &rewrite },
         { "cors", FIELD_OBJECT, 0, 0, .sub = &cors },
         { "extensionRef", FIELD_OBJECT, 0, offsetof(struct http_filter, extension), .sub = &extension },
-        { "externalAuth", FIELD_SKIP }, /* experimental: its presence is kept as the filter's type, and a status names it */
+        { "externalAuth", FIELD_SKIP }, /* experimental: kept as the filter's type alone, a status names it */
 };
 static const struct schema filter = { sizeof(struct http_filter), SCHEMA_FIELDS(filter_fields), .strict = true,
                                       .place = offsetof(struct http_filter, place), .check = rules_filter };
@@ -172,8 +179,8 @@ static const struct schema filter = { sizeof(struct http_filter), SCHEMA_FIELDS(
 
 static const struct field backend_fields[] = {
         BACKEND_FIELDS,
-        { "weight", FIELD_INT, 0, offsetof(struct backend_ref, weight), .width = sizeof(uint32_t), .min = 0, .max = 1000000,
-          .def = "1" },
+        { "weight", FIELD_INT, 0, offsetof(struct backend_ref, weight), .width = sizeof(uint32_t), .min = 0,
+          .max = 1000000, .def = "1" },
         { "filters", FIELD_LIST, 0, offsetof(struct backend_ref, filters), offsetof(struct backend_ref, n_filters),
           .items_max = 16, .sub = &filter },
 };
@@ -198,8 +205,8 @@ static const struct schema retry = { SCHEMA_FIELDS(retry_fields), .strict = true
 
 static const struct field rule_fields[] = {
         { "name", FIELD_STRING, 0, offsetof(struct http_rule, name), .min = 1, .max = 253, .format = FORMAT_SUBDOMAIN },
-        { "matches", FIELD_LIST, FIELD_DEFAULTED, offsetof(struct http_rule, matches), offsetof(struct http_rule, n_matches),
-          .items_max = 64, .sub = &match },
+        { "matches", FIELD_LIST, FIELD_DEFAULTED, offsetof(struct http_rule, matches),
+          offsetof(struct http_rule, n_matches), .items_max = 64, .sub = &match },
         { "filters", FIELD_LIST, 0, offsetof(struct http_rule, filters), offsetof(struct http_rule, n_filters),
           .items_max = 16, .sub = &filter },
         { "backendRefs", FIELD_LIST, 0, offsetof(struct http_rule, backends), offsetof(struct http_rule, n_backends),
@@ -236,4 +243,5 @@ static const struct field spec_fields[] = {
 static const struct schema spec = { SCHEMA_FIELDS(spec_fields), .strict = true, .check = rules_route };
 static const struct field route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &spec } };
 static const struct schema route_body = { SCHEMA_FIELDS(route_fields), .strict = true };
-const struct kind_schema kind_http_route = { sizeof(struct http_route), &route_body, GATEWAY_VERSIONS, FORMAT_SUBDOMAIN };
+const struct kind_schema kind_http_route = { sizeof(struct http_route), &route_body, GATEWAY_VERSIONS,
+                                             FORMAT_SUBDOMAIN };

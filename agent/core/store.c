@@ -113,7 +113,8 @@ static int find_duplicate(struct object *const *sorted, size_t n, struct err *re
                 const struct object *a = sorted[i - 1], *b = sorted[i];
                 if (kind_cmp(a, b) == 0)
                         return err_set(reterr, EEXIST, b->origin, "%s %s%s%s: already declared at %s",
-                                       object_kind_str(b->kind), b->namespace, b->namespace[0] ? "/" : "", b->name, a->origin);
+                                       object_kind_str(b->kind), b->namespace, b->namespace[0] ? "/" : "", b->name,
+                                       a->origin);
         }
         return 0;
 }
@@ -201,7 +202,8 @@ static int load_prepare(struct load *l, struct store *s, struct err *reterr)
 }
 
 /* Merges the new objects of a kind (sorted) with the stored ones: equal ones stay, with what they carry. */
-static void merge_kind(struct sorted *all, struct object **fresh, size_t n, struct store_changes *c, struct sorted *dead)
+static void merge_kind(struct sorted *all, struct object **fresh, size_t n, struct store_changes *c,
+                       struct sorted *dead)
 {
         size_t i = 0;
         for (size_t k = 0; k < n; k++) {
@@ -344,7 +346,8 @@ const struct object *const *store_all(const struct store *s, enum object_kind k,
         return (const struct object *const *)s->all[k].v;
 }
 
-const struct endpoint_slice *const *store_slices(const struct store *s, const char *ns, const char *service, size_t *ret_n)
+const struct endpoint_slice *const *store_slices(const struct store *s, const char *ns, const char *service,
+                                                 size_t *ret_n)
 {
         const struct endpoint_slice key = { .o = { .namespace = ns, .name = "" }, .service = service };
         size_t from = sorted_find(&s->slices, &key.o, slice_cmp), to = from;

@@ -17,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SETTLE_MAX_FACTOR 10 /* x settle_ms: the longest that changes without pause, or an open file, hold a load back */
+#define SETTLE_MAX_FACTOR                                                                                              \
+        10 /* x settle_ms: the longest that changes without pause, or an open file, hold a load back */
 #define WATCH_EVENTS (IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ATTRIB | \
                       IN_DELETE_SELF | IN_MOVE_SELF)
 #define PARENT_EVENTS (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)
@@ -25,7 +26,8 @@
 
 struct watch {
         int wd;
-        char *sub; /* "" = the directory */
+        char *sub;  /* "" = the directory */
+        bool stale; /* not found again since watch_all began */
 };
 struct directory {
         struct loop *loop;
@@ -108,15 +110,13 @@ static int watch_add(struct directory *d, const char *sub)
                 free(copy);
                 return -ENOMEM;
         }
-        v[d->n_watches++] = (struct watch){ wd, copy };
+        v[d->n_watches++] = (struct watch){ wd, copy, false };
         return 0;
 }
 
-/* The directory and its direct subdirectories; one that cannot be watched is reported, and loaded all the same. */
-static void watch_all(struct directory *d)
+/* One that cannot be watched is reported, and loaded all the same. */
+static void watch_subdirectories(struct directory *d)
 {
-        if (watch_add(d, "") < 0)
-                return; /* gone: the parent's watch tells when it is back */
         DIR *dir = opendir(d->path);
         for (struct dirent *e; dir && (e = readdir(dir));) {
                 struct stat st;
@@ -130,6 +130,21 @@ static void watch_all(struct directory *d)
         }
         if (dir)
                 closedir(dir);
+}
+
+/* The directory and its direct subdirectories as they are now; what was renamed away or replaced is let go. */
+static void watch_all(struct directory *d)
+{
+        for (size_t i = 0; i < d->n_watches; i++)
+                d->watches[i].stale = true;
+        if (watch_add(d, "") == 0) /* else gone: the parent's watch tells when it is back */
+                watch_subdirectories(d);
+        for (size_t i = d->n_watches; i-- > 0;)
+                if (d->watches[i].stale) {
+                        int wd = d->watches[i].wd;
+                        watch_forget(d, wd);
+                        (void)inotify_rm_watch(d->fd.fd, wd); /* fails when the kernel dropped it first: as wanted */
+                }
 }
 
 /* Loading */
@@ -206,7 +221,8 @@ static bool will_be_closed(const struct directory *d, const char *sub, const cha
 static void on_file(struct directory *d, const struct inotify_event *e, const char *sub)
 {
         char key[NAME_MAX + 32];
-        bool link_swap = strcmp(e->name, "..data") == 0; /* a mounted ConfigMap changes all its files by this one rename */
+        bool link_swap =
+                strcmp(e->name, "..data") == 0; /* a mounted ConfigMap changes all its files by this one rename */
         bool subdir = (e->mask & IN_ISDIR) && !sub[0] && e->name[0] != '.';
         if (!directory_reads(e->name) && !link_swap && !subdir)
                 return;

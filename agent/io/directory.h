@@ -23,15 +23,15 @@ int directory_load(const char *path, const char *default_namespace, struct objec
                    struct load_counts *ret_counts, struct load_errors *reterrs) MUST_USE;
 void objects_drop(struct object **objs, size_t n); /* frees the objects and the array */
 
-/* One load.  errs NULL: objs are the callee's, the array stays the caller's.  errs: the load was refused, objs is NULL and
- * what was there before stays in force (the refusal is logged already). */
+/* One load.  errs NULL: objs are the callee's, the array stays the caller's.  errs: the load was refused, objs is NULL
+ * and what was there before stays in force (the refusal is logged already). */
 typedef void directory_fn(void *arg, struct object **objs, size_t n, const struct load_errors *errs);
 
 struct directory;
 /* Loads at once (fn is called before this returns, with errs when the first load is refused), then again whenever
  * something changed and settle_ms went by without another change, at the latest after 10 x settle_ms.  A file
  * that is being written is waited for, as long.  A directory that vanishes keeps the previous set; it is loaded
- * when it is back.  NULL: inotify cannot be had, *reterr says why. */
+ * when it is back in the same parent.  NULL: inotify cannot be had, *reterr says why. */
 struct directory *directory_new(struct loop *loop, const char *path, unsigned settle_ms, const char *default_namespace,
                                 directory_fn *fn, void *arg, struct err *reterr) MUST_USE;
 void directory_free(struct directory *d); /* NULL is legal */

@@ -171,8 +171,10 @@ static void add_object(struct loading *l, struct object *o, const char *file)
 
 static void load_doc(struct loading *l, struct node *doc, const char *file)
 {
-        const struct node *api = node_get(doc, "apiVersion"), *kind = node_get(doc, "kind"), *items = node_get(doc, "items");
-        if (api && kind && items && items->type == NODE_SEQ && span_eq_str(api->text, "v1") && span_eq_str(kind->text, "List")) {
+        const struct node *api = node_get(doc, "apiVersion"), *kind = node_get(doc, "kind"),
+                          *items = node_get(doc, "items");
+        if (api && kind && items && items->type == NODE_SEQ && span_eq_str(api->text, "v1") &&
+            span_eq_str(kind->text, "List")) {
                 for (size_t i = 0; i < items->n; i++)
                         load_doc(l, items->items[i].value, file);
                 return;

@@ -40,7 +40,8 @@ static int fail_nomem(struct reader *r, const yaml_mark_t *m)
 
 static bool text_is_null(struct span s)
 {
-        return s.n == 0 || span_eq_str(s, "~") || span_eq_str(s, "null") || span_eq_str(s, "Null") || span_eq_str(s, "NULL");
+        return s.n == 0 || span_eq_str(s, "~") || span_eq_str(s, "null") || span_eq_str(s, "Null") ||
+               span_eq_str(s, "NULL");
 }
 
 static bool tag_known(const char *tag)
@@ -167,8 +168,9 @@ static int check_keys(struct reader *r, const struct node *map)
                 if (!span_eq(v[i]->key, v[i - 1]->key))
                         continue;
                 char msg[160];
-                snprintf(msg, sizeof msg, "key \"%.*s\" is given twice, first in line %u", (int)MIN(v[i]->key.n, (size_t)64),
-                         v[i]->key.n ? (const char *)v[i]->key.p : "", v[i - 1]->line);
+                snprintf(msg, sizeof msg, "key \"%.*s\" is given twice, first in line %u",
+                         (int)MIN(v[i]->key.n, (size_t)64), v[i]->key.n ? (const char *)v[i]->key.p : "",
+                         v[i - 1]->line);
                 c = fail(r, EINVAL, v[i]->line, map->column, msg);
         }
         free(v);

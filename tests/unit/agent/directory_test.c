@@ -1,5 +1,5 @@
-/* tests/unit/agent/directory_test.c - a real directory and real inotify events, driven by loop_turn: what is loaded, what
- * is refused, and what a change on disk leads to. */
+/* tests/unit/agent/directory_test.c - a real directory and real inotify events, driven by loop_turn: what is loaded,
+ * what is refused, and what a change on disk leads to. */
 #include "lib/base.h"
 
 #include "agent/core/store.h"
@@ -38,7 +38,8 @@ static void on_load(void *arg, struct object **objs, size_t n, const struct load
         size_t at = 0;
         f->names[0] = '\0';
         for (size_t i = 0; i < n; i++) {
-                at += (size_t)snprintf(f->names + at, sizeof f->names - at, "%s/%s ", objs[i]->namespace, objs[i]->name);
+                at += (size_t)snprintf(f->names + at, sizeof f->names - at, "%s/%s ", objs[i]->namespace,
+                                       objs[i]->name);
                 object_free(objs[i]);
         }
 }
@@ -121,8 +122,9 @@ static void loads_what_it_should(void **state)
         write_file(f, "b.yaml", CONFIG("b1") "---\n" CONFIG("b2"));
         write_file(f, "a.yml", CONFIG("a"));
         write_file(f, "c.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"c\"}}");
-        write_file(f, "list.yaml", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: l1}}\n"
-                                   "- {apiVersion: v1, kind: ConfigMap, metadata: {name: l2, namespace: other}}\n");
+        write_file(f, "list.yaml",
+                   "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: l1}}\n"
+                   "- {apiVersion: v1, kind: ConfigMap, metadata: {name: l2, namespace: other}}\n");
         write_file(f, "deployment.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n");
         write_file(f, ".hidden.yaml", "not: [yaml");
         write_file(f, "old.yaml~", "not: [yaml");
@@ -262,7 +264,8 @@ static void bad_file_then_fixed(void **state)
         wait_for(f, 0, 1); /* the first load may be refused too */
         write_file(f, "a.yaml", CONFIG("a"));
         wait_for(f, 1, 1);
-        write_file(f, "b.yaml", "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports:\n  - port: eighty\n");
+        write_file(f, "b.yaml",
+                   "apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports:\n  - port: eighty\n");
         wait_for(f, 1, 2);
         assert_string_equal(f->errs.v[0].place, "b.yaml:7: spec.ports[0].port");
         assert_string_equal(f->errs.v[0].msg, "Service default/web: must be a whole decimal number");
@@ -360,9 +363,17 @@ static void starts_without_the_directory(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(loads_what_it_should), TEST(refuses_with_places), TEST(rename_replaces), TEST(other_files_change_nothing),
-                TEST(half_written_file_waits), TEST(hanging_writer_is_not_waited_for_ever), TEST(bad_file_then_fixed),
-                TEST(deletion), TEST(subdirectories), TEST(mounted_config_map), TEST(vanished_directory_keeps_the_set),
+                TEST(loads_what_it_should),
+                TEST(refuses_with_places),
+                TEST(rename_replaces),
+                TEST(other_files_change_nothing),
+                TEST(half_written_file_waits),
+                TEST(hanging_writer_is_not_waited_for_ever),
+                TEST(bad_file_then_fixed),
+                TEST(deletion),
+                TEST(subdirectories),
+                TEST(mounted_config_map),
+                TEST(vanished_directory_keeps_the_set),
                 TEST(starts_without_the_directory),
         };
         log_init("directory_test", LOG_ERROR);
