@@ -1,0 +1,181 @@
+/* l7gw/core/dispatch.c - see dispatch.h. */
+#include "lib/base.h"
+#include "l7gw/core/dispatch.h"
+
+static void answer(struct dispatch *d, enum reason r)
+{
+        d->reason = r;
+        d->status = reason_status(r);
+}
+
+static int list_add(struct arena *a, struct span *list, struct span item)
+{
+        if (item.n == 0)
+                return 0;
+        char *p = list->n ? arena_printf(a, "%.*s, %.*s", SPAN_FMT(*list), SPAN_FMT(item)) : arena_printf(a, "%.*s", SPAN_FMT(item));
+        if (!p)
+                return -ENOMEM;
+        *list = span_str(p);
+        return 0;
+}
+
+/* X-Forwarded-* from an untrusted peer is replaced, from a trusted one extended (requirement 30). */
+static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct span authority)
+{
+        struct msg *m = &s->req;
+        char text[IPADDR_STR_MAX];
+        struct span peer = arena_span(&s->arena, span_str(ipaddr_str(&in->peer, text)));
+        int r = peer.p ? 0 : -ENOMEM;
+        struct span list = SPAN_NULL;
+        for (size_t i = 0; in->peer_trusted && i < m->n_fields && r == 0; i++)
+                if (m->fields[i].id == FIELD_X_FORWARDED_FOR)
+                        r = list_add(&s->arena, &list, m->fields[i].value);
+        if (r == 0)
+                r = list_add(&s->arena, &list, peer);
+        if (r == 0)
+                r = msg_set(m, SPAN_LIT("x-forwarded-for"), list);
+        if (r == 0 && !(in->peer_trusted && msg_find_id(m, FIELD_X_FORWARDED_PROTO)))
+                r = msg_set(m, SPAN_LIT("x-forwarded-proto"), in->tls ? SPAN_LIT("https") : SPAN_LIT("http"));
+        if (r == 0 && !(in->peer_trusted && msg_find_id(m, FIELD_X_FORWARDED_HOST)) && authority.n > 0)
+                r = msg_set(m, SPAN_LIT("x-forwarded-host"), authority);
+        if (!in->peer_trusted) {
+                msg_remove(m, SPAN_LIT("forwarded"));
+                msg_remove(m, SPAN_LIT("x-real-ip"));
+        }
+        if (r == 0 && !(in->peer_trusted && msg_find_id(m, FIELD_X_REQUEST_ID))) {
+                struct span id = arena_span(&s->arena, span_str(in->request_id));
+                r = id.p ? msg_set(m, SPAN_LIT("x-request-id"), id) : -ENOMEM;
+        }
+        return r;
+}
+
+/* The most specific listener for the host, and whether the TLS connection was opened for it (RFC 9110 15.5.20; Gateway API:
+ * another listener owns the host = 421, none does = 404). */
+static bool listener_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
+{
+        if (!in->bind) {
+                answer(d, REASON_NO_LISTENER);
+                return false;
+        }
+        d->listener = route_listener_find(in->bind, s->req.host);
+        if (!d->listener) {
+                answer(d, REASON_NO_LISTENER);
+                return false;
+        }
+        if (in->tls && route_listener_find(in->bind, in->sni) != d->listener) {
+                answer(d, REASON_MISDIRECTED);
+                return false;
+        }
+        return true;
+}
+
+static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
+{
+        const struct route_leg *leg = route_pick_leg(d->rule, in->rnd);
+        if (!leg) {
+                answer(d, REASON_NO_BACKEND);
+                return;
+        }
+        if (!leg->cluster) {
+                answer(d, REASON_NO_BACKEND);
+                if (leg->model->fail_status)
+                        d->status = leg->model->fail_status;
+                return;
+        }
+        if (filter_request(leg->filters, d->entry, &s->req) < 0) {
+                answer(d, REASON_OVERLOAD);
+                return;
+        }
+        d->leg = leg;
+}
+
+void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
+{
+        struct msg *m = &s->req;
+        *d = (struct dispatch){ .reason = REASON_NONE };
+        if (span_eq_str(m->method, "CONNECT") || span_eq_str(m->method, "TRACE")) {
+                answer(d, REASON_METHOD_REFUSED);
+                return;
+        }
+        if (!listener_choose(s, in, d))
+                return;
+        struct route_hit hit;
+        if (!route_find(d->listener, m, &hit)) {
+                answer(d, REASON_NO_ROUTE);
+                return;
+        }
+        d->rule = hit.rule;
+        d->entry = hit.entry;
+        struct span authority = m->authority;
+        m->upgrade = SPAN_NULL; /* not offered upstream (requirement 54): the client goes on in HTTP/1.1 */
+        m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
+        m->te_trailers = false;
+        if (hit.rule->model->action_case == MODEL__RULE__ACTION_REDIRECT) {
+                const Model__Redirect *r = hit.rule->model->redirect;
+                int e = redirect_location(r, hit.entry, m, in->bind->port, &d->location, &s->arena);
+                answer(d, e == 0 ? REASON_REDIRECT : e == -EINVAL ? REASON_BAD_REQUEST : REASON_OVERLOAD);
+                if (e == 0 && r->status)
+                        d->status = r->status;
+                return;
+        }
+        if (filter_request(hit.rule->filters, hit.entry, m) < 0) {
+                answer(d, REASON_OVERLOAD);
+                return;
+        }
+        if (hit.rule->model->action_case == MODEL__RULE__ACTION_FIXED) {
+                answer(d, REASON_FIXED);
+                d->fixed = hit.rule->model->fixed;
+                d->status = d->fixed->status;
+                return;
+        }
+        if (forwarded_set(s, in, authority) < 0) {
+                answer(d, REASON_OVERLOAD);
+                return;
+        }
+        leg_choose(s, in, d);
+}
+
+int dispatch_response(struct stream *s, const struct dispatch *d)
+{
+        int r = d->leg ? filter_response(d->leg->filters, &s->resp) : 0;
+        return r < 0 || !d->rule ? r : filter_response(d->rule->filters, &s->resp);
+}
+
+int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_body)
+{
+        struct msg *m = &s->resp;
+        struct span body = SPAN_NULL;
+        int r = 0;
+        msg_init(m, &s->arena);
+        m->status = (uint16_t)d->status;
+        m->framing = BODY_LENGTH;
+        if (d->fixed) {
+                body = span_str(d->fixed->body);
+                for (size_t i = 0; i < d->fixed->n_headers && r == 0; i++)
+                        r = msg_add(m, span_str(d->fixed->headers[i]->name), span_str(d->fixed->headers[i]->value));
+        } else if (d->reason != REASON_REDIRECT) {
+                char *text = arena_printf(&s->arena, "%s\n", reason_text(d->reason));
+                body = span_str(text);
+                r = text ? 0 : -ENOMEM;
+        }
+        if (r == 0 && body.n > 0 && !msg_find_id(m, FIELD_CONTENT_TYPE))
+                r = msg_add(m, SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8"));
+        if (r == 0 && d->reason == REASON_REDIRECT)
+                r = msg_set(m, SPAN_LIT("location"), d->location);
+        if (r == 0 && d->reason == REASON_METHOD_REFUSED)
+                r = msg_add(m, SPAN_LIT("allow"), SPAN_LIT("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        if (r == 0 && d->reason == REASON_OVERLOAD)
+                r = msg_add(m, SPAN_LIT("retry-after"), SPAN_LIT("1"));
+        if (r == 0 && d->rule)
+                r = filter_response(d->rule->filters, m);
+        if (r < 0)
+                return r;
+        m->content_length = body.n;
+        if (m->status == 204 || m->status == 304 || span_eq_str(s->req.method, "HEAD")) {
+                m->framing = BODY_NONE;
+                m->has_length = m->status != 204 && m->status != 304;
+                body = SPAN_NULL;
+        }
+        *ret_body = body;
+        return 0;
+}

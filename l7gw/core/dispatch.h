@@ -1,0 +1,33 @@
+/* l7gw/core/dispatch.h - what to do with one request: answer it here, or forward it to a cluster.  Layer: l7gw/core, pure.
+ * The whole decision in one place: refused methods, misdirection, listener, route, redirect, fixed answer, filters, leg.
+ * Thread rule: one worker; the tables are immutable. */
+#pragma once
+#include "l7gw/core/reasons.tbl.h"
+#include "l7gw/core/route.h"
+#include "l7gw/core/stream.h"
+
+struct dispatch_in {
+        const struct route_bind *bind;  /* NULL: the bind is gone from this generation */
+        bool tls;
+        struct span sni;                /* lower case, empty when none was sent */
+        struct ipaddr peer;
+        bool peer_trusted;              /* its X-Forwarded-* are believed */
+        char request_id[33];            /* used unless a trusted peer sent one */
+        uint64_t rnd;
+};
+struct dispatch {
+        enum reason reason;             /* REASON_NONE = forward */
+        unsigned status;
+        const struct route_listener *listener; /* NULL when no listener matched */
+        const struct route_rule *rule;
+        const Model__RouteEntry *entry;
+        const struct route_leg *leg;    /* set when forwarding */
+        const Model__Fixed *fixed;
+        struct span location;           /* REASON_REDIRECT */
+};
+/* Decides and edits s->req into what goes upstream (filters, X-Forwarded-*, X-Request-Id). */
+void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *ret) NONNULL(1, 2, 3);
+/* Response filters of leg and rule on s->resp; -ENOMEM or -EINVAL. */
+int dispatch_response(struct stream *s, const struct dispatch *d) NONNULL(1, 2) MUST_USE;
+/* Makes s->resp a local answer and *ret_body its body (empty for HEAD). -ENOMEM when the arena is full. */
+int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_body) NONNULL(1, 2, 3) MUST_USE;

@@ -1,0 +1,206 @@
+/* l7gw/core/h2_request.c - see h2_request.h. */
+#include "lib/base.h"
+#include "l7gw/core/h2_request.h"
+#include "l7gw/core/path.h"
+
+static struct span keep(struct stream *s, struct span v)
+{
+        struct span c = arena_span(&s->arena, v);
+        if (v.n > 0 && !c.p)
+                s->h2_too_large = true;
+        return c;
+}
+
+static void pseudo(struct stream *s, struct span name, struct span value)
+{
+        struct span v = keep(s, value);
+        if (span_eq_str(name, ":method"))
+                s->req.method = v;
+        else if (span_eq_str(name, ":scheme"))
+                s->req.scheme = v;
+        else if (span_eq_str(name, ":authority"))
+                s->req.authority = v;
+        else if (span_eq_str(name, ":path"))
+                s->h2_path = v;
+        else
+                s->h2_bad = true;
+}
+
+static void length_take(struct stream *s, struct span v)
+{
+        uint64_t n = 0;
+        for (size_t i = 0; i < v.n; i++)
+                if (v.p[i] < '0' || v.p[i] > '9' || __builtin_mul_overflow(n, 10u, &n) ||
+                    __builtin_add_overflow(n, (uint64_t)(v.p[i] - '0'), &n))
+                        s->h2_bad = true;
+        s->req.has_length = v.n > 0;
+        s->req.content_length = n;
+}
+
+void h2_request_field(struct stream *s, struct span name, struct span value)
+{
+        if (s->h2_too_large || s->h2_bad)
+                return; /* it will be refused: decode on, store nothing */
+        s->h2_list_bytes += (uint32_t)MIN(name.n + value.n + 32, (size_t)L7_H2_HEADER_LIST + 1); /* RFC 9113 6.5.2 */
+        if (s->req.n_fields >= MSG_MAX_FIELDS || s->h2_list_bytes > L7_H2_HEADER_LIST) {
+                s->h2_too_large = true;
+                return;
+        }
+        if (name.n > 0 && name.p[0] == ':') {
+                pseudo(s, name, value);
+                return;
+        }
+        enum field_id id = field_id_of(name);
+        if (id == FIELD_CONTENT_LENGTH) {
+                length_take(s, value);
+                return;
+        }
+        if (id == FIELD_TE) { /* nghttp2 lets only "trailers" pass */
+                s->req.te_trailers = true;
+                return;
+        }
+        if (id == FIELD_EXPECT) {
+                if (span_ieq(value, SPAN_LIT("100-continue")))
+                        s->req.expect_continue = true;
+                else
+                        s->h2_bad = true;
+                return;
+        }
+        struct span n = keep(s, name), v = keep(s, value);
+        if (s->h2_too_large)
+                return;
+        int r = msg_add(&s->req, n, v);
+        if (r == -ENOMEM)
+                s->h2_too_large = true;
+        else if (r < 0)
+                s->h2_bad = true;
+}
+
+void h2_request_trailer(struct stream *s, struct span name, struct span value)
+{
+        static const char *const dropped[] = { "host", "content-length", "transfer-encoding", "te", "trailer", "authorization",
+                                               "cookie", "expect", "content-type", "content-encoding", "connection" };
+        for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
+                if (span_eq_str(name, dropped[i]))
+                        return;
+        struct span n = arena_span(&s->arena, name), v = arena_span(&s->arena, value);
+        if (s->req_trailers.n_fields >= MSG_MAX_FIELDS || !n.p || (value.n > 0 && !v.p))
+                return; /* a trailer may be dropped (RFC 9110 6.5.1) */
+        int r = msg_add(&s->req_trailers, n, v);
+        (void)r; /* likewise */
+}
+
+/* HTTP/2 splits Cookie for compression; HTTP/1.1 has one line (requirement 33). */
+static int cookies_join(struct stream *s)
+{
+        size_t count = 0, total = 0;
+        for (size_t i = 0; i < s->req.n_fields; i++)
+                if (s->req.fields[i].id == FIELD_COOKIE) {
+                        count++;
+                        total += s->req.fields[i].value.n + 2;
+                }
+        if (count < 2)
+                return 0;
+        uint8_t *p = arena_alloc(&s->arena, total);
+        if (!p)
+                return -ENOMEM;
+        size_t at = 0;
+        for (size_t i = 0; i < s->req.n_fields; i++) {
+                struct span v = s->req.fields[i].value;
+                if (s->req.fields[i].id != FIELD_COOKIE)
+                        continue;
+                if (at > 0) {
+                        p[at++] = ';';
+                        p[at++] = ' ';
+                }
+                if (v.n)
+                        memcpy(p + at, v.p, v.n);
+                at += v.n;
+        }
+        return msg_set(&s->req, SPAN_LIT("cookie"), SPAN(p, at));
+}
+
+static unsigned host_decide(struct stream *s)
+{
+        struct msg *m = &s->req;
+        const struct field *host = msg_find_id(m, FIELD_HOST);
+        if (host && m->authority.n == 0)
+                m->authority = host->value;
+        else if (host && !span_ieq(host->value, m->authority))
+                return 400;
+        msg_remove(m, SPAN_LIT("host"));
+        if (m->authority.n == 0)
+                return 400;
+        int r = authority_split(&s->arena, m->authority, &m->host, &m->port);
+        return r == 0 ? 0 : r == -ENOMEM ? 431 : 400;
+}
+
+unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
+{
+        struct msg *m = &s->req;
+        m->minor = 2;
+        m->keep_alive = true;
+        if (s->h2_too_large)
+                return 431;
+        if (s->h2_bad || !name_is_token(m->method))
+                return 400;
+        unsigned status = host_decide(s);
+        if (status)
+                return status;
+        m->framing = end_stream ? BODY_NONE : m->has_length ? BODY_LENGTH : BODY_CHUNKED;
+        if (end_stream && m->has_length && m->content_length == 0)
+                m->framing = BODY_LENGTH; /* an empty POST keeps its "content-length: 0" */
+        m->has_length = false;
+        if (span_eq_str(m->method, "CONNECT"))
+                return 0; /* no scheme, no path: the engine refuses it */
+        if (!span_eq_str(m->scheme, tls ? "https" : "http"))
+                return 400;
+        if (span_eq_str(s->h2_path, "*")) {
+                if (!span_eq_str(m->method, "OPTIONS"))
+                        return 400;
+                m->path = s->h2_path;
+        } else {
+                if (s->h2_path.n == 0 || s->h2_path.p[0] != '/')
+                        return 400;
+                int r = target_split(&s->arena, s->h2_path, &m->path, &m->query, &m->has_query);
+                if (r < 0)
+                        return r == -ENOMEM ? 431 : 400;
+        }
+        return cookies_join(s) < 0 ? 431 : 0;
+}
+
+static nghttp2_nv nv_of(struct span name, struct span value)
+{
+        return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.p, .namelen = name.n, .value = (uint8_t *)(uintptr_t)value.p,
+                             .valuelen = value.n }; /* nghttp2 copies: the flags stay 0 */
+}
+
+static struct span decimal(struct stream *s, uint64_t v)
+{
+        char *p = arena_printf(&s->arena, "%llu", (unsigned long long)v);
+        return span_str(p);
+}
+
+nghttp2_nv *h2_fields(struct stream *s, const struct msg *m, unsigned status, size_t *ret_n)
+{
+        nghttp2_nv *nv = arena_calloc(&s->arena, m->n_fields + 2, sizeof *nv);
+        size_t n = 0;
+        if (!nv)
+                return NULL;
+        if (status) {
+                struct span v = decimal(s, status);
+                if (!v.p)
+                        return NULL;
+                nv[n++] = nv_of(SPAN_LIT(":status"), v);
+        }
+        for (size_t i = 0; i < m->n_fields; i++)
+                nv[n++] = nv_of(m->fields[i].name, m->fields[i].value);
+        if (status >= 200 && (m->framing == BODY_LENGTH || (m->framing == BODY_NONE && m->has_length))) {
+                struct span v = decimal(s, m->content_length);
+                if (!v.p)
+                        return NULL;
+                nv[n++] = nv_of(SPAN_LIT("content-length"), v);
+        }
+        *ret_n = n;
+        return nv;
+}

@@ -1,0 +1,36 @@
+/* l7gw/core/reasons.tbl.h - why this gateway answered or cut a request itself: R(ID, "word in log and metrics", HTTP
+ * status, "body text").  Status 0: the exchange was cut after its head, or nobody was left to answer. */
+#pragma once
+#define REASONS(R) \
+        R(NONE, "-", 0, "") \
+        R(BAD_REQUEST, "bad_request", 400, "bad request") \
+        R(HEADER_TIMEOUT, "header_timeout", 408, "request timeout") \
+        R(BODY_TIMEOUT, "body_timeout", 408, "request timeout") \
+        R(METHOD_REFUSED, "method_refused", 405, "method not allowed") \
+        R(NO_LISTENER, "no_listener", 404, "no listener serves this host") \
+        R(NO_ROUTE, "no_route", 404, "no route") \
+        R(MISDIRECTED, "misdirected", 421, "misdirected request") \
+        R(REDIRECT, "redirect", 302, "") \
+        R(FIXED, "fixed", 200, "") \
+        R(NO_BACKEND, "no_backend", 500, "no valid backend") \
+        R(NO_ENDPOINT, "no_endpoint", 503, "no healthy endpoint") \
+        R(CONNECT_FAILED, "connect_failed", 503, "upstream connection failed") \
+        R(CONNECT_TIMEOUT, "connect_timeout", 504, "upstream connection timeout") \
+        R(UPSTREAM_RESET, "upstream_reset", 502, "upstream closed without a response") \
+        R(UPSTREAM_BAD, "upstream_bad", 502, "invalid upstream response") \
+        R(UPSTREAM_TRUNCATED, "upstream_truncated", 502, "upstream response cut short") \
+        R(UPSTREAM_TIMEOUT, "upstream_timeout", 504, "upstream timeout") \
+        R(REQUEST_TIMEOUT, "request_timeout", 504, "request timeout") \
+        R(IDLE_TIMEOUT, "idle_timeout", 504, "stream idle timeout") \
+        R(CLIENT_GONE, "client_gone", 499, "") \
+        R(OVERLOAD, "overload", 503, "overloaded") \
+        R(DRAIN_CUT, "drain_cut", 503, "shutting down")
+enum reason {
+#define R(id, word, status, text) REASON_##id,
+        REASONS(R)
+#undef R
+        REASON_N
+};
+const char *reason_word(enum reason r);
+unsigned reason_status(enum reason r);
+const char *reason_text(enum reason r);

@@ -1,0 +1,66 @@
+/* l7gw/io/conn.h - one client connection: socket, TLS, protocol choice, deadlines, orderly end.  Layer: l7gw/io.
+ * It feeds a session (core/h1_server, core/h2_server) and flushes what the session has put into its out chain, once per loop
+ * turn.  Reading stops when the session has no room and goes on when it has: the socket is registered once and never touched.
+ * Thread rule: the worker. */
+#pragma once
+#include "l7gw/core/h1_server.h"
+#include "l7gw/core/h2_server.h"
+#include "l7gw/io/tls.h"
+#include "l7gw/io/worker.h"
+
+#define CONN_WAITS(W) /* W(ID): what a connection's one timer is counting */ \
+        W(NONE) W(HANDSHAKE) W(HEAD) W(IDLE) W(BODY) W(SEND) W(LINGER)
+enum conn_wait {
+#define W(id) CONN_WAIT_##id,
+        CONN_WAITS(W)
+#undef W
+        CONN_WAIT_N
+};
+enum conn_proto { CONN_SNIFF, CONN_H1, CONN_H2 };
+struct conn {
+        struct loop_fd f;
+        struct worker *w;
+        struct conn *next, **pprev;
+        struct loop_defer defer;
+        struct timer timer;
+        struct tls *tls;          /* NULL on cleartext */
+        struct buf in;            /* plain text the session has not taken yet */
+        struct buf sealed;        /* cipher text not decrypted yet: the session had no room */
+        enum conn_proto proto;
+        enum conn_wait wait;
+        uint32_t wait_epoch;      /* n_requests when the wait began */
+        bool readable, writable;
+        bool hup;                 /* the peer closed or failed: read to the end */
+        bool eof;                 /* the client will send no more */
+        bool broken;              /* nothing more can be done: flush what is queued, then close */
+        bool dead;                /* closed; freed at the end of the turn */
+        bool progress;            /* bytes moved since the deadline was last set */
+        bool lingering;
+        bool notified;            /* close_notify is queued */
+        bool draining;
+        uint8_t goaway;           /* 1: notice, 2: final */
+        uint32_t linger_left;
+        uint64_t drain_at_ms;
+        struct bind_key key;
+        struct ipaddr peer, local;
+        uint16_t peer_port, local_port;
+        const struct worker_gen *bind_gen; /* for which bind was looked up; may dangle: compared only */
+        const struct gen_bind *bind;
+        union {
+                struct h1_server h1;
+                struct h2_server *h2;
+        };
+};
+/* Takes fd on success. */
+int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
+              const struct ipaddr *peer, uint16_t peer_port) MUST_USE;
+void conn_output(void *conn); /* struct stream_engine.output */
+const struct gen_bind *conn_bind(struct conn *c) NONNULL(1); /* in the current generation; NULL when it is gone from it */
+static inline struct span conn_sni(const struct conn *c) { return c->tls ? SPAN(c->tls->sni, c->tls->sni_n) : SPAN_NULL; }
+int conn_client_hello(SSL *ssl, int *alert, void *arg);
+
+void conns_adopt(struct worker *w) NONNULL(1);     /* a new generation: connections of removed binds drain */
+void conns_drain(struct worker *w) NONNULL(1);
+void conns_close_all(struct worker *w) NONNULL(1);
+void conns_reap(struct worker *w) NONNULL(1);
+void conns_free_pools(struct worker *w) NONNULL(1);

@@ -1,0 +1,224 @@
+/* l7gw/io/generation.c - see generation.h. */
+#include "lib/base.h"
+#include "l7gw/io/generation.h"
+#include "l7gw/io/tls_context.h"
+#include "lib/control.pb-c.h"
+
+static int no_memory(struct model_error *e)
+{
+        model_error_set(e, CONTROL__NACK_STAGE__NACK_INTERNAL, "", NULL, "out of memory");
+        return -ENOMEM;
+}
+
+uint64_t endpoint_set_identity(const Model__EndpointSet *set)
+{
+        static const struct siphash_key key = { 0x6c37677765706964u, 1 };
+        size_t n = model__endpoint_set__get_packed_size(set);
+        uint8_t *p = malloc(n + 1);
+        if (!p)
+                return 0; /* never equal to a stored one: the set is rebuilt */
+        model__endpoint_set__pack(set, p);
+        uint64_t h = siphash13(&key, p, n);
+        free(p);
+        return h ? h : 1;
+}
+
+/* ---- binds ---- */
+
+static bool prefixes_equal(const struct gen_bind *b, const Model__Bind *m)
+{
+        if (b->n_forwarded_trusted != m->n_forwarded_trusted)
+                return false;
+        for (size_t i = 0; i < m->n_forwarded_trusted; i++)
+                if (b->forwarded_trusted[i].len != m->forwarded_trusted[i]->len ||
+                    memcmp(b->forwarded_trusted[i].addr.b, m->forwarded_trusted[i]->addr.data, m->forwarded_trusted[i]->addr.len) != 0)
+                        return false;
+        return true;
+}
+
+static int bind_trust(struct generation *g, struct gen_bind *b, const Model__Bind *m)
+{
+        b->forwarded_trusted = arena_calloc(&g->arena, m->n_forwarded_trusted + 1, sizeof *b->forwarded_trusted);
+        if (!b->forwarded_trusted)
+                return -ENOMEM;
+        for (size_t i = 0; i < m->n_forwarded_trusted; i++) {
+                const Model__Prefix *p = m->forwarded_trusted[i];
+                struct ipprefix *to = &b->forwarded_trusted[b->n_forwarded_trusted];
+                if (ipaddr_from_bytes(p->addr.data, p->addr.len, &to->addr) < 0)
+                        continue; /* refused by the model's check */
+                to->len = (uint8_t)p->len;
+                b->n_forwarded_trusted++;
+        }
+        return 0;
+}
+
+/* Gateways that share an address share its sockets: what belongs to the connection must then agree. */
+static int bind_merge(struct generation *g, struct gen_bind *b, struct model_error *e)
+{
+        const Model__Gateway *first = NULL;
+        for (size_t i = 0; i < g->model->n_gateways; i++) {
+                const Model__Gateway *gw = g->model->gateways[i];
+                for (size_t k = 0; k < gw->n_binds; k++) {
+                        const Model__Bind *m = gw->binds[k];
+                        if (m->port != b->rt->port || m->addr.len != ipaddr_len(&b->rt->addr) ||
+                            memcmp(m->addr.data, b->rt->addr.b, m->addr.len) != 0)
+                                continue;
+                        if (!first) {
+                                first = gw;
+                                if (bind_trust(g, b, m) < 0)
+                                        return no_memory(e);
+                        } else if (!prefixes_equal(b, m)) {
+                                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", gw->source,
+                                                "trusted forwarders of port %u differ from those of Gateway %s", m->port, first->id);
+                                return -EINVAL;
+                        }
+                }
+        }
+        return 0;
+}
+
+static const Model__Source *bind_source(const struct route_bind *rb)
+{
+        return rb->n_listeners ? rb->listeners[0]->model->source : NULL;
+}
+
+static int binds_build(struct generation *g, struct model_error *e)
+{
+        g->binds = arena_calloc(&g->arena, g->routes->n_binds + 1, sizeof *g->binds);
+        if (!g->binds)
+                return no_memory(e);
+        for (size_t i = 0; i < g->routes->n_binds; i++) {
+                struct gen_bind *b = &g->binds[i];
+                struct err err;
+                b->route = &g->routes->binds[i];
+                int r = registry_bind(g->registry, &b->route->addr, b->route->port, &b->rt, &err);
+                if (r < 0) {
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_BIND, "", bind_source(b->route), "%s", err.msg);
+                        return r;
+                }
+                g->n_binds++;
+                if (map_put(&g->bind_by_key, SPAN(b->rt->key.b, sizeof b->rt->key.b), b) < 0)
+                        return no_memory(e);
+                r = bind_merge(g, b, e);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* ---- listeners ---- */
+
+static int listeners_build(struct generation *g, struct model_error *e)
+{
+        g->listeners = arena_calloc(&g->arena, g->routes->n_listeners + 1, sizeof *g->listeners);
+        if (!g->listeners)
+                return no_memory(e);
+        g->n_listeners = g->routes->n_listeners;
+        for (size_t i = 0; i < g->routes->n_binds; i++) {
+                const struct route_bind *rb = &g->routes->binds[i];
+                for (size_t k = 0; k < rb->n_listeners; k++) {
+                        const struct route_listener *rl = rb->listeners[k];
+                        struct gen_listener *l = &g->listeners[rl->index];
+                        if (l->rt)
+                                continue; /* an IPv4 and an IPv6 bind share it */
+                        l->route = rl;
+                        l->rt = registry_listener(g->registry, rl->model->id);
+                        if (!l->rt)
+                                return no_memory(e);
+                        if (rb->protocol != MODEL__LISTENER__PROTOCOL__HTTPS)
+                                continue;
+                        int r = tls_listener_build(g->model, rl->model, &l->tls, e);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        return 0;
+}
+
+/* ---- clusters and endpoint sets (what clusters ask for and we cannot do is refused by route_table_build) ---- */
+
+static int sets_build(struct generation *g, struct model_error *e)
+{
+        g->sets = arena_calloc(&g->arena, g->model->n_endpoint_sets + 1, sizeof *g->sets);
+        if (!g->sets)
+                return no_memory(e);
+        for (size_t i = 0; i < g->model->n_endpoint_sets; i++) {
+                struct gen_set *s = &g->sets[i];
+                s->model = g->model->endpoint_sets[i];
+                s->rt = registry_set(g->registry, s->model->id);
+                if (!s->rt)
+                        return no_memory(e);
+                s->identity = endpoint_set_identity(s->model);
+                g->n_sets++;
+        }
+        return 0;
+}
+
+static int clusters_build(struct generation *g, struct model_error *e)
+{
+        g->clusters = arena_calloc(&g->arena, g->model->n_clusters + 1, sizeof *g->clusters);
+        if (!g->clusters)
+                return no_memory(e);
+        for (size_t i = 0; i < g->model->n_clusters; i++) {
+                struct gen_cluster *c = &g->clusters[i];
+                c->model = g->model->clusters[i];
+                c->rt = registry_cluster(g->registry, c->model->id);
+                if (!c->rt)
+                        return no_memory(e);
+                g->n_clusters++;
+                if (c->model->endpoint_set[0])
+                        c->set = registry_set_find(g->registry, c->model->endpoint_set); /* held by g->sets */
+        }
+        return 0;
+}
+
+int generation_build(const struct model *m, struct registry *reg, struct generation **ret, struct model_error *e)
+{
+        struct generation *g = calloc(1, sizeof *g);
+        if (!g)
+                return no_memory(e);
+        g->model = m;
+        g->registry = reg;
+        arena_init(&g->arena, 65536, SIZE_MAX);
+        map_init(&g->bind_by_key);
+        atomic_init(&g->workers, 0);
+        int r = route_table_build(&g->arena, m, &g->routes, e);
+        if (r == 0)
+                r = sets_build(g, e);
+        if (r == 0)
+                r = clusters_build(g, e);
+        if (r == 0)
+                r = listeners_build(g, e);
+        if (r == 0)
+                r = binds_build(g, e); /* last: the only step that others can see */
+        if (r < 0)
+                generation_free(g);
+        else
+                *ret = g;
+        return r;
+}
+
+void generation_free(struct generation *g)
+{
+        if (!g)
+                return;
+        BUG_ON(atomic_load_explicit(&g->workers, memory_order_acquire) != 0);
+        for (size_t i = 0; i < g->n_binds; i++)
+                registry_bind_put(g->registry, g->binds[i].rt);
+        for (size_t i = 0; i < g->n_listeners; i++) {
+                tls_listener_free(g->listeners[i].tls);
+                registry_listener_put(g->registry, g->listeners[i].rt);
+        }
+        for (size_t i = 0; i < g->n_clusters; i++)
+                registry_cluster_put(g->registry, g->clusters[i].rt);
+        for (size_t i = 0; i < g->n_sets; i++)
+                registry_set_put(g->registry, g->sets[i].rt);
+        map_fini(&g->bind_by_key);
+        arena_fini(&g->arena);
+        free(g);
+}
+
+const struct gen_bind *generation_bind(const struct generation *g, const struct bind_key *key)
+{
+        return map_get(&g->bind_by_key, SPAN(key->b, sizeof key->b));
+}

@@ -1,0 +1,374 @@
+/* l7gw/io/proxy.c - see proxy.h. */
+#include "lib/base.h"
+#include "l7gw/io/proxy.h"
+#include "l7gw/core/access_line.h"
+#include "l7gw/io/access_log.h"
+#include "l7gw/io/upstream.h"
+
+static struct exchange *exchange_of(struct stream *s) { return CONTAINER_OF(s, struct exchange, s); }
+
+static void exchange_timer(struct timer *t, uint64_t now_ms);
+
+/* ---- open ---- */
+
+static struct stream *engine_open(void *conn)
+{
+        struct conn *c = conn;
+        struct worker *w = c->w;
+        struct exchange *x = w->exchanges_free;
+        if (x) {
+                w->exchanges_free = x->next_free;
+                w->n_exchanges_free--;
+        } else {
+                x = calloc(1, sizeof *x);
+                if (!x)
+                        return NULL;
+                arena_init(&x->s.arena, L7_STREAM_CHUNK_BYTES, L7_STREAM_ARENA_BYTES);
+        }
+        struct arena arena = x->s.arena;
+        *x = (struct exchange){ .s.arena = arena, .w = w, .conn = c };
+        stream_init(&x->s, &w->chunks);
+        x->s.conn = c;
+        timer_init(&x->timer, exchange_timer);
+        x->start_us = worker_mono_us(w);
+        x->start_wall_us = worker_wall_us(w);
+        w->n_exchanges++;
+        metric_set(&w->counters.streams, w->n_exchanges);
+        return &x->s;
+}
+
+void proxy_free_pools(struct worker *w)
+{
+        BUG_ON(w->n_exchanges != 0);
+        while (w->exchanges_free) {
+                struct exchange *x = w->exchanges_free;
+                w->exchanges_free = x->next_free;
+                arena_fini(&x->s.arena);
+                free(x);
+        }
+        w->n_exchanges_free = 0;
+}
+
+/* ---- deadlines ---- */
+
+void proxy_progress(struct exchange *x)
+{
+        x->progress_ms = loop_now_ms(x->w->loop); /* the timer looks at it when it fires: no re-arming per read */
+}
+
+static uint64_t exchange_deadline(const struct exchange *x)
+{
+        uint64_t idle = x->progress_ms + x->idle_ms;
+        return x->total_deadline_ms && x->total_deadline_ms < idle ? x->total_deadline_ms : idle;
+}
+
+static void exchange_timer(struct timer *t, uint64_t now_ms)
+{
+        struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
+        if (exchange_deadline(x) > now_ms)
+                timer_set(loop_timers(x->w->loop), t, exchange_deadline(x));
+        else
+                proxy_fail(x, x->total_deadline_ms && x->total_deadline_ms <= now_ms ? REASON_REQUEST_TIMEOUT : REASON_IDLE_TIMEOUT);
+}
+
+static void deadlines_begin(struct exchange *x)
+{
+        const Model__Rule *rule = x->d.rule ? x->d.rule->model : NULL;
+        uint64_t now = loop_now_ms(x->w->loop);
+        x->progress_ms = now;
+        x->idle_ms = rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
+        x->total_deadline_ms = rule && rule->request_timeout_ms ? now + rule->request_timeout_ms : 0;
+        timer_set(loop_timers(x->w->loop), &x->timer, exchange_deadline(x));
+}
+
+/* ---- answers of our own ---- */
+
+static void send_answer(struct exchange *x, struct span body)
+{
+        struct stream *s = &x->s;
+        x->status = s->resp.status;
+        int r = msg_set(&s->resp, SPAN_LIT("date"), arena_span(&s->arena, worker_date(x->w)));
+        (void)r; /* out of memory: an answer without Date is better than none */
+        stream_set(s, STREAM_LOCAL);
+        s->resp_head = true;
+        s->down->head(s);
+        if (body.n)
+                s->down->data(s, body);
+        s->resp_done = true;
+        s->down->end(s);
+}
+
+static void answer(struct exchange *x)
+{
+        struct stream *s = &x->s;
+        struct span body = SPAN_NULL;
+        x->reason = x->d.reason;
+        chain_clear(&s->req_body);
+        if (dispatch_reply(s, &x->d, &body) < 0) { /* the arena is full: the bare status */
+                msg_init(&s->resp, &s->arena);
+                s->resp.status = (uint16_t)x->d.status;
+                s->resp.framing = BODY_LENGTH;
+        }
+        send_answer(x, body);
+}
+
+void proxy_fail(struct exchange *x, enum reason r)
+{
+        struct stream *s = &x->s;
+        upstream_detach(x);
+        if (s->resp_head) { /* too late for an answer, or a slow HTTP/2 client holds a finished one */
+                x->reason = r;
+                s->down->fail(s);
+        } else {
+                x->d.reason = r;
+                x->d.status = reason_status(r);
+                x->d.fixed = NULL;
+                answer(x);
+        }
+}
+
+static void engine_refuse(struct stream *s, unsigned status, const char *why)
+{
+        struct exchange *x = exchange_of(s);
+        upstream_detach(x);
+        x->d.reason = status == 408 ? (s->state == STREAM_HEAD ? REASON_HEADER_TIMEOUT : REASON_BODY_TIMEOUT) : REASON_BAD_REQUEST;
+        x->d.status = status;
+        x->reason = x->d.reason;
+        chain_clear(&s->req_body);
+        msg_init(&s->resp, &s->arena);
+        s->resp.status = (uint16_t)status;
+        s->resp.framing = BODY_LENGTH;
+        char *text = arena_printf(&s->arena, "%s\n", why);
+        struct span body = span_str(text);
+        if (body.n && msg_add(&s->resp, SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8")) < 0)
+                body = SPAN_NULL;
+        s->resp.content_length = body.n;
+        send_answer(x, body);
+}
+
+/* ---- request ---- */
+
+static void request_id_make(struct worker *w, char ret[33])
+{
+        static const char hex[] = "0123456789abcdef";
+        uint64_t a = worker_random(w), b = worker_random(w);
+        for (int i = 0; i < 16; i++) {
+                ret[i] = hex[a >> (4 * i) & 15];
+                ret[16 + i] = hex[b >> (4 * i) & 15];
+        }
+        ret[32] = '\0';
+}
+
+static bool peer_trusted(const struct gen_bind *b, const struct ipaddr *peer)
+{
+        for (size_t i = 0; b && i < b->n_forwarded_trusted; i++)
+                if (ipprefix_contains(&b->forwarded_trusted[i], peer))
+                        return true;
+        return false;
+}
+
+static void engine_request(struct stream *s)
+{
+        struct exchange *x = exchange_of(s);
+        struct conn *c = x->conn;
+        stream_set(s, STREAM_ROUTE);
+        x->wg = worker_gen_get(x->w);
+        const struct gen_bind *b = conn_bind(c);
+        struct dispatch_in in = { .bind = b ? b->route : NULL, .tls = c->tls != NULL, .sni = conn_sni(c), .peer = c->peer,
+                                  .peer_trusted = peer_trusted(b, &c->peer), .rnd = worker_random(x->w) };
+        request_id_make(x->w, in.request_id);
+        memcpy(x->request_id, in.request_id, sizeof x->request_id);
+        x->expect = s->req.expect_continue;
+        x->authority = s->req.authority; /* filters edit the request; the log tells what was asked */
+        x->path = s->req.path;
+        x->query = s->req.query;
+        x->has_query = s->req.has_query;
+        dispatch_request(s, &in, &x->d);
+        deadlines_begin(x);
+        if (x->d.reason != REASON_NONE) {
+                answer(x);
+                return;
+        }
+        x->cluster = &x->wg->gen->clusters[x->d.leg->cluster_index];
+        upstream_begin(x);
+}
+
+/* Bytes accepted from the client and not yet sent to the endpoint (framing included: an upper bound of body bytes). */
+static size_t request_queued(const struct exchange *x)
+{
+        return x->s.req_body.n + (x->up ? upstream_queued(x->up) : 0);
+}
+
+static void engine_req_data(struct stream *s, struct span d)
+{
+        struct exchange *x = exchange_of(s);
+        proxy_progress(x);
+        if (s->state == STREAM_LOCAL || s->resp_done) {
+                s->down->drained(s, d.n); /* answered already: nobody wants it */
+                return;
+        }
+        if (x->up && s->state != STREAM_CONNECT)
+                upstream_data(x->up, d);
+        else
+                chain_span(&s->req_body, d);
+}
+
+static void engine_req_end(struct stream *s)
+{
+        struct exchange *x = exchange_of(s);
+        if (x->up && (s->state == STREAM_SEND || s->state == STREAM_RELAY))
+                upstream_request_end(x->up);
+}
+
+static size_t engine_req_room(const struct stream *s)
+{
+        const struct exchange *x = CONTAINER_OF(s, const struct exchange, s);
+        size_t queued = request_queued(x), max = x->w->options->buffer_bytes;
+        return queued >= max ? 0 : max - queued;
+}
+
+void proxy_drained(struct exchange *x)
+{
+        struct stream *s = &x->s;
+        size_t queued = request_queued(x);
+        uint64_t left = s->req_bytes > queued ? s->req_bytes - queued : 0;
+        if (left > s->req_drained)
+                s->down->drained(s, (size_t)(left - s->req_drained));
+        else if (queued == 0)
+                s->down->drained(s, 0); /* framing only: reading may still resume */
+}
+
+static void engine_resp_room(struct stream *s)
+{
+        struct exchange *x = exchange_of(s);
+        proxy_progress(x);
+        if (x->up)
+                upstream_resume(x->up);
+}
+
+/* ---- response ---- */
+
+void proxy_interim(struct stream *s, const struct msg *m)
+{
+        if (m->status != 100) /* 100 was answered by us, when the endpoint was connected */
+                s->down->interim(s, m);
+}
+
+int proxy_response_head(struct stream *s)
+{
+        struct exchange *x = exchange_of(s);
+        int r = dispatch_response(s, &x->d);
+        if (r == 0 && !msg_find_id(&s->resp, FIELD_DATE)) {
+                struct span date = arena_span(&s->arena, worker_date(x->w));
+                r = date.p ? msg_add(&s->resp, SPAN_LIT("date"), date) : -ENOMEM; /* RFC 9110 6.6.1 */
+        }
+        if (r < 0)
+                return r;
+        x->status = s->resp.status;
+        stream_set(s, STREAM_RELAY);
+        s->resp_head = true;
+        s->down->head(s);
+        return 0;
+}
+
+void proxy_response_end(struct exchange *x)
+{
+        struct stream *s = &x->s;
+        s->resp_done = true;
+        s->down->end(s);
+}
+
+/* ---- the end ---- */
+
+static void record_fill(struct exchange *x, struct access_record *r)
+{
+        const struct stream *s = &x->s;
+        const struct conn *c = x->conn;
+        const struct field *id = x->d.leg ? msg_find_id(&s->req, FIELD_X_REQUEST_ID) : NULL;
+        *r = (struct access_record){
+                .time_us = x->start_wall_us, .client = c->peer, .client_port = c->peer_port, .local = c->local,
+                .local_port = c->local_port, .upstream = x->up_addr, .upstream_port = x->up_port,
+                .listener = x->d.listener ? x->d.listener->model->id : NULL,
+                .tls_version = c->tls ? tls_version(c->tls) : NULL, .sni = conn_sni(c), .method = s->req.method,
+                .authority = x->authority, .path = x->path, .query = x->query, .has_query = x->has_query,
+                .request_id = id ? id->value : span_str(x->request_id), .http_minor = s->req.minor, .status = x->status,
+                .reason = x->reason, .complete = s->complete, .bytes_in = s->req_bytes, .bytes_out = s->resp_bytes,
+                .duration_us = worker_mono_us(x->w) - x->start_us, .upstream_us = x->up_us, .tries = x->tries,
+        };
+}
+
+static void account(struct exchange *x, uint64_t duration_us)
+{
+        static const uint32_t bounds[] = {
+#define B(ms) ms,
+                LATENCY_BUCKETS(B)
+#undef B
+        };
+        struct worker_counters *c = &x->w->counters;
+        unsigned i = 0;
+        worker_count(x->w, WORKER_REQUESTS);
+        metric_add(&c->v[WORKER_BODY_BYTES_IN], x->s.req_bytes);
+        metric_add(&c->v[WORKER_BODY_BYTES_OUT], x->s.resp_bytes);
+        metric_add(&c->reasons[x->reason], 1);
+        while (i < ARRAY_SIZE(bounds) && duration_us > bounds[i] * 1000ull)
+                i++;
+        metric_add(&c->latency[i], 1);
+        metric_add(&c->latency_sum_us, duration_us);
+        unsigned class = MIN(x->status / 100, 5u);
+        if (x->d.listener)
+                metric_add(&x->wg->gen->listeners[x->d.listener->index].rt->counters[x->w->id].by_class[class], 1);
+        if (x->cluster) /* what the upstream said; our own answers count as none */
+                metric_add(&x->cluster->rt->counters[x->w->id].by_class[x->s.state == STREAM_RELAY ? class : 0], 1);
+}
+
+static void log_request(struct exchange *x)
+{
+        struct worker *w = x->w;
+        struct access_record r;
+        char route[512];
+        record_fill(x, &r);
+        if (x->d.rule)
+                r.route = source_str(x->d.entry && x->d.entry->source ? x->d.entry->source : x->d.rule->model->source, route, sizeof route);
+        account(x, r.duration_us);
+        if (!w->shared->log)
+                return;
+        buf_reset(&w->line);
+        access_line_write(&w->line, &r);
+        if (w->line.failed || !access_log_put(w->shared->log, w->id, buf_span(&w->line)))
+                worker_count(w, WORKER_LOG_DROPPED);
+}
+
+static void engine_close(struct stream *s)
+{
+        struct exchange *x = exchange_of(s);
+        struct worker *w = x->w;
+        upstream_detach(x);
+        timer_stop(&x->timer);
+        if (!s->complete && x->reason == REASON_NONE) {
+                x->reason = REASON_CLIENT_GONE;
+                if (!s->resp_head)
+                        x->status = reason_status(REASON_CLIENT_GONE); /* logged only: nobody is left to read it */
+        }
+        if (s->req.method.n > 0 || x->reason != REASON_CLIENT_GONE) /* a connection closed inside a head is no request */
+                log_request(x);
+        stream_set(s, STREAM_CLOSED);
+        stream_reset(s);
+        if (x->wg)
+                worker_gen_put(w, x->wg);
+        w->n_exchanges--;
+        metric_set(&w->counters.streams, w->n_exchanges);
+        if (w->n_exchanges_free >= L7_STREAMS_KEPT) {
+                arena_fini(&s->arena);
+                free(x);
+                return;
+        }
+        x->next_free = w->exchanges_free;
+        w->exchanges_free = x;
+        w->n_exchanges_free++;
+}
+
+const struct stream_engine proxy_engine = {
+        .open = engine_open, .request = engine_request, .refuse = engine_refuse, .req_data = engine_req_data,
+        .req_end = engine_req_end, .req_room = engine_req_room, .resp_room = engine_resp_room, .close = engine_close,
+        .output = conn_output,
+};

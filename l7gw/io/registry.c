@@ -1,0 +1,194 @@
+/* l7gw/io/registry.c - see registry.h. */
+#include "lib/base.h"
+#include "l7gw/io/registry.h"
+#include "l7gw/io/socket.h"
+
+#include <unistd.h>
+
+void registry_init(struct registry *r, unsigned n_workers)
+{
+        *r = (struct registry){ .n_workers = n_workers };
+        map_init(&r->listeners);
+        map_init(&r->clusters);
+        map_init(&r->sets);
+        map_init(&r->binds);
+}
+
+void registry_fini(struct registry *r)
+{
+        BUG_ON(r->listeners.n || r->clusters.n || r->sets.n || r->binds.n);
+        map_fini(&r->listeners);
+        map_fini(&r->clusters);
+        map_fini(&r->sets);
+        map_fini(&r->binds);
+}
+
+static void *blocks_new(unsigned n, size_t size)
+{
+        void *p = aligned_alloc(64, (n * size + 63) & ~(size_t)63);
+        return p ? memset(p, 0, n * size) : NULL;
+}
+
+struct listener_rt *registry_listener(struct registry *r, const char *id)
+{
+        struct listener_rt *o = map_get(&r->listeners, span_str(id));
+        if (!o) {
+                o = calloc(1, sizeof *o);
+                if (!o)
+                        return NULL;
+                o->id = strdup(id);
+                o->counters = blocks_new(r->n_workers, sizeof *o->counters);
+                if (!o->id || !o->counters || map_put(&r->listeners, span_str(o->id), o) < 0) {
+                        free(o->id);
+                        free(o->counters);
+                        free(o);
+                        return NULL;
+                }
+        }
+        o->refs++;
+        return o;
+}
+
+void registry_listener_put(struct registry *r, struct listener_rt *o)
+{
+        if (!o || --o->refs > 0)
+                return;
+        map_del(&r->listeners, span_str(o->id));
+        free(o->id);
+        free(o->counters);
+        free(o);
+}
+
+struct cluster_rt *registry_cluster(struct registry *r, const char *id)
+{
+        struct cluster_rt *o = map_get(&r->clusters, span_str(id));
+        if (!o) {
+                o = calloc(1, sizeof *o);
+                if (!o)
+                        return NULL;
+                o->id = strdup(id);
+                o->counters = blocks_new(r->n_workers, sizeof *o->counters);
+                if (!o->id || !o->counters || map_put(&r->clusters, span_str(o->id), o) < 0) {
+                        free(o->id);
+                        free(o->counters);
+                        free(o);
+                        return NULL;
+                }
+        }
+        o->refs++;
+        return o;
+}
+
+void registry_cluster_put(struct registry *r, struct cluster_rt *o)
+{
+        if (!o || --o->refs > 0)
+                return;
+        map_del(&r->clusters, span_str(o->id));
+        free(o->id);
+        free(o->counters);
+        free(o);
+}
+
+struct set_rt *registry_set_find(struct registry *r, const char *id)
+{
+        return map_get(&r->sets, span_str(id));
+}
+
+struct set_rt *registry_set(struct registry *r, const char *id)
+{
+        struct set_rt *o = registry_set_find(r, id);
+        if (!o) {
+                o = calloc(1, sizeof *o);
+                if (!o)
+                        return NULL;
+                o->id = strdup(id);
+                o->balance = calloc(r->n_workers, sizeof *o->balance);
+                if (!o->id || !o->balance || map_put(&r->sets, span_str(o->id), o) < 0) {
+                        free(o->id);
+                        free(o->balance);
+                        free(o);
+                        return NULL;
+                }
+        }
+        o->refs++;
+        return o;
+}
+
+void registry_set_put(struct registry *r, struct set_rt *o)
+{
+        if (!o || --o->refs > 0)
+                return;
+        map_del(&r->sets, span_str(o->id));
+        for (unsigned i = 0; i < r->n_workers; i++)
+                balance_fini(&o->balance[i]); /* no worker holds a generation with this set any more */
+        free(o->balance);
+        free(o->id);
+        free(o);
+}
+
+struct bind_key bind_key_of(const struct ipaddr *addr, uint16_t port)
+{
+        struct bind_key k = { { addr->af } };
+        memcpy(k.b + 1, addr->b, ipaddr_len(addr));
+        k.b[17] = (uint8_t)(port >> 8);
+        k.b[18] = (uint8_t)port;
+        return k;
+}
+
+static void bind_free(struct registry *r, struct bind_rt *b)
+{
+        if (b->fds && !b->listening)
+                for (unsigned i = 0; i < r->n_workers; i++)
+                        if (b->fds[i] >= 0)
+                                close(b->fds[i]);
+        free(b->fds);
+        free(b);
+}
+
+int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, struct bind_rt **ret, struct err *reterr)
+{
+        struct bind_key key = bind_key_of(addr, port);
+        struct bind_rt *b = map_get(&r->binds, SPAN(key.b, sizeof key.b));
+        if (b) {
+                b->refs++;
+                *ret = b;
+                return 0;
+        }
+        b = calloc(1, sizeof *b);
+        int *fds = calloc(r->n_workers, sizeof *fds);
+        if (!b || !fds) {
+                free(b);
+                free(fds);
+                return err_set(reterr, ENOMEM, "bind", "out of memory");
+        }
+        *b = (struct bind_rt){ .key = key, .addr = *addr, .port = port, .refs = 1, .fds = fds };
+        int e = 0;
+        for (unsigned i = 0; i < r->n_workers; i++) {
+                fds[i] = socket_bind(addr, port);
+                if (fds[i] < 0 && e == 0)
+                        e = -fds[i];
+        }
+        if (e == 0 && map_put(&r->binds, SPAN(b->key.b, sizeof b->key.b), b) < 0)
+                e = ENOMEM;
+        if (e) {
+                char text[IPADDR_STR_MAX];
+                bind_free(r, b);
+                return err_set(reterr, e, "bind", "cannot bind %s port %u: %s", ipaddr_str(addr, text), port, strerror(e));
+        }
+        *ret = b;
+        return 0;
+}
+
+void registry_bind_retire(struct registry *r, struct bind_rt *b)
+{
+        if (map_get(&r->binds, SPAN(b->key.b, sizeof b->key.b)) == b)
+                map_del(&r->binds, SPAN(b->key.b, sizeof b->key.b));
+}
+
+void registry_bind_put(struct registry *r, struct bind_rt *b)
+{
+        if (!b || --b->refs > 0)
+                return;
+        registry_bind_retire(r, b);
+        bind_free(r, b);
+}

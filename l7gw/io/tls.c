@@ -1,0 +1,174 @@
+/* l7gw/io/tls.c - see tls.h. */
+#include "lib/base.h"
+#include "l7gw/io/tls.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <pthread.h>
+
+static int bio_read(BIO *b, char *p, size_t max, size_t *ret_n)
+{
+        struct tls *t = BIO_get_data(b);
+        size_t n = MIN(max, t->in.n);
+        BIO_clear_retry_flags(b);
+        if (n == 0) {
+                BIO_set_retry_read(b);
+                return 0;
+        }
+        memcpy(p, t->in.p, n);
+        t->in.p += n;
+        t->in.n -= n;
+        *ret_n = n;
+        return 1;
+}
+
+static int bio_write(BIO *b, const char *p, size_t n, size_t *ret_n)
+{
+        struct tls *t = BIO_get_data(b);
+        BIO_clear_retry_flags(b);
+        chain_add(&t->wire, p, n);
+        if (t->wire.failed)
+                return 0;
+        *ret_n = n;
+        return 1;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+        (void)b;
+        (void)num;
+        (void)ptr;
+        return cmd == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static BIO_METHOD *method;
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void method_make(void)
+{
+        method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "l7gw buffers");
+        BUG_ON(!method || !BIO_meth_set_read_ex(method, bio_read) || !BIO_meth_set_write_ex(method, bio_write) ||
+               !BIO_meth_set_ctrl(method, bio_ctrl)); /* boot */
+}
+
+int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls **ret)
+{
+        pthread_once(&method_once, method_make);
+        struct tls *t = calloc(1, sizeof *t);
+        BIO *bio = t ? BIO_new(method) : NULL;
+        if (bio) {
+                BIO_set_data(bio, t);
+                BIO_set_init(bio, 1);
+                t->ssl = SSL_new(front);
+        }
+        if (!bio || !t->ssl) {
+                BIO_free(bio);
+                free(t);
+                return -ENOMEM;
+        }
+        chain_init(&t->wire, pool);
+        SSL_set_bio(t->ssl, bio, bio); /* takes it */
+        SSL_set_accept_state(t->ssl);
+        SSL_set_app_data(t->ssl, app_data);
+        *ret = t;
+        return 0;
+}
+
+void tls_free(struct tls *t)
+{
+        if (!t)
+                return;
+        SSL_free(t->ssl);
+        chain_clear(&t->wire);
+        free(t);
+}
+
+static enum tls_rc rc_of(struct tls *t, int r)
+{
+        switch (SSL_get_error(t->ssl, r)) {
+        case SSL_ERROR_WANT_READ:
+        case SSL_ERROR_WANT_WRITE:
+                return TLS_MORE;
+        case SSL_ERROR_ZERO_RETURN:
+                return TLS_EOF;
+        default:
+                return TLS_BAD;
+        }
+}
+
+enum tls_rc tls_handshake(struct tls *t)
+{
+        ERR_clear_error();
+        int r = SSL_do_handshake(t->ssl);
+        if (r != 1)
+                return rc_of(t, r);
+        t->established = true;
+        return TLS_OK;
+}
+
+enum tls_rc tls_read(struct tls *t, uint8_t *p, size_t max, size_t *ret_n)
+{
+        size_t total = 0;
+        enum tls_rc rc = TLS_OK;
+        ERR_clear_error();
+        while (total < max) { /* OpenSSL returns one record at a time */
+                size_t n = 0;
+                int r = SSL_read_ex(t->ssl, p + total, max - total, &n);
+                if (r != 1) {
+                        rc = rc_of(t, r);
+                        break;
+                }
+                total += n;
+        }
+        *ret_n = total;
+        return total > 0 ? TLS_OK : rc; /* the reason for stopping comes back at the next call */
+}
+
+enum tls_rc tls_write(struct tls *t, struct span plain)
+{
+        size_t n = 0;
+        if (plain.n == 0)
+                return TLS_OK;
+        ERR_clear_error();
+        int r = SSL_write_ex(t->ssl, plain.p, plain.n, &n);
+        return r == 1 && n == plain.n && !t->wire.failed ? TLS_OK : TLS_BAD; /* the BIO never blocks */
+}
+
+void tls_close_notify(struct tls *t)
+{
+        if (!t->established)
+                return;
+        ERR_clear_error();
+        (void)SSL_shutdown(t->ssl); /* one way: queues our alert; the client's is not awaited */
+}
+
+bool tls_is_h2(const struct tls *t)
+{
+        const unsigned char *p;
+        unsigned n;
+        SSL_get0_alpn_selected(t->ssl, &p, &n);
+        return n == 2 && memcmp(p, "h2", 2) == 0;
+}
+
+const char *tls_version(const struct tls *t) { return SSL_get_version(t->ssl); }
+
+void tls_sni_take(struct tls *t)
+{
+        const unsigned char *p;
+        size_t n;
+        t->sni_n = 0;
+        /* RFC 6066 3: list length (2), type host_name = 0 (1), name length (2), name */
+        if (!SSL_client_hello_get0_ext(t->ssl, TLSEXT_TYPE_server_name, &p, &n) || n < 5 || p[2] != TLSEXT_NAMETYPE_host_name)
+                return;
+        size_t list = (size_t)p[0] << 8 | p[1], len = (size_t)p[3] << 8 | p[4];
+        if (list != n - 2 || len > n - 5 || len == 0 || len > TLS_SNI_MAX)
+                return;
+        for (size_t i = 0; i < len; i++) {
+                unsigned char c = p[5 + i];
+                if (c <= ' ' || c > '~')
+                        return;
+                t->sni[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+        }
+        t->sni_n = (uint8_t)(t->sni[len - 1] == '.' ? len - 1 : len);
+        t->sni[t->sni_n] = '\0';
+}

@@ -1,0 +1,281 @@
+/* l7gw/io/tls_context.c - see tls_context.h. */
+#include "lib/base.h"
+#include "l7gw/io/tls_context.h"
+#include "lib/control.pb-c.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+
+struct cert_group {
+        SSL_CTX *ctx;
+        char **names; /* borrowed from the model */
+        size_t n_names;
+};
+struct tls_listener {
+        const Model__Tls *model;
+        struct cert_group *groups;
+        size_t n_groups;
+        uint8_t *alpn; /* wire form, our order of preference */
+        unsigned alpn_n;
+};
+
+static const uint8_t default_alpn[] = "\x02h2\x08http/1.1";
+
+static const char *ssl_error(char buf[256])
+{
+        unsigned long e = ERR_peek_last_error();
+        if (e)
+                ERR_error_string_n(e, buf, 256);
+        else
+                snprintf(buf, 256, "unknown error");
+        ERR_clear_error();
+        return buf;
+}
+
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
+{
+        const struct tls_listener *l = arg;
+        unsigned char *chosen;
+        (void)ssl;
+        int r = SSL_select_next_proto(&chosen, out_n, l->alpn, l->alpn_n, in, in_n);
+        if (r != OPENSSL_NPN_NEGOTIATED)
+                return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
+        *out = chosen;
+        return SSL_TLSEXT_ERR_OK;
+}
+
+static void context_defaults(SSL_CTX *ctx)
+{
+        SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+        SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+        SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+        SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"l7gw", 4);
+        SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* stateless tickets only */
+        SSL_CTX_set_num_tickets(ctx, 1);
+}
+
+SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg))
+{
+        SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+        if (!ctx)
+                return NULL;
+        context_defaults(ctx);
+        SSL_CTX_set_client_hello_cb(ctx, client_hello, NULL);
+        return ctx;
+}
+
+/* ---- certificates ---- */
+
+static int no_passphrase(char *buf, int size, int rw, void *arg)
+{
+        (void)buf;
+        (void)size;
+        (void)rw;
+        (void)arg;
+        return -1; /* an encrypted key is an error, never a prompt */
+}
+
+static int chain_load(SSL_CTX *ctx, const Model__Certificate *c)
+{
+        BIO *bio = BIO_new_mem_buf(c->chain_pem.data, (int)MIN(c->chain_pem.len, (size_t)INT32_MAX));
+        X509 *leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL) : NULL;
+        int ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1;
+        X509_free(leaf);
+        while (ok) {
+                X509 *ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
+                if (!ca) {
+                        unsigned long e = ERR_peek_last_error();
+                        ok = ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
+                        if (ok)
+                                ERR_clear_error();
+                        break;
+                }
+                if (SSL_CTX_add0_chain_cert(ctx, ca) != 1) {
+                        X509_free(ca);
+                        ok = 0;
+                }
+        }
+        BIO_free(bio);
+        return ok ? 0 : -EINVAL;
+}
+
+static int key_load(SSL_CTX *ctx, const Model__Key *k)
+{
+        BIO *bio = BIO_new_mem_buf(k->pem.data, (int)MIN(k->pem.len, (size_t)INT32_MAX));
+        EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+        int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+        EVP_PKEY_free(key); /* OpenSSL wipes the key when its last reference goes */
+        BIO_free(bio);
+        return ok ? 0 : -EINVAL;
+}
+
+static int certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Certificate *c, struct model_error *e)
+{
+        char section[160], why[256];
+        const Model__Key *k = model_key(m, c->key);
+        snprintf(section, sizeof section, "certs/%.*s", (int)strcspn(c->id, "/"), c->id);
+        ERR_clear_error();
+        if (chain_load(ctx, c) < 0) {
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id, ssl_error(why));
+                return -EINVAL;
+        }
+        if (!k || key_load(ctx, k) < 0) {
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "key of certificate %s: %s", c->id,
+                                k ? ssl_error(why) : "missing");
+                return -EINVAL;
+        }
+        return 0;
+}
+
+static bool same_names(const struct cert_group *g, const Model__Certificate *c)
+{
+        if (g->n_names != c->n_names)
+                return false;
+        for (size_t i = 0; i < c->n_names; i++)
+                if (strcmp(g->names[i], c->names[i]) != 0)
+                        return false;
+        return true;
+}
+
+static struct cert_group *group_for(struct tls_listener *l, const Model__Certificate *c)
+{
+        for (size_t i = 0; i < l->n_groups; i++)
+                if (same_names(&l->groups[i], c))
+                        return &l->groups[i];
+        struct cert_group *g = &l->groups[l->n_groups];
+        *g = (struct cert_group){ .ctx = SSL_CTX_new(TLS_server_method()), .names = c->names, .n_names = c->n_names };
+        if (!g->ctx)
+                return NULL;
+        l->n_groups++;
+        context_defaults(g->ctx);
+        SSL_CTX_set_alpn_select_cb(g->ctx, select_alpn, l);
+        return g;
+}
+
+/* ---- settings ---- */
+
+static int alpn_build(struct tls_listener *l, struct model_error *e, const Model__Listener *ml)
+{
+        size_t n = 0;
+        const Model__Tls *t = l->model;
+        if (t->n_alpn == 0) {
+                l->alpn_n = sizeof default_alpn - 1;
+                l->alpn = malloc(l->alpn_n);
+                if (l->alpn)
+                        memcpy(l->alpn, default_alpn, l->alpn_n);
+                return l->alpn ? 0 : -ENOMEM;
+        }
+        for (size_t i = 0; i < t->n_alpn; i++) {
+                if (strcmp(t->alpn[i], "h2") != 0 && strcmp(t->alpn[i], "http/1.1") != 0) {
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "", ml->source, "ALPN protocol %s is not supported", t->alpn[i]);
+                        return -ENOTSUP;
+                }
+                n += strlen(t->alpn[i]) + 1;
+        }
+        l->alpn = malloc(n);
+        if (!l->alpn)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->n_alpn; i++) {
+                size_t len = strlen(t->alpn[i]);
+                l->alpn[l->alpn_n++] = (uint8_t)len;
+                memcpy(l->alpn + l->alpn_n, t->alpn[i], len);
+                l->alpn_n += (unsigned)len;
+        }
+        return 0;
+}
+
+static int version_of(Model__Tls__Version v, int unset)
+{
+        return v == MODEL__TLS__VERSION__TLS_1_3 ? TLS1_3_VERSION : v == MODEL__TLS__VERSION__TLS_1_2 ? TLS1_2_VERSION : unset;
+}
+
+int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
+{
+        const Model__Tls *t = l->model;
+        bool ok = SSL_set_min_proto_version(ssl, version_of(t->min_version, TLS1_2_VERSION)) == 1 &&
+                  SSL_set_max_proto_version(ssl, version_of(t->max_version, 0)) == 1 &&
+                  (!t->ciphers[0] || SSL_set_cipher_list(ssl, t->ciphers) == 1) &&
+                  (!t->curves[0] || SSL_set1_groups_list(ssl, t->curves) == 1);
+        return ok ? 0 : -EINVAL;
+}
+
+/* The same calls on a throw-away connection: a bad cipher list is a NACK, not a failed handshake. */
+static int settings_check(const struct tls_listener *l)
+{
+        SSL *ssl = SSL_new(l->groups[0].ctx);
+        int r = ssl ? tls_listener_apply(l, ssl) : -ENOMEM;
+        SSL_free(ssl);
+        return r;
+}
+
+int tls_listener_build(const struct model *m, const Model__Listener *ml, struct tls_listener **ret, struct model_error *e)
+{
+        if (!ml->tls || ml->tls->n_certificates == 0) {
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "listener %s: HTTPS without a certificate", ml->id);
+                return -EINVAL;
+        }
+        struct tls_listener *l = calloc(1, sizeof *l);
+        if (l) {
+                l->model = ml->tls;
+                l->groups = calloc(ml->tls->n_certificates, sizeof *l->groups);
+        }
+        int r = l && l->groups ? alpn_build(l, e, ml) : -ENOMEM;
+        for (size_t i = 0; r == 0 && i < ml->tls->n_certificates; i++) {
+                const Model__Certificate *c = model_certificate(m, ml->tls->certificates[i]);
+                struct cert_group *g = c ? group_for(l, c) : NULL;
+                if (!c) {
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "no such certificate: %s", ml->tls->certificates[i]);
+                        r = -EINVAL;
+                } else {
+                        r = g ? certificate_load(m, g->ctx, c, e) : -ENOMEM;
+                }
+        }
+        if (r == 0 && settings_check(l) < 0) {
+                char why[256];
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", ml->source, "listener %s: TLS settings: %s", ml->id, ssl_error(why));
+                r = -EINVAL;
+        }
+        if (r == -ENOMEM)
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_INTERNAL, "", NULL, "out of memory");
+        if (r < 0)
+                tls_listener_free(l);
+        else
+                *ret = l;
+        return r;
+}
+
+void tls_listener_free(struct tls_listener *l)
+{
+        if (!l)
+                return;
+        for (size_t i = 0; i < l->n_groups; i++)
+                SSL_CTX_free(l->groups[i].ctx);
+        free(l->groups);
+        free(l->alpn);
+        free(l);
+}
+
+static bool name_matches(const char *pattern, struct span name)
+{
+        struct span p = span_str(pattern);
+        if (p.n < 2 || p.p[0] != '*' || p.p[1] != '.')
+                return span_ieq(p, name);
+        const uint8_t *dot = name.n ? memchr(name.p, '.', name.n) : NULL; /* one label, as in RFC 6125 6.4.3 */
+        return dot && dot > name.p && span_ieq(SPAN(p.p + 1, p.n - 1), SPAN(dot, (size_t)(name.p + name.n - dot)));
+}
+
+SSL_CTX *tls_listener_pick(const struct tls_listener *l, struct span name)
+{
+        const struct cert_group *wild = NULL;
+        for (size_t i = 0; i < l->n_groups; i++)
+                for (size_t k = 0; k < l->groups[i].n_names; k++) {
+                        const char *pattern = l->groups[i].names[k];
+                        if (!name_matches(pattern, name))
+                                continue;
+                        if (pattern[0] != '*')
+                                return l->groups[i].ctx;
+                        if (!wild)
+                                wild = &l->groups[i];
+                }
+        return wild ? wild->ctx : l->groups[0].ctx;
+}

@@ -1,0 +1,586 @@
+/* l7gw/io/upstream.c - see upstream.h. */
+#include "lib/base.h"
+#include "l7gw/io/upstream.h"
+#include "l7gw/io/socket.h"
+
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define SEND_SPANS 16
+#define IN_MAX (L7_SCRATCH_BYTES + 131072u)
+
+enum up_state { UP_CONNECTING, UP_ACTIVE, UP_IDLE, UP_DEAD };
+struct upconn {
+        struct loop_fd f;
+        struct worker *w;
+        struct upconn *next, **pprev;           /* all of the worker, then the dead */
+        struct upconn *idle_next, **idle_pprev; /* its peer's pool */
+        struct loop_defer defer;
+        struct timer timer;                     /* connecting, one try, or idle in the pool */
+        struct peer *peer;
+        struct exchange *x;                     /* NULL unless CONNECTING or ACTIVE */
+        struct h1_client h;
+        struct chain out;
+        struct buf in;                          /* part of a head, or what the client side had no room for */
+        enum up_state state;
+        bool readable, writable, hup;
+        bool reused, send_failed;
+        uint64_t sent, received;                /* bytes of this exchange */
+        uint64_t body_taken;                    /* request body bytes that cannot be replayed any more */
+        uint32_t n_requests;
+};
+
+static void up_event(struct loop_fd *f, unsigned events);
+static void up_run(struct loop_defer *d);
+static void up_timer(struct timer *t, uint64_t now_ms);
+static void up_failed(struct upconn *u, enum reason r);
+
+/* ---- peers and life ---- */
+
+static struct peer *peer_get(struct worker *w, const struct balance_endpoint *e)
+{
+        struct bind_key key = bind_key_of(&e->addr, e->port);
+        struct peer *p = map_get(&w->peers, SPAN(key.b, sizeof key.b));
+        if (p)
+                return p;
+        p = calloc(1, sizeof *p);
+        if (!p)
+                return NULL;
+        p->key = key;
+        if (map_put(&w->peers, SPAN(p->key.b, sizeof p->key.b), p) < 0) {
+                free(p);
+                return NULL;
+        }
+        return p;
+}
+
+static void peer_put(struct worker *w, struct peer *p)
+{
+        if (p->n_conns > 0)
+                return;
+        map_del(&w->peers, SPAN(p->key.b, sizeof p->key.b));
+        free(p);
+}
+
+static void idle_remove(struct upconn *u)
+{
+        *u->idle_pprev = u->idle_next;
+        if (u->idle_next)
+                u->idle_next->idle_pprev = u->idle_pprev;
+        u->peer->n_idle--;
+}
+
+static void up_close(struct upconn *u)
+{
+        struct worker *w = u->w;
+        if (u->state == UP_DEAD)
+                return;
+        if (u->state == UP_IDLE)
+                idle_remove(u);
+        u->state = UP_DEAD;
+        timer_stop(&u->timer);
+        loop_defer_cancel(&u->defer);
+        if (u->f.fd >= 0) {
+                int fd = u->f.fd;
+                loop_del(&u->f);
+                close(fd);
+        }
+        chain_clear(&u->out);
+        buf_fini(&u->in);
+        *u->pprev = u->next;
+        if (u->next)
+                u->next->pprev = u->pprev;
+        u->peer->n_conns--;
+        peer_put(w, u->peer);
+        u->next = w->ups_dead; /* callers up the stack may still hold u: freed at the end of the turn */
+        w->ups_dead = u;
+        worker_reap_later(w);
+}
+
+void upstreams_reap(struct worker *w)
+{
+        while (w->ups_dead) {
+                struct upconn *u = w->ups_dead;
+                w->ups_dead = u->next;
+                free(u);
+        }
+}
+
+void upstreams_close_all(struct worker *w)
+{
+        while (w->ups) {
+                BUG_ON(w->ups->x);
+                up_close(w->ups);
+        }
+        void *p;
+        for (size_t i = 0; map_next(&w->peers, &i, NULL, &p);) /* those no connection was ever made to */
+                free(p);
+}
+
+static void attach(struct exchange *x, struct upconn *u)
+{
+        x->up = u;
+        u->x = x;
+        u->sent = u->received = u->body_taken = 0;
+        x->tries++;
+        metric_add(&x->cluster->rt->counters[x->w->id].active, 1);
+}
+
+static void detach(struct exchange *x)
+{
+        struct upconn *u = x->up;
+        if (x->up_start_us)
+                x->up_us = worker_mono_us(x->w) - x->up_start_us;
+        metric_add(&x->cluster->rt->counters[x->w->id].active, (uint64_t)-1);
+        x->up = NULL;
+        u->x = NULL;
+        timer_stop(&u->timer);
+}
+
+void upstream_detach(struct exchange *x)
+{
+        struct upconn *u = x->up;
+        if (!u)
+                return;
+        detach(x);
+        up_close(u); /* its response would belong to nobody */
+}
+
+/* ---- choosing and connecting ---- */
+
+static bool idempotent(struct span method) /* RFC 9110 9.2.2 */
+{
+        static const char *const names[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE" };
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+                if (span_eq_str(method, names[i]))
+                        return true;
+        return false;
+}
+
+/* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
+static struct upconn *idle_take(struct peer *p, const struct stream *s)
+{
+        bool look = !idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
+        while (p->idle) {
+                struct upconn *u = p->idle;
+                char byte;
+                if (look && recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1) { /* closed, or an unasked response */
+                        if (p->n_conns == 1) { /* p dies with it */
+                                up_close(u);
+                                return NULL;
+                        }
+                        up_close(u);
+                        continue;
+                }
+                idle_remove(u);
+                u->state = UP_ACTIVE;
+                u->reused = true;
+                return u;
+        }
+        return NULL;
+}
+
+static struct upconn *connect_start(struct worker *w, struct peer *p, const struct balance_endpoint *e)
+{
+        struct upconn *u = calloc(1, sizeof *u);
+        if (!u)
+                return NULL;
+        *u = (struct upconn){ .w = w, .peer = p, .state = UP_CONNECTING, .f.fd = -1, .defer.fn = up_run, .next = w->ups };
+        timer_init(&u->timer, up_timer);
+        chain_init(&u->out, &w->chunks);
+        buf_init(&u->in, IN_MAX);
+        if (u->next)
+                u->next->pprev = &u->next;
+        u->pprev = &w->ups;
+        w->ups = u;
+        p->n_conns++;
+        worker_count(w, WORKER_UPSTREAM_CONNECTS);
+        int fd = socket_connect(&e->addr, e->port);
+        if (fd < 0 || loop_add(w->loop, &u->f, fd, up_event) < 0) {
+                if (fd >= 0)
+                        close(fd);
+                up_close(u);
+                return NULL;
+        }
+        return u;
+}
+
+static void avoid(struct exchange *x)
+{
+        struct balance *b = &x->cluster->set->balance[x->w->id];
+        struct balance_endpoint *e = balance_find(b, &x->up_addr, x->up_port);
+        worker_count(x->w, WORKER_UPSTREAM_CONNECT_FAILURES);
+        if (e)
+                e->avoid_until_ms = loop_now_ms(x->w->loop) + L7_AVOID_MS;
+        x->tried[x->n_tried++] = (struct balance_tried){ x->up_addr, x->up_port };
+}
+
+static void up_send_request(struct upconn *u);
+
+void upstream_begin(struct exchange *x)
+{
+        struct worker *w = x->w;
+        if (x->s.state != STREAM_CONNECT)
+                stream_set(&x->s, STREAM_CONNECT);
+        x->up_start_us = worker_mono_us(w);
+        while (x->n_tried < L7_TRIES) {
+                struct balance *b = x->cluster->set ? &x->cluster->set->balance[w->id] : NULL;
+                struct balance_endpoint *e = b ? balance_pick(b, loop_now_ms(w->loop), x->tried, x->n_tried) : NULL;
+                if (!e) {
+                        proxy_fail(x, x->n_tried ? x->up_reason : REASON_NO_ENDPOINT);
+                        return;
+                }
+                x->up_addr = e->addr;
+                x->up_port = e->port;
+                struct peer *p = peer_get(w, e);
+                struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
+                if (u) {
+                        worker_count(w, WORKER_UPSTREAM_REUSES);
+                        attach(x, u);
+                        up_send_request(u);
+                        return;
+                }
+                p = peer_get(w, e); /* taking from the pool may have ended it */
+                u = p ? connect_start(w, p, e) : NULL;
+                if (u) {
+                        uint32_t ms = x->cluster->model->connect_timeout_ms;
+                        attach(x, u);
+                        timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + (ms ? ms : w->options->connect_ms));
+                        return;
+                }
+                x->up_reason = REASON_CONNECT_FAILED;
+                x->tries++;
+                avoid(x);
+        }
+        proxy_fail(x, x->up_reason);
+}
+
+/* ---- request ---- */
+
+static void body_forward(struct upconn *u)
+{
+        struct stream *s = &u->x->s;
+        u->body_taken += s->req_body.n;
+        while (s->req_body.n > 0) { /* at most buffer_bytes: copied once, framed where needed */
+                struct span d = chain_front(&s->req_body);
+                h1_client_data(&u->h, d, &u->out);
+                chain_consume(&s->req_body, d.n);
+        }
+}
+
+static void up_send_request(struct upconn *u)
+{
+        struct exchange *x = u->x;
+        struct stream *s = &x->s;
+        uint32_t try_ms = x->d.rule->model->try_timeout_ms;
+        stream_set(s, STREAM_SEND);
+        u->state = UP_ACTIVE;
+        u->n_requests++;
+        h1_client_request(&u->h, s, &u->w->head, &u->out);
+        body_forward(u);
+        if (s->req_done)
+                h1_client_end(&u->h, s, &u->w->head, &u->out);
+        else if (x->expect && s->req_bytes == 0 && !s->continued) {
+                struct msg go = { .status = 100, .minor = 1 };
+                s->continued = true;
+                s->down->interim(s, &go);
+        }
+        if (try_ms)
+                timer_set(loop_timers(u->w->loop), &u->timer, loop_now_ms(u->w->loop) + try_ms);
+        else
+                timer_stop(&u->timer);
+        loop_defer(u->w->loop, &u->defer);
+}
+
+size_t upstream_queued(const struct upconn *u) { return u->out.n; }
+
+void upstream_data(struct upconn *u, struct span d)
+{
+        if (u->send_failed) {
+                u->x->s.down->drained(&u->x->s, d.n); /* the endpoint stopped reading: its answer, if any, is on the way */
+                return;
+        }
+        u->body_taken += d.n;
+        h1_client_data(&u->h, d, &u->out);
+        loop_defer(u->w->loop, &u->defer);
+}
+
+void upstream_request_end(struct upconn *u)
+{
+        if (u->send_failed)
+                return;
+        h1_client_end(&u->h, &u->x->s, &u->w->head, &u->out);
+        loop_defer(u->w->loop, &u->defer);
+}
+
+void upstream_resume(struct upconn *u)
+{
+        loop_defer(u->w->loop, &u->defer);
+}
+
+static void up_flush(struct upconn *u)
+{
+        size_t before = u->out.n;
+        while (u->out.n > 0 && u->writable) {
+                struct span spans[SEND_SPANS];
+                struct iovec iov[SEND_SPANS];
+                size_t k = chain_spans(&u->out, spans, SEND_SPANS), want = 0;
+                for (size_t i = 0; i < k; i++) {
+                        iov[i] = (struct iovec){ (void *)(uintptr_t)spans[i].p, spans[i].n };
+                        want += spans[i].n;
+                }
+                struct msghdr mh = { .msg_iov = iov, .msg_iovlen = k };
+                ssize_t n = sendmsg(u->f.fd, &mh, MSG_NOSIGNAL);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN) {
+                        u->writable = false;
+                        break;
+                }
+                if (n < 0) { /* it may have answered before it closed: reading decides */
+                        u->send_failed = true;
+                        u->readable = u->hup = true;
+                        chain_clear(&u->out);
+                        break;
+                }
+                chain_consume(&u->out, (size_t)n);
+                u->sent += (uint64_t)n;
+                if ((size_t)n < want)
+                        u->writable = false;
+        }
+        if (u->x && u->out.n < before) {
+                proxy_progress(u->x);
+                proxy_drained(u->x);
+        }
+}
+
+/* ---- response ---- */
+
+static const struct h1_client_ops client_ops = { .interim = proxy_interim, .head = proxy_response_head };
+
+static void to_pool(struct upconn *u)
+{
+        struct worker *w = u->w;
+        struct peer *p = u->peer;
+        if (p->n_idle >= L7_UPSTREAM_IDLE_PER_PEER || w->drain != DRAIN_NONE) {
+                up_close(u);
+                return;
+        }
+        u->state = UP_IDLE;
+        u->idle_next = p->idle;
+        if (u->idle_next)
+                u->idle_next->idle_pprev = &u->idle_next;
+        u->idle_pprev = &p->idle;
+        p->idle = u;
+        p->n_idle++;
+}
+
+static void response_complete(struct upconn *u, size_t left_over)
+{
+        struct exchange *x = u->x;
+        uint32_t max = x->cluster->model->max_requests_per_connection, keep_s = x->cluster->model->keepalive_s;
+        bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
+                    (max == 0 || u->n_requests < max);
+        uint32_t idle_ms = u->w->options->upstream_idle_ms;
+        detach(x);
+        if (keep_s)
+                idle_ms = MIN(idle_ms, keep_s * 1000u);
+        if (keep) {
+                to_pool(u);
+                if (u->state == UP_IDLE)
+                        timer_set(loop_timers(u->w->loop), &u->timer, loop_now_ms(u->w->loop) + idle_ms);
+        } else {
+                up_close(u);
+        }
+        proxy_response_end(x);
+}
+
+/* Feeds response bytes; false when the exchange is over or must wait for room. */
+static bool up_feed(struct upconn *u, struct span in)
+{
+        struct exchange *x = u->x;
+        bool stored = u->in.n > 0;
+        size_t used = 0;
+        if (stored && in.n > 0)
+                buf_add(&u->in, in.p, in.n);
+        struct span all = stored ? buf_span(&u->in) : in;
+        if (u->in.failed) {
+                up_failed(u, REASON_OVERLOAD);
+                return false;
+        }
+        enum h1_client_rc rc = h1_client_input(&u->h, &x->s, &client_ops, all, &used);
+        size_t left = all.n - used;
+        if (stored)
+                buf_consume(&u->in, used);
+        else if (left > 0)
+                buf_add(&u->in, all.p + used, left);
+        if (u->in.n == 0)
+                buf_fini(&u->in);
+        switch (rc) {
+        case H1C_MORE:
+                return true;
+        case H1C_WINDOW:
+                x->s.resp_waits = true;
+                return false;
+        case H1C_DONE:
+                response_complete(u, left);
+                return false;
+        case H1C_BAD:
+                up_failed(u, REASON_UPSTREAM_BAD);
+                return false;
+        case H1C_NO_MEMORY:
+                up_failed(u, REASON_OVERLOAD);
+                return false;
+        }
+        return false;
+}
+
+static void up_eof(struct upconn *u)
+{
+        struct exchange *x = u->x;
+        if (h1_client_eof(&u->h) == H1C_DONE) {
+                response_complete(u, 0);
+                return;
+        }
+        up_failed(u, x->s.resp_head ? REASON_UPSTREAM_TRUNCATED : REASON_UPSTREAM_RESET);
+}
+
+/* The try failed after it was connected.  A pooled connection that the endpoint closed while we were sending is retried once
+ * on a fresh one, when nothing came back and nothing is lost by sending again (requirement 43). */
+static void up_failed(struct upconn *u, enum reason r)
+{
+        struct exchange *x = u->x;
+        struct stream *s = &x->s;
+        bool replayable = u->body_taken == 0 && (u->sent == 0 || idempotent(s->req.method));
+        bool again = u->reused && u->received == 0 && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET;
+        detach(x);
+        up_close(u);
+        if (!again) {
+                proxy_fail(x, r);
+                return;
+        }
+        x->no_reuse = true;
+        worker_count(x->w, WORKER_UPSTREAM_RETRIES);
+        upstream_begin(x);
+}
+
+static void up_read(struct upconn *u)
+{
+        struct worker *w = u->w;
+        if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
+                return;
+        while (u->x && u->state == UP_ACTIVE && u->readable) {
+                struct stream *s = &u->x->s;
+                size_t room = u->h.head ? s->down->room(s) : L7_SCRATCH_BYTES / 2;
+                if (room == 0 || (u->in.n > 0 && u->h.head)) {
+                        s->resp_waits = true;
+                        return;
+                }
+                s->resp_waits = false;
+                size_t want = MIN(MAX(room, (size_t)4096), (size_t)L7_SCRATCH_BYTES);
+                ssize_t n = recv(u->f.fd, w->rd, want, 0);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN) {
+                        u->readable = false;
+                        if (u->send_failed) /* it refuses our bytes and says nothing */
+                                up_failed(u, REASON_UPSTREAM_RESET);
+                        return;
+                }
+                if (n < 0) { /* a reset ends nothing orderly, not even a close-delimited body */
+                        up_failed(u, s->resp_head ? REASON_UPSTREAM_TRUNCATED : REASON_UPSTREAM_RESET);
+                        return;
+                }
+                if (n == 0) {
+                        u->readable = false;
+                        u->hup = true;
+                        up_eof(u);
+                        return;
+                }
+                u->received += (uint64_t)n;
+                proxy_progress(u->x);
+                if ((size_t)n < want && !u->hup)
+                        u->readable = false;
+                if (!up_feed(u, SPAN(w->rd, (size_t)n)))
+                        return;
+        }
+}
+
+/* ---- events ---- */
+
+static void connect_failed(struct upconn *u, enum reason r)
+{
+        struct exchange *x = u->x;
+        detach(x);
+        up_close(u);
+        x->up_reason = r;
+        avoid(x);
+        upstream_begin(x);
+}
+
+static void up_event(struct loop_fd *f, unsigned events)
+{
+        struct upconn *u = CONTAINER_OF(f, struct upconn, f);
+        if (events & LOOP_WRITE)
+                u->writable = true;
+        if (events & LOOP_READ)
+                u->readable = true;
+        if (events & LOOP_HUP)
+                u->hup = true;
+        switch (u->state) {
+        case UP_CONNECTING:
+                if (!(events & (LOOP_WRITE | LOOP_HUP)))
+                        return;
+                if (socket_error(f->fd) != 0) {
+                        connect_failed(u, REASON_CONNECT_FAILED);
+                        return;
+                }
+                up_send_request(u);
+                return;
+        case UP_ACTIVE:
+                if (u->readable)
+                        up_read(u);
+                if (u->state == UP_ACTIVE)
+                        loop_defer(u->w->loop, &u->defer);
+                return;
+        case UP_IDLE:
+                if (events & (LOOP_READ | LOOP_HUP))
+                        up_close(u); /* closed by the endpoint, or a response nobody asked for (requirement 18) */
+                return;
+        case UP_DEAD:
+                return;
+        }
+}
+
+static void up_run(struct loop_defer *d)
+{
+        struct upconn *u = CONTAINER_OF(d, struct upconn, defer);
+        if (u->state != UP_ACTIVE || !u->x)
+                return;
+        if (u->out.failed) {
+                up_failed(u, REASON_OVERLOAD);
+                return;
+        }
+        up_flush(u);
+        if (u->readable || u->in.n > 0)
+                up_read(u);
+}
+
+static void up_timer(struct timer *t, uint64_t now_ms)
+{
+        struct upconn *u = CONTAINER_OF(t, struct upconn, timer);
+        (void)now_ms;
+        switch (u->state) {
+        case UP_CONNECTING:
+                connect_failed(u, REASON_CONNECT_TIMEOUT);
+                return;
+        case UP_ACTIVE:
+                proxy_fail(u->x, REASON_UPSTREAM_TIMEOUT);
+                return;
+        case UP_IDLE:
+                up_close(u);
+                return;
+        case UP_DEAD:
+                return;
+        }
+}
