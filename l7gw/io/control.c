@@ -122,7 +122,7 @@ static void activate(void *arg, const struct model *m)
         c->reloads++;
         adopted_wait(c);
         sha256_hex(&m->hash, hex);
-        log_info("model_active", "generation=%" PRIu64 " hash=%.16s listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation, hex,
+        log_info("serving", "generation=%" PRIu64 " hash=%.16s listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation, hex,
                  g->n_listeners, g->routes->n_rules, g->n_clusters, g->n_binds);
 }
 
