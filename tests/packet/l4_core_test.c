@@ -1,0 +1,201 @@
+/* tests/packet/l4_core_test.c - the fixtures of l4_rows.c on the pure core: each row whole, and cut at every length (as a
+ * short frame, and as the first segment of a longer one).  `l4_core_test --seeds DIR` writes the rows as corpus of the
+ * pipeline fuzz target instead. */
+#include "lib/base.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include "tests/packet/l4_rows.h"
+#include "tests/unit/l4lb/frame.h"
+#include "tests/unit/l4lb/world.h"
+
+#define FLOWS 256
+#define ROOM 64 /* what io leaves behind a frame */
+
+static struct world *world;
+static size_t n_failed; /* rows that failed so far: a run shows them all */
+
+static void fail_row(const struct l4_row *r, const char *what, const struct pkt *p, const uint8_t *want, size_t want_len)
+{
+        char hex[4 * 512];
+        frame_hex(p->p, MIN(p->len, 200u), hex, sizeof hex);
+        print_message("row \"%s\": %s\n  in: %s\n  verdict %s, wanted %s, out port %u\n%s\n", r->name, what, r->in,
+                      verdict_name((enum l4_verdict)p->verdict), verdict_name(r->verdict), p->out_port, hex);
+        if (want) {
+                frame_hex(want, MIN(want_len, (size_t)200), hex, sizeof hex);
+                print_message("wanted:\n%s\n", hex);
+        }
+        n_failed++;
+}
+
+static void run_before(const struct l4_row *r)
+{
+        char *copy = strdup(r->before ? r->before : ""), *s = copy;
+        assert_non_null(copy);
+        while (s && *s) {
+                char *end = strstr(s, " ;; ");
+                uint8_t f[FRAME_MAX + ROOM];
+                struct pkt p;
+                if (end)
+                        *end = 0;
+                size_t n = frame_make(s, world->net.ports[r->in_port].mac, f);
+                world_run(world, r->in_port, f, n, n, n + ROOM, &p);
+                assert_int_equal(verdict_kind(p.verdict), VERDICT_KIND_TX);
+                s = end ? end + 4 : NULL;
+        }
+        free(copy);
+}
+
+/* Where a forwarded frame must go: the MACs of the port and of somebody who is behind it. */
+static void check_forward(const struct l4_row *r, const struct pkt *p, const uint8_t *in, size_t in_len)
+{
+        const uint8_t *next = p->out_port == 0 ? world_router_mac : world_shard_macs[p->out_port - 1];
+        bool to_shard = r->verdict == FORWARD_SHARD;
+        if (p->len != in_len || memcmp(p->p + 12, in + 12, in_len - 12) != 0)
+                fail_row(r, "a forwarded frame changed beyond its MACs", p, in, in_len);
+        if (to_shard ? p->out_port != 1 && p->out_port != 2 : p->out_port != 0)
+                fail_row(r, "wrong port", p, NULL, 0);
+        if (memcmp(p->p, next, 6) != 0 || memcmp(p->p + 6, world->net.ports[p->out_port].mac, 6) != 0)
+                fail_row(r, "wrong MAC addresses", p, NULL, 0);
+}
+
+static void check_row(const struct l4_row *r)
+{
+        uint8_t in[FRAME_MAX], f[FRAME_MAX + ROOM], out[FRAME_MAX];
+        struct pkt p;
+        world_reset_worker(world, FLOWS);
+        run_before(r);
+        size_t n = frame_make(r->in, world->net.ports[r->in_port].mac, in);
+        memcpy(f, in, n);
+        world_run(world, r->in_port, f, n, n, n + ROOM, &p);
+        if (p.verdict != r->verdict)
+                fail_row(r, "wrong verdict", &p, NULL, 0);
+        if (r->out) {
+                size_t n_out = frame_make(r->out, world->net.ports[r->in_port].mac, out);
+                if (p.len != n_out || p.wire_len != n_out || memcmp(p.p, out, n_out) != 0)
+                        fail_row(r, "wrong frame out", &p, out, n_out);
+                if (p.out_port != r->in_port)
+                        fail_row(r, "a reply leaves by another port", &p, NULL, 0);
+        } else if (verdict_kind(p.verdict) == VERDICT_KIND_TX) {
+                check_forward(r, &p, in, n);
+        } else if (p.len != n || memcmp(p.p, in, n) != 0) {
+                fail_row(r, "a frame that is not sent changed", &p, in, n);
+        }
+}
+
+static void check_cuts(const struct l4_row *r)
+{
+        uint8_t in[FRAME_MAX];
+        size_t n = frame_make(r->in, world->net.ports[r->in_port].mac, in);
+        for (size_t cut = 0; cut <= n; cut++)
+                for (int segmented = 0; segmented < 2; segmented++) {
+                        size_t cap = cut; /* exact: a byte too far is seen by the sanitizer */
+                        uint8_t *f = malloc(cap ? cap : 1);
+                        struct pkt p;
+                        assert_non_null(f);
+                        memcpy(f, in, cut);
+                        world_run(world, r->in_port, f, cut, segmented ? n : cut, cap, &p);
+                        if (p.verdict == VERDICT_NONE || p.verdict >= VERDICT_N)
+                                fail_row(r, "no verdict when cut", &p, NULL, 0);
+                        if (p.len > p.cap)
+                                fail_row(r, "longer than its room when cut", &p, NULL, 0);
+                        free(f);
+                }
+}
+
+static void test_rows(void **state)
+{
+        (void)state;
+        n_failed = 0;
+        for (size_t i = 0; i < l4_n_rows; i++)
+                check_row(&l4_rows[i]);
+        assert_int_equal(n_failed, 0);
+}
+
+static void test_cuts(void **state)
+{
+        (void)state;
+        n_failed = 0;
+        world_reset_worker(world, FLOWS);
+        for (size_t i = 0; i < l4_n_rows; i++)
+                check_cuts(&l4_rows[i]);
+        assert_int_equal(verdicts_sum(&world->worker.verdicts), metric_get(&world->worker.verdicts.received));
+        assert_true(flow_table_check(&world->worker.flows));
+        assert_int_equal(n_failed, 0);
+}
+
+/* Every verdict that a frame alone can cause has a row; the rest are named here with the test that has them. */
+static void test_all_verdicts_have_rows(void **state)
+{
+        static const enum l4_verdict elsewhere[] = {
+                DROP_RATE_LIMITED, DROP_NO_NEIGHBOUR, DROP_NO_TABLES, /* pipeline_test: need a state of the world */
+                DROP_TX_FULL, DROP_PUNT_FULL,                         /* io */
+        };
+        (void)state;
+        for (unsigned v = 1; v < VERDICT_N; v++) {
+                bool found = false;
+                for (size_t i = 0; i < l4_n_rows; i++)
+                        found |= l4_rows[i].verdict == v;
+                for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++)
+                        found |= elsewhere[i] == v;
+                if (!found)
+                        print_message("no row for %s\n", verdict_name((enum l4_verdict)v));
+                assert_true(found);
+        }
+}
+
+/* A burst of all rows at once: as many verdicts as packets, and the same verdict as alone for rows without history. */
+static void test_burst(void **state)
+{
+        (void)state;
+        static uint8_t frames[L4_MAX_BURST][FRAME_MAX + ROOM];
+        struct pkt p[L4_MAX_BURST];
+        n_failed = 0;
+        for (size_t from = 0; from < l4_n_rows; from += L4_MAX_BURST) {
+                size_t n = MIN(l4_n_rows - from, (size_t)L4_MAX_BURST);
+                world_reset_worker(world, FLOWS);
+                for (size_t i = 0; i < n; i++) {
+                        const struct l4_row *r = &l4_rows[from + i];
+                        uint32_t len = (uint32_t)frame_make(r->in, world->net.ports[r->in_port].mac, frames[i]);
+                        p[i] = (struct pkt){ .p = frames[i], .len = len, .wire_len = len, .cap = len + ROOM, .in_port = r->in_port };
+                }
+                pipeline_run(&world->worker, world->tables, world->now_ms, p, n);
+                verdicts_count(&world->worker.verdicts, p, n);
+                assert_int_equal(verdicts_sum(&world->worker.verdicts), n);
+                for (size_t i = 0; i < n; i++)
+                        if (!l4_rows[from + i].before && l4_rows[from + i].verdict != DROP_FRAGMENT_UNKNOWN && p[i].verdict != l4_rows[from + i].verdict)
+                                fail_row(&l4_rows[from + i], "another verdict in a burst", &p[i], NULL, 0);
+        }
+        assert_int_equal(n_failed, 0);
+}
+
+static int write_seeds(const char *dir)
+{
+        for (size_t i = 0; i < l4_n_rows; i++) {
+                char path[512];
+                uint8_t f[FRAME_MAX];
+                size_t n = frame_make(l4_rows[i].in, world->net.ports[l4_rows[i].in_port].mac, f);
+                snprintf(path, sizeof path, "%s/row-%03zu", dir, i);
+                FILE *o = fopen(path, "wb");
+                if (!o)
+                        return 1;
+                uint8_t head[3] = { l4_rows[i].in_port, (uint8_t)(n >> 8), (uint8_t)n }; /* a record of pipeline_fuzz.c */
+                fwrite(head, 1, sizeof head, o);
+                fwrite(f, 1, n, o);
+                fclose(o);
+        }
+        return 0;
+}
+
+int main(int argc, char **argv)
+{
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_rows), cmocka_unit_test(test_cuts), cmocka_unit_test(test_burst),
+                cmocka_unit_test(test_all_verdicts_have_rows),
+        };
+        world = world_new(FLOWS);
+        int r = argc == 3 && strcmp(argv[1], "--seeds") == 0 ? write_seeds(argv[2])
+                                                               : cmocka_run_group_tests_name("l4_core", tests, NULL, NULL);
+        world_free(world);
+        return r;
+}

@@ -1,0 +1,308 @@
+/* tests/unit/l4lb/world.c - see world.h. */
+#include "lib/base.h"
+#include "tests/unit/l4lb/world.h"
+#include "l4lb/core/wire.h"
+
+const uint8_t world_router_mac[6] = { 2, 0xaa, 0, 0, 0, 1 };
+const uint8_t world_shard_macs[2][6] = { { 2, 0xbb, 0, 0, 0, 1 }, { 2, 0xbb, 0, 0, 0, 2 } };
+
+static struct ipaddr addr(const char *s)
+{
+        struct ipaddr a;
+        BUG_ON(ipaddr_parse(span_str(s), &a) < 0);
+        return a;
+}
+
+static struct ipprefix prefix(const char *s)
+{
+        struct ipprefix p;
+        BUG_ON(ipprefix_parse(span_str(s), &p) < 0);
+        return p;
+}
+
+/* ---------------------------------------------------------------- model */
+
+static const struct {
+        const char *id, *addr;
+} vips[] = { { "192.0.2.1", "192.0.2.1" }, { "192.0.2.2", "192.0.2.2" }, { "2001:db8:10::1", "2001:db8:10::1" } };
+
+static const struct {
+        const char *id, *vip;
+        uint32_t lo, hi;
+        bool udp;
+        const char *distribution;
+} listeners[] = {
+        { "192.0.2.1:80/tcp", "192.0.2.1", 80, 80, false, "shards" },
+        { "192.0.2.1:81/tcp", "192.0.2.1", 81, 81, false, "drop" },
+        { "192.0.2.1:82/tcp", "192.0.2.1", 82, 82, false, "empty" },
+        { "192.0.2.1:1000/tcp", "192.0.2.1", 1000, 1999, false, "shards" },
+        { "192.0.2.1:53/udp", "192.0.2.1", 53, 53, true, "shards" },
+        { "192.0.2.2:80/tcp", "192.0.2.2", 80, 80, false, "drop" },
+        { "192.0.2.2:any/tcp", "192.0.2.2", 0, 0, false, "shards" },
+        { "[2001:db8:10::1]:80/tcp", "2001:db8:10::1", 80, 80, false, "shards" },
+        { "[2001:db8:10::1]:53/udp", "2001:db8:10::1", 53, 53, true, "shards" },
+};
+
+static ProtobufCBinaryData bytes_of(struct arena *a, const char *text)
+{
+        struct ipaddr ip = addr(text);
+        void *p = arena_dup(a, ip.b, ipaddr_len(&ip));
+        BUG_ON(!p);
+        return (ProtobufCBinaryData){ ipaddr_len(&ip), p };
+}
+
+#define NEW(a, type, init)                                              \
+        ({                                                              \
+                type *new_ = arena_alloc(a, sizeof(type));              \
+                BUG_ON(!new_);                                          \
+                init(new_);                                             \
+                new_;                                                   \
+        })
+#define LIST(a, type, n) ((type **)arena_calloc(a, (n), sizeof(type *)))
+
+static Model__Source *source(struct arena *a, const char *kind, const char *name)
+{
+        Model__Source *s = NEW(a, Model__Source, model__source__init);
+        s->kind = (char *)(uintptr_t)kind;
+        s->namespace_ = (char *)(uintptr_t)"default";
+        s->name = (char *)(uintptr_t)name;
+        return s;
+}
+
+static Model__L4Distribution *distribution(struct arena *a, const char *id, const char *pool, Model__L4Leg__Verdict v)
+{
+        Model__L4Distribution *d = NEW(a, Model__L4Distribution, model__l4_distribution__init);
+        Model__L4Leg *leg = NEW(a, Model__L4Leg, model__l4_leg__init);
+        d->id = (char *)(uintptr_t)id;
+        d->source = source(a, "Gateway", "web");
+        d->n_legs = 1;
+        d->legs = LIST(a, Model__L4Leg, 1);
+        d->legs[0] = leg;
+        leg->pool = (char *)(uintptr_t)pool;
+        leg->weight = 1;
+        leg->verdict = v;
+        return d;
+}
+
+static Model__Pool *pool(struct arena *a, const char *id, const char *set, bool checked)
+{
+        Model__Pool *p = NEW(a, Model__Pool, model__pool__init);
+        p->id = (char *)(uintptr_t)id;
+        p->endpoint_set = (char *)(uintptr_t)set;
+        p->drain_ms = 60000;
+        p->source = source(a, "ShardPool", id);
+        if (checked) {
+                Model__HealthCheck *h = NEW(a, Model__HealthCheck, model__health_check__init);
+                h->type = MODEL__HEALTH_CHECK_TYPE__HC_TCP;
+                h->interval_ms = h->timeout_ms = 200;
+                h->rise = 1;
+                h->fall = 2;
+                h->port = 9000;
+                p->health_check = h;
+        }
+        return p;
+}
+
+static Model__L4 *make_l4(struct arena *a)
+{
+        Model__L4 *l4 = NEW(a, Model__L4, model__l4__init);
+        l4->n_vips = ARRAY_SIZE(vips);
+        l4->vips = LIST(a, Model__Vip, l4->n_vips);
+        for (size_t i = 0; i < l4->n_vips; i++) {
+                Model__Vip *v = l4->vips[i] = NEW(a, Model__Vip, model__vip__init);
+                v->id = (char *)(uintptr_t)vips[i].id;
+                v->addr = bytes_of(a, vips[i].addr);
+                v->source = source(a, "Gateway", "web");
+        }
+        l4->n_listeners = ARRAY_SIZE(listeners);
+        l4->listeners = LIST(a, Model__L4Listener, l4->n_listeners);
+        for (size_t i = 0; i < l4->n_listeners; i++) {
+                Model__L4Listener *l = l4->listeners[i] = NEW(a, Model__L4Listener, model__l4_listener__init);
+                l->id = (char *)(uintptr_t)listeners[i].id;
+                l->vip = (char *)(uintptr_t)listeners[i].vip;
+                l->port_lo = listeners[i].lo;
+                l->port_hi = listeners[i].hi;
+                l->protocol = listeners[i].udp ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
+                l->distribution = (char *)(uintptr_t)listeners[i].distribution;
+                l->source = source(a, "Gateway", "web");
+        }
+        l4->n_distributions = 3;
+        l4->distributions = LIST(a, Model__L4Distribution, 3);
+        l4->distributions[0] = distribution(a, "drop", "", MODEL__L4_LEG__VERDICT__DROP);
+        l4->distributions[1] = distribution(a, "empty", "shards/empty", MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->distributions[2] = distribution(a, "shards", "shards/default", MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->n_pools = 2;
+        l4->pools = LIST(a, Model__Pool, 2);
+        l4->pools[0] = pool(a, "shards/default", "shards/default", true);
+        l4->pools[1] = pool(a, "shards/empty", "shards/empty", false);
+        return l4;
+}
+
+static Model__EndpointSetList *make_sets(struct arena *a, uint32_t n_shards)
+{
+        static const char *const v4[] = { "10.30.1.2", "10.30.2.2" }, *const v6[] = { "fd00:30:1::2", "fd00:30:2::2" };
+        static const char *const names[] = { "shard-1", "shard-2" };
+        Model__EndpointSetList *sets = NEW(a, Model__EndpointSetList, model__endpoint_set_list__init);
+        Model__EndpointSet *s = NEW(a, Model__EndpointSet, model__endpoint_set__init);
+        Model__EndpointSet *empty = NEW(a, Model__EndpointSet, model__endpoint_set__init);
+        sets->n_sets = 2;
+        sets->sets = LIST(a, Model__EndpointSet, 2);
+        sets->sets[0] = s;
+        sets->sets[1] = empty;
+        s->id = (char *)(uintptr_t)"shards/default";
+        empty->id = (char *)(uintptr_t)"shards/empty";
+        s->version = empty->version = 1;
+        s->source = source(a, "ShardPool", "default");
+        s->endpoints = LIST(a, Model__Endpoint, 2 * n_shards);
+        for (uint32_t i = 0; i < n_shards; i++)
+                for (unsigned k = 0; k < 2; k++) {
+                        Model__Endpoint *e = s->endpoints[s->n_endpoints++] = NEW(a, Model__Endpoint, model__endpoint__init);
+                        e->addr = bytes_of(a, k ? v6[i] : v4[i]);
+                        e->name = (char *)(uintptr_t)names[i];
+                }
+        return sets;
+}
+
+static void add_section(struct manifest *m, const char *key, const Model__Section *s)
+{
+        size_t n = model__section__get_packed_size(s);
+        uint8_t *p = malloc(n + 1);
+        BUG_ON(!p);
+        model__section__pack(s, p);
+        BUG_ON(manifest_add(m, key, SPAN(p, n), false) < 0);
+        free(p);
+}
+
+int world_model(const struct world_spec *spec, uint64_t generation, struct model **ret, struct model_error *reterr)
+{
+        static const struct world_spec plain;
+        struct arena a;
+        spec = spec ? spec : &plain;
+        arena_init(&a, 65536, SIZE_MAX);
+        Model__L4 *l4 = make_l4(&a);
+        Model__EndpointSetList *sets = make_sets(&a, spec->n_shards ? spec->n_shards : 2);
+        if (spec->edit)
+                spec->edit(l4, sets->sets[0]);
+        Model__Section sl4 = MODEL__SECTION__INIT, se = MODEL__SECTION__INIT;
+        sl4.body_case = MODEL__SECTION__BODY_L4;
+        sl4.l4 = l4;
+        se.body_case = MODEL__SECTION__BODY_ENDPOINT_SETS;
+        se.endpoint_sets = sets;
+        struct manifest *m = manifest_new(generation);
+        struct err e;
+        BUG_ON(!m);
+        add_section(m, "l4", &sl4);
+        add_section(m, "endpoints/shards", &se);
+        BUG_ON(manifest_seal(m, &e) < 0);
+        int r = model_load(m, ret, reterr);
+        manifest_put(m);
+        arena_fini(&a);
+        return r;
+}
+
+/* ---------------------------------------------------------------- world */
+
+static void port(struct net *net, const char *name, enum port_role role, uint8_t mac_last, const char *a4, const char *a6)
+{
+        struct net_port *p = &net->ports[net->n_ports++];
+        snprintf(p->name, sizeof p->name, "%s", name);
+        p->role = role;
+        memcpy(p->mac, (uint8_t[]){ 2, 0, 0, 0, 0, mac_last }, 6);
+        p->addresses[p->n_addresses++] = prefix(a4);
+        p->addresses[p->n_addresses++] = prefix(a6);
+}
+
+static const uint8_t *mac_of(const struct world *w, const struct neigh_slot *s)
+{
+        return w->net.ports[s->port].role == PORT_UPLINK ? world_router_mac : world_shard_macs[s->port - 1];
+}
+
+void world_resolve(struct world *w)
+{
+        struct frame_out f;
+        while (neigh_next(&w->neigh, w->now_ms, &f)) {
+                for (uint16_t i = 0; i < L4_MAX_NEIGHBOURS; i++) {
+                        const struct neigh_slot *s = &w->neigh.slots[i];
+                        uint8_t r[ETH_LEN + IPV6_LEN + ND_NS_LEN + 8] = { 0 };
+                        if (w->neigh.ctl[i].state == NEIGH_FREE || neigh_word(&w->neigh, i))
+                                continue;
+                        eth_write(r, w->net.ports[s->port].mac, mac_of(w, s), s->af == 4 ? ETHERTYPE_ARP : ETHERTYPE_IPV6);
+                        if (s->af == 4) {
+                                memcpy(r + ETH_LEN, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 2 }, 8);
+                                memcpy(r + ETH_LEN + 8, mac_of(w, s), 6);
+                                memcpy(r + ETH_LEN + 14, s->addr, 4);
+                        } else {
+                                ip6_write(r + ETH_LEN, ND_NS_LEN + 8, PROTO_ICMPV6, 255, s->addr, w->net.ports[s->port].link_local);
+                                uint8_t *na = r + ETH_LEN + IPV6_LEN;
+                                na[0] = ICMPV6_NA;
+                                na[4] = ND_SOLICITED | ND_OVERRIDE;
+                                memcpy(na + 8, s->addr, 16);
+                                na[24] = ND_OPT_TARGET_LL;
+                                na[25] = 1;
+                                memcpy(na + 26, mac_of(w, s), 6);
+                        }
+                        BUG_ON(!neigh_input(&w->neigh, s->port, r, sizeof r, w->now_ms));
+                }
+        }
+}
+
+void world_retire(void *arg, struct maglev *m)
+{
+        struct world *w = arg;
+        w->n_retired++;
+        maglev_put(m);
+}
+
+void world_reset_worker(struct world *w, uint32_t flow_entries)
+{
+        free(w->flow_mem);
+        w->flow_mem = aligned_alloc(64, flow_table_bytes(flow_entries));
+        BUG_ON(!w->flow_mem);
+        worker_init(&w->worker, w->flow_mem, flow_entries, (struct siphash_key){ 11, 12 }, &w->net, &w->neigh, &w->backends, w->now_ms);
+}
+
+struct world *world_new(uint32_t flow_entries)
+{
+        struct world *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
+        struct err e;
+        struct model_error me;
+        struct model *m;
+        BUG_ON(!w);
+        memset(w, 0, sizeof *w);
+        w->now_ms = 1000000;
+        neigh_init(&w->neigh, &w->net, (struct siphash_key){ 1, 2 });
+        port(&w->net, "up", PORT_UPLINK, 0x01, "10.20.0.2/24", "fd00:20::2/64");
+        port(&w->net, "s1", PORT_SHARD, 0x11, "10.30.1.1/30", "fd00:30:1::1/64");
+        port(&w->net, "s2", PORT_SHARD, 0x12, "10.30.2.1/30", "fd00:30:2::1/64");
+        w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
+        w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("::/0"), .via = addr("fd00:20::1") };
+        BUG_ON(net_init(&w->net, &w->neigh, &e) < 0);
+        backends_init(&w->backends, &w->net, &w->neigh);
+        prober_init(&w->prober, &w->backends, (struct siphash_key){ 5, 6 });
+        w->conf = (struct tables_conf){ .tcp_idle_s = 350, .udp_idle_s = 120, .cluster_key = L4_CLUSTER_KEY };
+        BUG_ON(world_model(NULL, 1, &m, &me) < 0);
+        BUG_ON(tables_build(m, &w->net, &w->backends, &w->conf, NULL, w->now_ms, &w->tables, &me) < 0);
+        model_free(m);
+        tables_commit(w->tables, NULL, w->now_ms);
+        world_resolve(w);
+        for (uint16_t i = 0; i < w->backends.n; i++)
+                if (backends_set_health(&w->backends, i, true))
+                        BUG_ON(tables_health_changed(w->tables, i, w->now_ms, world_retire, w) < 0);
+        world_reset_worker(w, flow_entries);
+        return w;
+}
+
+void world_free(struct world *w)
+{
+        tables_free(w->tables, w->now_ms);
+        backends_fini(&w->backends);
+        free(w->flow_mem);
+        free(w);
+}
+
+void world_run(struct world *w, uint8_t in_port, uint8_t *frame, size_t len, size_t wire_len, size_t cap, struct pkt *ret)
+{
+        *ret = (struct pkt){ .p = frame, .len = (uint32_t)len, .wire_len = (uint32_t)wire_len, .cap = (uint32_t)cap, .in_port = in_port };
+        pipeline_run(&w->worker, w->tables, w->now_ms, ret, 1);
+        verdicts_count(&w->worker.verdicts, ret, 1);
+}
