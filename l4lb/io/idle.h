@@ -19,11 +19,15 @@ static inline void idle_busy(struct idle *i)
 /* After an empty poll: what to do now.  For IDLE_REST sleep_us says how long, where there is nothing to wait on. */
 static inline enum idle_step idle_next(struct idle *i)
 {
-        if (i->empty < i->spin_polls + i->pause_polls)
+        if (i->empty < i->spin_polls) {
                 i->empty++;
-        if (i->empty <= i->spin_polls)
                 return IDLE_SPIN;
-        if (i->sleep_us_max == 0 || (i->empty < i->spin_polls + i->pause_polls))
+        }
+        if (i->empty < i->spin_polls + i->pause_polls) {
+                i->empty++;
+                return IDLE_PAUSE;
+        }
+        if (i->sleep_us_max == 0)
                 return IDLE_PAUSE;
         i->sleep_us = i->sleep_us ? MIN(i->sleep_us * 2, i->sleep_us_max) : MIN(IDLE_SLEEP_US_MIN, i->sleep_us_max);
         return IDLE_REST;

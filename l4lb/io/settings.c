@@ -128,6 +128,15 @@ static void read_ports(const struct conf_group *root, struct settings *s)
         s->n_ports = n;
 }
 
+static bool is_ours(const struct settings *s, const struct ipaddr *a)
+{
+        for (size_t i = 0; i < s->n_ports; i++)
+                for (size_t k = 0; k < s->ports[i].n_addrs; k++)
+                        if (ipaddr_eq(&s->ports[i].addrs[k].addr, a))
+                                return true;
+        return false;
+}
+
 static bool on_link(const struct settings *s, const struct ipaddr *a)
 {
         for (size_t i = 0; i < s->n_ports; i++)
@@ -154,6 +163,8 @@ static void read_routes(const struct conf_group *root, struct settings *s)
                         continue;
                 if (r->via.af != r->prefix.addr.af)
                         conf_error(g, "via", "is of the other address family than prefix");
+                else if (is_ours(s, &r->via))
+                        conf_error(g, "via", "\"%s\" is our own address", conf_str(g, "via"));
                 else if (!on_link(s, &r->via))
                         conf_error(g, "via", "\"%s\" lies on the link of no port", conf_str(g, "via"));
         }

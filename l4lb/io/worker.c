@@ -44,8 +44,6 @@ static void worker_time(struct io_worker *w)
 static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf **m, struct pkt *p, unsigned n)
 {
         unsigned multiseg = 0;
-        for (unsigned i = 0; i < n; i++)
-                rte_prefetch0(rte_pktmbuf_mtod(m[i], void *));
         for (unsigned i = 0; i < n; i++) {
                 p[i].p = rte_pktmbuf_mtod(m[i], uint8_t *);
                 p[i].mbuf = m[i];

@@ -200,6 +200,17 @@ class Run:
         self.ok("every kind of packet was seen, and verdicts sum to packets received", all(v[n] for n in want)
                 and sum(v.values()) == st["received"], {k: n for k, n in v.items() if n})
 
+    def until_good(self, n):
+        """New connections, one after the other, until n in a row succeed: (time of the last failure, all good?)."""
+        last_bad, good, end = time.monotonic(), 0, time.monotonic() + 10
+        while good < n and time.monotonic() < end:
+            try:
+                ask_once(self.client, VIPS[good % 2], timeout=0.1)
+                good += 1
+            except (OSError, ValueError):
+                last_bad, good = time.monotonic(), 0
+        return last_bad, good == n
+
     def dead_shard(self):
         kept = []
         for vip in VIPS * 20:
@@ -208,15 +219,9 @@ class Run:
         mine = [c for c, shard in kept if shard == "shard-1"]
         t = time.monotonic()
         self.lab.kill("shard-2")
-        last_bad, good = t, 0
-        while good < 60 and time.monotonic() < t + 10:
-            try:
-                ask_once(self.client, VIPS[good % 2], timeout=0.25)
-                good += 1
-            except (OSError, ValueError):
-                last_bad, good = time.monotonic(), 0
+        last_bad, good = self.until_good(60)
         self.ok("a killed shard gets no new connection after %.2f s (limit %.1f)" % (last_bad - t, OUT_LIMIT_S),
-                good == 60 and last_bad - t < OUT_LIMIT_S * self.lab.slow)
+                good and last_bad - t < OUT_LIMIT_S * self.lab.slow)
         self.ok("it is reported down", self.backends("down") == ["10.30.2.2", "fd00:30:2::2"], self.lab.ask("l4lb", "backends"))
         self.ok("%d connections of the other shard never noticed" % len(mine),
                 len(mine) > 5 and all(c.ask()[0] == "shard-1" for c in mine))
@@ -243,6 +248,14 @@ class Run:
         got = {ask_once(self.client, v)[0] for v in VIPS * 20}
         self.ok("killed and started again, it forwards", got == {"shard-1", "shard-2"}, got)
 
+    def silent_shard(self):
+        """Not a closed port but silence: the probes must time out."""
+        t = time.monotonic()
+        subprocess.run(["ip", "-n", self.lab.ns("shard-2"), "link", "set", "eth0", "down"], check=True)
+        last_bad, good = self.until_good(60)
+        self.ok("a shard cut off its link gets no new connection after %.2f s (limit %.1f)" % (last_bad - t, OUT_LIMIT_S),
+                good and last_bad - t < OUT_LIMIT_S * self.lab.slow)
+
     def end(self):
         p = self.lab.procs["l4lb"]
         t = time.monotonic()
@@ -257,7 +270,7 @@ class Run:
 
     def all(self):
         if self.check.guarded("%s: start" % self.driver, self.start):
-            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed):
+            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed, self.silent_shard):
                 self.check.guarded("%s: %s" % (self.driver, step.__name__), step)
         if "l4lb" in self.lab.procs:
             self.check.guarded("%s: end" % self.driver, self.end)
