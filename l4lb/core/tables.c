@@ -91,27 +91,6 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
         return 0;
 }
 
-static int members_copy(struct backends *r, const struct pool *from, struct pool_member **ret, size_t *ret_n, uint64_t now_ms)
-{
-        struct pool_member *m = calloc(MAX(from->n_members, (size_t)1), sizeof *m);
-        if (!m)
-                return -ENOMEM;
-        for (size_t i = 0; i < from->n_members; i++) {
-                const struct pool_member *f = &from->members[i];
-                int b = backends_reserve(r, from->id, &r->b[f->backend].addr, now_ms); /* exists: only takes a reference */
-                BUG_ON(b != f->backend);
-                m[i] = *f;
-                m[i].name = strdup(f->name);
-                if (!m[i].name) {
-                        members_free(r, m, i + 1, now_ms);
-                        return -ENOMEM;
-                }
-        }
-        *ret = m;
-        *ret_n = from->n_members;
-        return 0;
-}
-
 /* ---------------------------------------------------------------- Maglev of a pool */
 
 static bool member_healthy(const struct backends *r, const struct pool_member *m)
@@ -196,8 +175,8 @@ static const struct pool *pool_like(const struct tables *t, const struct pool *p
 }
 
 /* The pool of this id for VIPs of this family, made when it is first asked for. */
-static int pool_get(struct tables *t, const struct model *m, const char *id, uint8_t af, const struct tables *active,
-                    uint64_t now_ms, uint16_t *ret, struct model_error *e)
+static int pool_get(struct tables *t, const struct model *m, const char *id, uint8_t af, uint64_t now_ms, uint16_t *ret,
+                    struct model_error *e)
 {
         for (uint32_t i = 0; i < t->n_pools; i++)
                 if (t->pools[i].af == af && strcmp(t->pools[i].id, id) == 0) {
@@ -217,13 +196,8 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, uin
         p->af = af;
         p->check = check_of(mp->health_check);
         p->drain_ms = mp->drain_ms ? mp->drain_ms : t->conf.drain_ms;
-        const struct pool *like = pool_like(active, p);
-        bool newer = like && strcmp(like->endpoint_set, p->endpoint_set) == 0 && like->set_version > set->version;
-        p->set_version = newer ? like->set_version : set->version;
-        int rc = newer ? members_copy(t->backends, like, &p->members, &p->n_members, now_ms)
-                       : members_build(t->backends, p, set, now_ms, &p->members, &p->n_members, e);
-        if (rc == -ENOMEM)
-                return L4_FAIL(e, mp->source, ENOMEM, "out of memory");
+        p->set_version = set->version;
+        int rc = members_build(t->backends, p, set, now_ms, &p->members, &p->n_members, e);
         if (rc < 0)
                 return rc;
         *ret = (uint16_t)t->n_pools++;
@@ -236,7 +210,7 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, uin
 
 /* The legs of one service, cumulative over 2^32.  A distribution without any weight drops. */
 static int legs_build(struct tables *t, const struct model *m, const Model__L4Distribution *d, uint8_t af,
-                      const struct tables *active, uint64_t now_ms, struct service *s, struct model_error *e)
+                      uint64_t now_ms, struct service *s, struct model_error *e)
 {
         uint64_t total = 0, sum = 0;
         for (size_t i = 0; i < d->n_legs; i++)
@@ -248,7 +222,7 @@ static int legs_build(struct tables *t, const struct model *m, const Model__L4Di
                 if (l->weight == 0)
                         continue;
                 if (l->verdict == MODEL__L4_LEG__VERDICT__FORWARD) {
-                        int rc = pool_get(t, m, l->pool, af, active, now_ms, &pool, e);
+                        int rc = pool_get(t, m, l->pool, af, now_ms, &pool, e);
                         if (rc < 0)
                                 return rc;
                 }
@@ -263,7 +237,7 @@ static int legs_build(struct tables *t, const struct model *m, const Model__L4Di
 }
 
 static int service_build(struct tables *t, const struct model *m, const Model__L4Listener *l, const struct map *vips,
-                         const struct tables *active, uint64_t now_ms, struct model_error *e)
+                         uint64_t now_ms, struct model_error *e)
 {
         struct service *s = &t->services[t->n_services];
         const struct vip_info *vip = map_get(vips, span_str(l->vip));
@@ -279,7 +253,7 @@ static int service_build(struct tables *t, const struct model *m, const Model__L
         if (!t->service_ids[t->n_services])
                 return L4_FAIL(e, l->source, ENOMEM, "out of memory");
         t->n_services++;
-        return legs_build(t, m, d, vip->addr.af, active, now_ms, s, e);
+        return legs_build(t, m, d, vip->addr.af, now_ms, s, e);
 }
 
 static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *net, struct map *by_id, struct model_error *e)
@@ -317,15 +291,15 @@ static int tables_alloc(struct tables *t, const Model__L4 *l4)
         return t->vips && t->services && t->service_ids && t->legs && t->pools ? 0 : -ENOMEM;
 }
 
-static int tables_fill(struct tables *t, const struct model *m, const struct net *net, const struct tables *active,
-                       uint64_t now_ms, struct model_error *e)
+static int tables_fill(struct tables *t, const struct model *m, const struct net *net, uint64_t now_ms,
+                       struct model_error *e)
 {
         const Model__L4 *l4 = m->l4;
         CLEANUP(map_fini) struct map vips;
         map_init(&vips);
         int rc = l4 ? vips_build(t, l4, net, &vips, e) : 0;
         for (size_t i = 0; rc == 0 && l4 && i < l4->n_listeners; i++)
-                rc = service_build(t, m, l4->listeners[i], &vips, active, now_ms, e);
+                rc = service_build(t, m, l4->listeners[i], &vips, now_ms, e);
         if (rc < 0)
                 return rc;
         rc = service_index_vips(t);
@@ -335,7 +309,7 @@ static int tables_fill(struct tables *t, const struct model *m, const struct net
 }
 
 int tables_build(const struct model *m, const struct net *net, struct backends *r, const struct tables_conf *conf,
-                 const struct tables *active, uint64_t now_ms, struct tables **ret, struct model_error *reterr)
+                 uint64_t now_ms, struct tables **ret, struct model_error *reterr)
 {
         int rc = tables_check(m, reterr);
         if (rc < 0)
@@ -351,7 +325,7 @@ int tables_build(const struct model *m, const struct net *net, struct backends *
                 t->conf.drain_ms = DRAIN_MS_DEFAULT;
         t->backends = r;
         rc = tables_alloc(t, m->l4);
-        rc = rc < 0 ? L4_FAIL(reterr, NULL, ENOMEM, "out of memory") : tables_fill(t, m, net, active, now_ms, reterr);
+        rc = rc < 0 ? L4_FAIL(reterr, NULL, ENOMEM, "out of memory") : tables_fill(t, m, net, now_ms, reterr);
         if (rc < 0) {
                 tables_free(t, now_ms);
                 return rc;

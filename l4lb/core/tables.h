@@ -79,11 +79,9 @@ struct tables {
         bool committed;
 };
 
-/* 0, or <0 with *reterr (stage UNSUPPORTED, BUILD or LIMIT; the object's source).  Borrows the model only for the call.
- * active (may be NULL) is the generation in use: endpoint sets that the fast path has made newer there win. */
+/* 0, or <0 with *reterr (stage UNSUPPORTED, BUILD or LIMIT; the object's source).  Borrows the model only for the call. */
 int tables_build(const struct model *m, const struct net *net, struct backends *r, const struct tables_conf *conf,
-                 const struct tables *active, uint64_t now_ms, struct tables **ret, struct model_error *reterr)
-        NONNULL(1, 2, 3, 4, 7, 8) MUST_USE;
+                 uint64_t now_ms, struct tables **ret, struct model_error *reterr) NONNULL(1, 2, 3, 4, 6, 7) MUST_USE;
 /* Applies t to the registry and takes over old's (may be NULL) Maglev tables as the previous ones.  Cannot fail.
  * Endpoints that are gone keep their flows for their pool's drain_ms. */
 void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms) NONNULL(1);

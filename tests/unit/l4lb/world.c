@@ -281,7 +281,7 @@ struct world *world_new(uint32_t flow_entries)
         prober_init(&w->prober, &w->backends, (struct siphash_key){ 5, 6 });
         w->conf = (struct tables_conf){ .tcp_idle_s = 350, .udp_idle_s = 120, .cluster_key = L4_CLUSTER_KEY };
         BUG_ON(world_model(NULL, 1, &m, &me) < 0);
-        BUG_ON(tables_build(m, &w->net, &w->backends, &w->conf, NULL, w->now_ms, &w->tables, &me) < 0);
+        BUG_ON(tables_build(m, &w->net, &w->backends, &w->conf, w->now_ms, &w->tables, &me) < 0);
         model_free(m);
         tables_commit(w->tables, NULL, w->now_ms);
         world_resolve(w);
