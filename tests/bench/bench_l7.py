@@ -158,7 +158,7 @@ http { access_log off; keepalive_requests 100000000; keepalive_timeout 3600s; pr
             return
         self.path("haproxy.cfg", """global
   nbthread 1
-  maxconn 16384
+  maxconn 4096
 defaults
   mode http
   timeout connect 5s
