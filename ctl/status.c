@@ -76,18 +76,12 @@ static void print_clusters(struct table *t, const struct answer *a)
         size_t i;
         json_array_foreach(a->endpoints, i, cl)
         {
-                const json_t *ep;
-                size_t k;
-                if (json_array_size(json_object_get(cl, "endpoints")) == 0) {
-                        const char *cells[] = { a->name, json_text(cl, "id"), "", "", "no endpoints" };
-                        table_row(t, cells);
-                }
-                json_array_foreach(json_object_get(cl, "endpoints"), k, ep)
-                {
-                        const char *cells[] = { a->name, json_text(cl, "id"), json_text(ep, "name"), json_text(ep, "addr"),
-                                                json_text(ep, "state") };
-                        table_row(t, cells);
-                }
+                char total[24], ready[24], health[64];
+                json_number_text(cl, "endpoints", total);
+                json_number_text(cl, "ready", ready);
+                snprintf(health, sizeof health, "%s/%s ready", ready, total);
+                const char *cells[] = { a->name, json_text(cl, "cluster"), "", "", health };
+                table_row(t, cells);
         }
 }
 
