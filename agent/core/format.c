@@ -85,6 +85,17 @@ static bool header_value(struct span s) /* ^[!-~]+([\t ]?[!-~]+)*$ */
         }
         return !blank;
 }
+static bool is_hex(uint8_t c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+static bool uri_path(struct span s) /* RFC 3986 3.3: pchar and "/"; "" is for the length limits to refuse */
+{
+        for (size_t i = 0; i < s.n; i++) {
+                if (s.p[i] == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]))
+                        i += 2;
+                else if (!is_alnum(s.p[i]) && !is_one_of(s.p[i], "-/._~!$&'()*+,;=:@"))
+                        return false;
+        }
+        return true;
+}
 /* http[s]:// then "*" or [*.]labels, then an optional port of one to five digits */
 static bool origin(struct span s)
 {

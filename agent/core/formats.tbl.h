@@ -16,6 +16,7 @@
         F(ADDRESS_TYPE, address_type, "must be IPAddress, Hostname, NamedAddress or \"example.net/word\"") \
         F(TOKEN, token, "must be a header name (RFC 9110 5.1): letters, digits and !#$%&'*+-.^_`|~") \
         F(HEADER_VALUE, header_value, "must be visible ASCII with single blanks inside") \
+        F(URI_PATH, uri_path, "has a character that a path must write as %XX") \
         F(ORIGIN, origin, "must be \"*\" or an origin such as \"https://*.example.net:8443\"") \
         F(LABEL_KEY, label_key, "must be a label key such as \"example.net/team\"") \
         F(LABEL_VALUE, label_value, "must be a label value: letters, digits, \"-\", \"_\", \".\", at most 63 characters") \

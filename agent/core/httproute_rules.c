@@ -24,12 +24,6 @@ static size_t drop_equivalent(const void *items, size_t n, size_t size, size_t n
         return kept;
 }
 
-static bool path_char(uint8_t c)
-{
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               (c && strchr("-/._~!$&'()*+,;=:@", c));
-}
-static bool hex(uint8_t c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
 static bool ends_with(const char *s, const char *end)
 {
         size_t n = strlen(s), m = strlen(end);
@@ -52,12 +46,8 @@ int rules_path(struct decoder *d, const struct node *map, void *obj)
                         return decoder_fail(d, at, "must not contain \"%s\"", never[i]);
         if (ends_with(m->path, "/..") || ends_with(m->path, "/."))
                 return decoder_fail(d, at, "must not end with \"/..\" or \"/.\"");
-        for (const char *p = m->path; *p; p++) {
-                bool escape = *p == '%' && hex((uint8_t)p[1]) && hex((uint8_t)p[2]);
-                if (!escape && !path_char((uint8_t)*p))
-                        return decoder_fail(d, at, "has a character that a path must write as %%XX");
-                p += escape ? 2 : 0;
-        }
+        if (!format_ok(FORMAT_URI_PATH, span_str(m->path)))
+                return decoder_fail(d, at, "%s", format_str(FORMAT_URI_PATH));
         decoder_leave(d, mark);
         return 0;
 }
@@ -131,6 +121,19 @@ int rules_cors(struct decoder *d, const struct node *map, void *obj)
         return r ? r : only_star(d, map, "allowHeaders", &f->cors.allow_headers);
 }
 
+/* self.protocol == 'GRPC' ? has(self.grpc) : true, has(self.grpc) ? self.protocol == 'GRPC' : true, and for HTTP */
+int rules_auth(struct decoder *d, const struct node *map, void *obj)
+{
+        const struct http_filter *f = obj;
+        bool grpc = is(f->auth.protocol, "GRPC");
+        if (grpc ? !f->auth.has_grpc : !f->auth.has_http)
+                return decoder_fail(d, map, "%s must be set for protocol %s", grpc ? "grpc" : "http", f->auth.protocol);
+        if (grpc ? f->auth.has_http : f->auth.has_grpc)
+                return decoder_fail(d, map, "%s must not be set for protocol %s", grpc ? "http" : "grpc",
+                                    f->auth.protocol);
+        return 0;
+}
+
 /* !(has(self.cors) && self.type != 'CORS') and !(!has(self.cors) && self.type == 'CORS'), for each type */
 int rules_filter(struct decoder *d, const struct node *map, void *obj)
 {
@@ -146,6 +149,8 @@ int rules_filter(struct decoder *d, const struct node *map, void *obj)
         f->extension.namespace = ""; /* fields of other filters: a string is never NULL */
         if (!f->mirror.backend.place)
                 f->mirror.backend.place = "";
+        if (!f->auth.backend.place)
+                f->auth.backend.place = "";
         for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
                 bool has = node_present(map, filters[i].field);
                 if (has && f->type != filters[i].type)

@@ -20,6 +20,7 @@ int rules_modifier(struct decoder *d, const struct node *map, void *http_filter)
 int rules_redirect(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;
 int rules_mirror(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;
 int rules_cors(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;
+int rules_auth(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;
 int rules_filter(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;
 int rules_backend_object(struct decoder *d, const struct node *map, void *backend_ref) MUST_USE;
 int rules_backend(struct decoder *d, const struct node *map, void *backend_ref) MUST_USE;

@@ -143,6 +143,13 @@ struct http_filter {
         struct { struct backend_ref backend; bool has_percent; uint32_t percent; bool has_fraction; uint32_t numerator, denominator; } mirror;
         struct { struct strings allow_origins, allow_methods, allow_headers, expose_headers; bool allow_credentials; uint32_t max_age_s; } cors;
         struct object_ref extension;
+        struct { /* experimental */
+                const char *protocol; /* "HTTP" | "GRPC" */
+                struct backend_ref backend;
+                bool has_http, has_grpc;
+                const char *path; struct strings allowed_headers, allowed_response_headers;
+                bool has_body; uint32_t max_body_bytes;
+        } auth;
         const char *place;
 };
 struct http_rule {

@@ -214,6 +214,9 @@ static int decode_strings(struct decoder *d, const struct field *f, const struct
                 int r = decode_string(d, f, v->items[i].value, &p[i]);
                 if (r < 0)
                         return r;
+                for (size_t k = 0; (f->flags & FIELD_SET) && k < i; k++)
+                        if (strcmp(p[i], p[k]) == 0)
+                                return decoder_fail(d, v->items[i].value, "is the same as item %zu", k);
                 decoder_leave(d, mark);
         }
         *ret = (struct strings){ p, v->n };
@@ -232,6 +235,9 @@ static int decode_numbers(struct decoder *d, const struct field *f, const struct
                 if (r < 0)
                         return r;
                 p[i] = (uint16_t)n;
+                for (size_t k = 0; (f->flags & FIELD_SET) && k < i; k++)
+                        if (p[i] == p[k])
+                                return decoder_fail(d, v->items[i].value, "is the same as item %zu", k);
                 decoder_leave(d, mark);
         }
         *(const uint16_t **)((char *)obj + f->offset) = p;

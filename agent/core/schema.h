@@ -33,6 +33,7 @@ enum {
         FIELD_REQUIRED = 1,
         FIELD_DEFAULTED = 2, /* OBJECT: absent is decoded as {}; LIST: absent or empty is decoded as [{}] */
         FIELD_MAY_BE_EMPTY = 4, /* LIST with DEFAULTED: only absent gets the default item */
+        FIELD_SET = 8, /* STRINGS, NUMBERS: no item twice */
 };
 struct choice {
         const char *name; /* NULL ends the list */

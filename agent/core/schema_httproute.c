@@ -9,8 +9,8 @@
         { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(T, member), .min = 1, .max = 256, .format = FORMAT_TOKEN }
 #define PORT_FIELD(T, member, has)                                                                                     \
         { "port", FIELD_INT, 0, offsetof(T, member), has, .width = sizeof(uint16_t), .min = 1, .max = 65535 }
-#define WORD_LIST(name, T, member, n, chars, fmt)                                                                      \
-        { name, FIELD_STRINGS, 0, offsetof(T, member), .min = 1, .max = chars, .items_max = n, .format = fmt }
+#define WORD_SET(name, T, member, n, chars, fmt)                                                                      \
+        { name, FIELD_STRINGS, FIELD_SET, offsetof(T, member), .min = 1, .max = chars, .items_max = n, .format = fmt }
 
 /* matches */
 
@@ -69,7 +69,7 @@ static const struct field edit_fields[] = {
         { "add", FIELD_LIST, 0, offsetof(struct header_edit, add), offsetof(struct header_edit, n_add), .items_max = 16,
           .sub = &edit_value, .unique = "name", .unique_offset = offsetof(struct name_value, name) },
         /* The CRD gives the names to remove no format; one that is no token can match nothing, so it is a mistake. */
-        WORD_LIST("remove", struct header_edit, remove, 16, 256, FORMAT_TOKEN),
+        WORD_SET("remove", struct header_edit, remove, 16, 256, FORMAT_TOKEN),
 };
 static const struct schema edit = { SCHEMA_FIELDS(edit_fields), .strict = true, .check = rules_header_edit };
 
@@ -136,11 +136,11 @@ static const struct schema mirror = { SCHEMA_FIELDS(mirror_fields), .strict = tr
 
 static const struct choice cors_methods[] = { METHODS, { "*", 0 }, { NULL, 0 } };
 static const struct field cors_fields[] = {
-        WORD_LIST("allowOrigins", struct http_filter, cors.allow_origins, 64, 253, FORMAT_ORIGIN),
-        { "allowMethods", FIELD_STRINGS, 0, offsetof(struct http_filter, cors.allow_methods), .items_max = 9,
+        WORD_SET("allowOrigins", struct http_filter, cors.allow_origins, 64, 253, FORMAT_ORIGIN),
+        { "allowMethods", FIELD_STRINGS, FIELD_SET, offsetof(struct http_filter, cors.allow_methods), .items_max = 9,
           .choices = cors_methods },
-        WORD_LIST("allowHeaders", struct http_filter, cors.allow_headers, 64, 256, FORMAT_TOKEN),
-        WORD_LIST("exposeHeaders", struct http_filter, cors.expose_headers, 64, 256, FORMAT_TOKEN),
+        WORD_SET("allowHeaders", struct http_filter, cors.allow_headers, 64, 256, FORMAT_TOKEN),
+        WORD_SET("exposeHeaders", struct http_filter, cors.expose_headers, 64, 256, FORMAT_TOKEN),
         { "allowCredentials", FIELD_BOOL, 0, offsetof(struct http_filter, cors.allow_credentials) },
         { "maxAge", FIELD_INT, 0, offsetof(struct http_filter, cors.max_age_s), .width = sizeof(uint32_t), .min = 1,
           .max = INT32_MAX, .def = "5" },
@@ -154,6 +154,33 @@ static const struct field extension_fields[] = {
         { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, name), .min = 1, .max = 253 },
 };
 static const struct schema extension = { SCHEMA_FIELDS(extension_fields), .strict = true };
+
+static const struct choice auth_protocols[] = { { "HTTP", 0 }, { "GRPC", 0 }, { NULL, 0 } };
+static const struct field auth_grpc_fields[] = {
+        WORD_SET("allowedHeaders", struct http_filter, auth.allowed_headers, 64, 256, FORMAT_TOKEN),
+};
+static const struct schema auth_grpc = { SCHEMA_FIELDS(auth_grpc_fields), .strict = true };
+static const struct field auth_http_fields[] = {
+        { "path", FIELD_STRING, 0, offsetof(struct http_filter, auth.path), .max = 1024, .format = FORMAT_URI_PATH },
+        WORD_SET("allowedHeaders", struct http_filter, auth.allowed_headers, 64, 256, FORMAT_TOKEN),
+        WORD_SET("allowedResponseHeaders", struct http_filter, auth.allowed_response_headers, 64, 256, FORMAT_TOKEN),
+};
+static const struct schema auth_http = { SCHEMA_FIELDS(auth_http_fields), .strict = true };
+static const struct field auth_body_fields[] = {
+        { "maxSize", FIELD_INT, 0, offsetof(struct http_filter, auth.max_body_bytes), .width = sizeof(uint32_t),
+          .min = 0, .max = UINT16_MAX },
+};
+static const struct schema auth_body = { SCHEMA_FIELDS(auth_body_fields), .strict = true };
+static const struct field auth_fields[] = {
+        { "protocol", FIELD_STRING, FIELD_REQUIRED, offsetof(struct http_filter, auth.protocol),
+          .choices = auth_protocols },
+        { "backendRef", FIELD_OBJECT, FIELD_REQUIRED, offsetof(struct http_filter, auth.backend),
+          .sub = &backend_object },
+        { "grpc", FIELD_OBJECT, 0, 0, offsetof(struct http_filter, auth.has_grpc), .sub = &auth_grpc },
+        { "http", FIELD_OBJECT, 0, 0, offsetof(struct http_filter, auth.has_http), .sub = &auth_http },
+        { "forwardBody", FIELD_OBJECT, 0, 0, offsetof(struct http_filter, auth.has_body), .sub = &auth_body },
+};
+static const struct schema auth = { SCHEMA_FIELDS(auth_fields), .strict = true, .check = rules_auth };
 
 static const struct choice filter_choices[] = {
 #define F(id, name, field) { name, FILTER_##id },
@@ -170,7 +197,7 @@ static const struct field filter_fields[] = {
         { "urlRewrite", FIELD_OBJECT, 0, 0, .sub = &rewrite },
         { "cors", FIELD_OBJECT, 0, 0, .sub = &cors },
         { "extensionRef", FIELD_OBJECT, 0, offsetof(struct http_filter, extension), .sub = &extension },
-        { "externalAuth", FIELD_SKIP }, /* experimental: kept as the filter's type alone, a status names it */
+        { "externalAuth", FIELD_OBJECT, 0, 0, .sub = &auth },
 };
 static const struct schema filter = { sizeof(struct http_filter), SCHEMA_FIELDS(filter_fields), .strict = true,
                                       .place = offsetof(struct http_filter, place), .check = rules_filter };
@@ -195,8 +222,8 @@ static const struct field timeouts_fields[] = {
 };
 static const struct schema timeouts = { SCHEMA_FIELDS(timeouts_fields), .strict = true, .check = rules_timeouts };
 static const struct field retry_fields[] = {
-        { "codes", FIELD_NUMBERS, 0, offsetof(struct http_rule, retry.codes), offsetof(struct http_rule, retry.n_codes),
-          .min = 400, .max = 599 },
+        { "codes", FIELD_NUMBERS, FIELD_SET, offsetof(struct http_rule, retry.codes),
+          offsetof(struct http_rule, retry.n_codes), .min = 400, .max = 599 },
         { "attempts", FIELD_INT, 0, offsetof(struct http_rule, retry.attempts), .width = sizeof(uint32_t), .min = 1,
           .max = INT32_MAX },
         { "backoff", FIELD_DURATION, 0, offsetof(struct http_rule, retry.backoff_ms) },
@@ -234,7 +261,8 @@ static const struct choice scope_choices[] = { { "All", 0 }, { "None", 0 }, { NU
 static const struct field spec_fields[] = {
         { "parentRefs", FIELD_LIST, 0, offsetof(struct http_route, parents), offsetof(struct http_route, n_parents),
           .items_max = 32, .sub = &parent },
-        WORD_LIST("hostnames", struct http_route, hostnames, 16, 253, FORMAT_HOSTNAME),
+        { "hostnames", FIELD_STRINGS, 0, offsetof(struct http_route, hostnames), .min = 1, .max = 253, .items_max = 16,
+          .format = FORMAT_HOSTNAME },
         { "rules", FIELD_LIST, FIELD_DEFAULTED | FIELD_MAY_BE_EMPTY, offsetof(struct http_route, rules),
           offsetof(struct http_route, n_rules), .items_min = 1, .items_max = 16, .sub = &rule },
         { "useDefaultGateways", FIELD_STRING, 0, offsetof(struct http_route, use_default_gateways),

@@ -41,6 +41,8 @@ static const struct {
         { FORMAT_ORIGIN, "http://a:", false },     { FORMAT_ORIGIN, "http://a:123456", false }, { FORMAT_ORIGIN, "http://a.", false },
         { FORMAT_ORIGIN, "http://*a", false },     { FORMAT_ORIGIN, "http://a/b", false },   { FORMAT_ORIGIN, "http://*.", false },
         { FORMAT_ORIGIN, "http://:80", false },    { FORMAT_ORIGIN, "https:/a", false },     { FORMAT_ORIGIN, "http", false },
+        { FORMAT_URI_PATH, "/a-._~!$&'()*+,;=:@%aF", true }, { FORMAT_URI_PATH, "/%", false }, { FORMAT_URI_PATH, "/%4", false },
+        { FORMAT_URI_PATH, "/%4g", false },        { FORMAT_URI_PATH, "/a b", false },       { FORMAT_URI_PATH, "/[", false },
         { FORMAT_LABEL_KEY, "a.b/c_D", true },     { FORMAT_LABEL_KEY, "c", true },          { FORMAT_LABEL_KEY, "/c", false },
         { FORMAT_LABEL_KEY, "a/", false },         { FORMAT_LABEL_KEY, "A.b/c", false },     { FORMAT_LABEL_KEY, "a/b/c", false },
         { FORMAT_LABEL_VALUE, "", true },          { FORMAT_LABEL_VALUE, "A_b.c-1", true },  { FORMAT_LABEL_VALUE, "-a", false },

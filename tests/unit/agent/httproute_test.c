@@ -6,6 +6,7 @@
 #define PATH(text) RULE("{matches: [{path: " text "}]}")
 #define FILTER(text) RULE("{filters: [" text "]}")
 #define BACKEND(text) RULE("{backendRefs: [" text "]}")
+#define AUTH(text) FILTER("{type: ExternalAuth, externalAuth: {" text "}}")
 #define R0 "spec.rules[0]"
 #define P0 R0 ".matches[0].path.value: "
 #define F0 R0 ".filters[0]"
@@ -135,7 +136,17 @@ static const struct decode_case cases[] = {
         { "filter extension without group", FILTER("{type: ExtensionRef, extensionRef: {kind: Z, name: a}}"),
           F0 ".extensionRef.group: is required" },
         { "filter extension, empty group", FILTER("{type: ExtensionRef, extensionRef: {group: '', kind: Z, name: a}}"), NULL },
-        { "filter external auth", FILTER("{type: ExternalAuth, externalAuth: {protocol: HTTP}}"), NULL },
+        { "auth by HTTP", AUTH("protocol: HTTP, backendRef: {name: a, port: 1}, http: {path: /x, allowedHeaders: [a]}, "
+                               "forwardBody: {maxSize: 9}"), NULL },
+        { "auth by gRPC", AUTH("protocol: GRPC, backendRef: {name: a, port: 1}, grpc: {}"), NULL },
+        { "auth without protocol", AUTH("backendRef: {name: a, port: 1}"), F0 ".externalAuth.protocol: is required" },
+        { "auth without backend", AUTH("protocol: GRPC, grpc: {}"), F0 ".externalAuth.backendRef: is required" },
+        { "auth without its part", AUTH("protocol: GRPC, backendRef: {name: a, port: 1}"),
+          F0 ".externalAuth: grpc must be set for protocol GRPC" },
+        { "auth with the other part", AUTH("protocol: HTTP, backendRef: {name: a, port: 1}, http: {}, grpc: {}"),
+          F0 ".externalAuth: grpc must not be set for protocol HTTP" },
+        { "auth path", AUTH("protocol: HTTP, backendRef: {name: a, port: 1}, http: {path: '/a b'}"),
+          F0 ".externalAuth.http.path: as %XX" },
         { "header modifier", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: b}], add: "
                                     "[{name: c, value: d}], remove: [e]}}"), NULL },
         { "header modifier set twice", FILTER("{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: a, value: "
@@ -143,6 +154,8 @@ static const struct decode_case cases[] = {
           F0 ".responseHeaderModifier.set[1]: name \"a\"" },
         { "header modifier remove", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {remove: ['a:']}}"),
           F0 ".requestHeaderModifier.remove[0]: must be a header name" },
+        { "header modifier remove twice", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a, b, a]}}"),
+          F0 ".requestHeaderModifier.remove[2]: is the same as item 0" },
         { "header modifier value", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {add: [{name: a, value: ''}]}}"),
           F0 ".requestHeaderModifier.add[0].value: must not be empty" },
         { "filter repeated", FILTER("{type: CORS, cors: {}}, {type: CORS, cors: {}}"), R0 ".filters[1]: must not be repeated" },
@@ -195,6 +208,7 @@ static const struct decode_case cases[] = {
         { "cors origin path", FILTER("{type: CORS, cors: {allowOrigins: ['https://a/']}}"), F0 ".cors.allowOrigins[0]: origin" },
         { "cors star beside", FILTER("{type: CORS, cors: {allowOrigins: ['*', 'http://a']}}"), F0 ".cors: \"*\" beside" },
         { "cors method", FILTER("{type: CORS, cors: {allowMethods: [get]}}"), F0 ".cors.allowMethods[0]: must be one of GET" },
+        { "cors method twice", FILTER("{type: CORS, cors: {allowMethods: [GET, GET]}}"), F0 ".cors.allowMethods[1]: is the same" },
         { "cors maxAge", FILTER("{type: CORS, cors: {maxAge: 0}}"), F0 ".cors.maxAge: must be 1 to" },
         { "cors credentials", FILTER("{type: CORS, cors: {allowCredentials: yes}}"),
           F0 ".cors.allowCredentials: must be true or false" },
@@ -223,6 +237,8 @@ static const struct decode_case cases[] = {
         { "timeout backend longer than none", RULE("{timeouts: {request: 0s, backendRequest: 2s}}"), NULL },
         { "retry", RULE("{retry: {attempts: 3, backoff: 100ms, codes: [500, 503]}}"), NULL },
         { "retry code", RULE("{retry: {codes: [200]}}"), R0 ".retry.codes[0]: must be 400 to 599" },
+        { "retry code twice", RULE("{retry: {codes: [500, 500]}}"), R0 ".retry.codes[1]: is the same as item 0" },
+        { "hostname twice", "{hostnames: [a.b, a.b]}", NULL },
         { "retry attempts", RULE("{retry: {attempts: 0}}"), R0 ".retry.attempts: must be 1 to" },
         { "session persistence is known", RULE("{sessionPersistence: {type: Cookie}}"), NULL },
 };
