@@ -6,10 +6,6 @@
 
 #include <getopt.h>
 
-#ifndef GH_VERSION
-#define GH_VERSION "0"
-#endif
-
 static void usage(FILE *f)
 {
         fprintf(f, "usage: gatectl [-d RUN_DIR] [-o table|json] [-t MS] COMMAND\n"

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #define ADOPT_WAIT_MS 1000 /* a worker turn is far shorter; ACTIVE is told when all run the new tables */
-#define VERSION "0.1.0"
 
 uint64_t control_sum(const struct control *c, enum worker_counter i)
 {
@@ -266,7 +265,7 @@ static int dp_start(struct control *c, struct err *reterr)
         static const struct dpclient_ops ops = { prepare, activate, abort_pending, endpoints, fill_status };
         const struct dpclient_conf conf = {
                 .agent_socket = c->options.agent_socket, .state_dir = c->options.state_dir, .name = c->options.name,
-                .pool = c->options.pool, .role = CONTROL__ROLE__ROLE_L7, .limits = CONTROL__LIMITS__INIT, .version = VERSION,
+                .pool = c->options.pool, .role = CONTROL__ROLE__ROLE_L7, .limits = CONTROL__LIMITS__INIT, .version = GH_VERSION,
         };
         int r = dpclient_new(c->loop, &conf, &ops, c, &c->dp, reterr);
         if (r < 0)

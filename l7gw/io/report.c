@@ -108,7 +108,7 @@ static int query_status(void *arg, char *const *argv, size_t argc, struct json *
         field_str(j, "daemon", "l7gw");
         field_str(j, "name", c->options.name);
         field_str(j, "pool", c->options.pool);
-        field_str(j, "version", "0.1.0");
+        field_str(j, "version", GH_VERSION);
         field_u64(j, "uptime_s", (loop_now_ms(c->loop) - c->start_ms) / 1000);
         field_u64(j, "generation", g ? g->model->generation : 0);
         field_str(j, "hash", hex);
