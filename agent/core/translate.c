@@ -169,7 +169,7 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
         }
         const struct quarantine *q = quarantine_find(tx, &g->gw->o, "", 0);
         if (q && g->accepted) {
-                g->accepted = false; /* out of the model; the spec itself is fine, so Accepted stays */
+                g->quarantined = true; /* out of the model; the spec itself is fine, so Accepted stays */
                 r->stop_reason = "Invalid";
                 r->stop = tx_dup(tx, q->reason);
         }

@@ -302,7 +302,7 @@ void translate_l7(struct tx *tx, struct pool_output *out, size_t pool)
                 bool serves = false;
                 for (size_t k = 0; k < g->n_listeners; k++)
                         serves |= g->listeners[k].report->serves;
-                if (g->pool == pool && g->accepted && serves && g->report->n_addresses)
+                if (g->pool == pool && g->accepted && !g->quarantined && serves && g->report->n_addresses)
                         gateway_section(&b, g);
         }
         cluster_sections(&b);

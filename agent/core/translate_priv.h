@@ -36,6 +36,7 @@ struct tx_gateway {
         struct gateway_report *report;
         size_t pool;                      /* index in conf->pools */
         bool accepted;
+        bool quarantined;                 /* accepted, but out of the model; keeps its addresses */
         struct tx_listener *listeners; size_t n_listeners;
         size_t to_choose[2];              /* addresses still to be chosen: IPv4, IPv6 */
 };

@@ -79,6 +79,16 @@ static const struct tx_listener *clash(const struct tx_gateway *older, const str
         return NULL;
 }
 
+/* Has g any listener of l's protocol on l's port?  (Which of its listeners clashed is not kept.) */
+static bool same_protocol(const struct tx_listener *l, const struct tx_gateway *g)
+{
+        for (size_t i = 0; i < g->n_listeners; i++)
+                if (g->listeners[i].report->serves && g->listeners[i].l->port == l->l->port &&
+                    g->listeners[i].protocol == l->protocol)
+                        return true;
+        return false;
+}
+
 static void ask_by_value(struct vips *v, struct tx_gateway *g, const struct gateway_address *ga)
 {
         struct tx *tx = v->tx;
@@ -104,6 +114,10 @@ static void ask_by_value(struct vips *v, struct tx_gateway *g, const struct gate
                 if (h->g->pool != g->pool)
                         refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s port %u belongs to Gateway %s/%s in shard pool %s",
                                                                 ga->value, l->l->port, o->namespace, o->name, h->g->report->pool));
+                else if (!same_protocol(l, g))
+                        refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s port %u: listener %s of Gateway %s/%s has protocol %s",
+                                                                ga->value, l->l->port, l->l->name, o->namespace, o->name,
+                                                                l->l->protocol));
                 else
                         refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s port %u hostname \"%s\" belongs to listener %s of "
                                                                 "Gateway %s/%s", ga->value, l->l->port, l->l->hostname, l->l->name,
@@ -183,12 +197,13 @@ static void wanted(const struct tx *tx, const struct tx_gateway *g, size_t *ret4
         *ret4 = n - *ret6;
 }
 
-/* Held grants go first over all Gateways, or a new one could be given what another holds. */
+/* Held grants go first over all Gateways, or a new one could be given what another holds.  A Gateway that is not accepted
+ * just now keeps what it holds (mending it must not move it) but gets nothing new. */
 static void choose_all(struct vips *v, bool held_only)
 {
         for (size_t i = 0; i < v->tx->n_gateways; i++) {
                 struct tx_gateway *g = v->order[i];
-                for (size_t f = 0; g->accepted && f < 2; f++) {
+                for (size_t f = 0; (g->accepted || held_only) && f < 2; f++) {
                         uint8_t af = f ? 6 : 4;
                         for (; g->to_choose[f] > 0; g->to_choose[f]--) {
                                 const struct ipaddr *h = held_only ? held_by(v, g, af) : NULL;
