@@ -166,7 +166,7 @@ static void build_tables(struct bench *b, uint64_t now)
         struct tables_conf conf = { .tcp_idle_s = 350, .udp_idle_s = 120, .cluster_key = L4_CLUSTER_KEY };
         struct tables *t = NULL;
         struct model_error me;
-        if (tables_build(b->model, b->net, b->backends, &conf, NULL, now, &t, &me) < 0)
+        if (tables_build(b->model, b->net, b->backends, &conf, now, &t, &me) < 0)
                 die(me.err.place, me.err.msg);
         tables_commit(t, NULL, now);
         b->generation = need(calloc(1, sizeof *b->generation + t->n_services * sizeof(uint16_t)));
