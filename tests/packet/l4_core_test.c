@@ -169,19 +169,32 @@ static void test_burst(void **state)
         assert_int_equal(n_failed, 0);
 }
 
+static void write_record(FILE *o, const char *text, uint8_t port) /* a record of pipeline_fuzz.c */
+{
+        uint8_t f[FRAME_MAX];
+        size_t n = frame_make(text, world->net.ports[port].mac, f);
+        uint8_t head[3] = { port, (uint8_t)(n >> 8), (uint8_t)n };
+        fwrite(head, 1, sizeof head, o);
+        fwrite(f, 1, n, o);
+}
+
 static int write_seeds(const char *dir)
 {
         for (size_t i = 0; i < l4_n_rows; i++) {
-                char path[512];
-                uint8_t f[FRAME_MAX];
-                size_t n = frame_make(l4_rows[i].in, world->net.ports[l4_rows[i].in_port].mac, f);
+                const struct l4_row *r = &l4_rows[i];
+                char path[512], before[512];
                 snprintf(path, sizeof path, "%s/row-%03zu", dir, i);
                 FILE *o = fopen(path, "wb");
                 if (!o)
                         return 1;
-                uint8_t head[3] = { l4_rows[i].in_port, (uint8_t)(n >> 8), (uint8_t)n }; /* a record of pipeline_fuzz.c */
-                fwrite(head, 1, sizeof head, o);
-                fwrite(f, 1, n, o);
+                snprintf(before, sizeof before, "%s", r->before ? r->before : "");
+                for (char *b = before, *end; *b; b = end ? end + 4 : b + strlen(b)) {
+                        end = strstr(b, " ;; ");
+                        if (end)
+                                *end = 0;
+                        write_record(o, b, r->in_port);
+                }
+                write_record(o, r->in, r->in_port);
                 fclose(o);
         }
         return 0;

@@ -138,7 +138,7 @@ static Model__L4 *make_l4(struct arena *a)
         return l4;
 }
 
-static Model__EndpointSetList *make_sets(struct arena *a, uint32_t n_shards)
+static Model__EndpointSetList *make_sets(struct arena *a)
 {
         static const char *const v4[] = { "10.30.1.2", "10.30.2.2" }, *const v6[] = { "fd00:30:1::2", "fd00:30:2::2" };
         static const char *const names[] = { "shard-1", "shard-2" };
@@ -153,8 +153,8 @@ static Model__EndpointSetList *make_sets(struct arena *a, uint32_t n_shards)
         empty->id = (char *)(uintptr_t)"shards/empty";
         s->version = empty->version = 1;
         s->source = source(a, "ShardPool", "default");
-        s->endpoints = LIST(a, Model__Endpoint, 2 * n_shards);
-        for (uint32_t i = 0; i < n_shards; i++)
+        s->endpoints = LIST(a, Model__Endpoint, 4);
+        for (uint32_t i = 0; i < 2; i++)
                 for (unsigned k = 0; k < 2; k++) {
                         Model__Endpoint *e = s->endpoints[s->n_endpoints++] = NEW(a, Model__Endpoint, model__endpoint__init);
                         e->addr = bytes_of(a, k ? v6[i] : v4[i]);
@@ -180,7 +180,7 @@ int world_model(const struct world_spec *spec, uint64_t generation, struct model
         spec = spec ? spec : &plain;
         arena_init(&a, 65536, SIZE_MAX);
         Model__L4 *l4 = make_l4(&a);
-        Model__EndpointSetList *sets = make_sets(&a, spec->n_shards ? spec->n_shards : 2);
+        Model__EndpointSetList *sets = make_sets(&a);
         if (spec->edit)
                 spec->edit(l4, sets->sets[0]);
         Model__Section sl4 = MODEL__SECTION__INIT, se = MODEL__SECTION__INIT;

@@ -25,10 +25,8 @@ struct world {
         size_t n_retired; /* Maglev tables handed over for deferred free, and freed */
 };
 
-/* What a test changes of the model: NULL or 0 = as it is. */
-struct world_spec {
-        void (*edit)(Model__L4 *l4, Model__EndpointSet *set); /* in place, before packing */
-        uint32_t n_shards; /* endpoints per family; default 2 (only two are on-link) */
+struct world_spec { /* what a test changes of the model */
+        void (*edit)(Model__L4 *l4, Model__EndpointSet *set); /* in place, before packing; NULL = nothing */
 };
 /* Encodes the model as a manifest and loads it, as the agent and dpclient would. */
 int world_model(const struct world_spec *spec, uint64_t generation, struct model **ret, struct model_error *reterr);

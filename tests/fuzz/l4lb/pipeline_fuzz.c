@@ -1,0 +1,143 @@
+/* tests/fuzz/l4lb/pipeline_fuzz.c - frames into the packet core, with time, health and control machines moving along.
+ *
+ * Input: records.  control (1) | length (2, big endian) | frame
+ *   control: bits 0-1 port (3 counts as 0) | bit 2: put the port's MAC in front and repair the IPv4 header checksum, so that
+ *   mutations reach deep | bit 3: the clock moves by 700 ms | bit 4: shard-1's health flips | bit 5: frame is the first
+ *   segment of one 200 bytes longer | bit 6: no tail room
+ * Invariants: see check_one.  Corpus: l4_core_test --seeds writes one record per packet fixture. */
+#include "lib/base.h"
+#include "l4lb/core/wire.h"
+#include "tests/unit/l4lb/frame.h"
+#include "tests/unit/l4lb/world.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define ROOM 64
+#define LEN_MAX 2048
+
+static struct world *world; /* kept between inputs: making one costs more than a run */
+
+static void repair(uint8_t *f, size_t n, uint8_t port)
+{
+        if (n >= 6 && !(f[0] & 1))
+                memcpy(f, world->net.ports[port].mac, 6);
+        if (n < ETH_LEN + IPV4_LEN || get_u16(f + 12) != ETHERTYPE_IPV4)
+                return;
+        size_t header = (f[ETH_LEN] & 15u) * 4u;
+        if (header < IPV4_LEN || ETH_LEN + header > n)
+                return;
+        set_u16(f + ETH_LEN + 10, 0);
+        set_u16(f + ETH_LEN + 10, cksum_fold(cksum_add(0, f + ETH_LEN, header)));
+}
+
+/* One packet: a verdict; frames that are not sent are untouched; forwarded ones differ in their MACs alone; replies keep
+ * their length (but for the neighbour advertisement, which fits its room), leave by their port, and carry checksums that are
+ * valid exactly when the request's were. */
+static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
+{
+        BUG_ON(p->verdict == VERDICT_NONE || p->verdict >= VERDICT_N);
+        BUG_ON(p->len > p->cap);
+        if (verdict_kind(p->verdict) != VERDICT_KIND_TX) {
+                BUG_ON(p->len != n || memcmp(p->p, in, n) != 0);
+                return;
+        }
+        BUG_ON(p->out_port >= world->net.n_ports);
+        BUG_ON(memcmp(p->p + 6, world->net.ports[p->out_port].mac, 6) != 0);
+        bool v4 = get_u16(in + 12) == ETHERTYPE_IPV4;
+        if (p->verdict == FORWARD_SHARD || p->verdict == FORWARD_RETURN) {
+                BUG_ON(p->len != n || memcmp(p->p + 12, in + 12, n - 12) != 0);
+                BUG_ON(p->out_port == p->in_port);
+                BUG_ON(p->verdict == FORWARD_SHARD && world->net.ports[p->out_port].role != PORT_SHARD);
+        } else {
+                BUG_ON(p->out_port != p->in_port);
+                BUG_ON(p->verdict != REPLY_ND && p->len != n);
+                BUG_ON(p->verdict == REPLY_ND && !frame_icmp_sum_ok(p->p, p->len));
+                if (p->verdict == REPLY_ECHO && p->wire_len == p->len)
+                        BUG_ON(frame_icmp_sum_ok(p->p, p->len) != frame_icmp_sum_ok(in, n));
+        }
+        if (v4)
+                BUG_ON(!frame_ip4_sum_ok(p->p, p->len));
+}
+
+/* What io does with punted frames. */
+static void punt(const struct pkt *p)
+{
+        struct probe_event e;
+        if (p->verdict == PUNT_PROBE && prober_input(&world->prober, p->in_port, p->p, p->len, world->now_ms, &e))
+                BUG_ON(tables_health_changed(world->tables, e.backend, world->now_ms, world_retire, world) < 0);
+        if (p->verdict == PUNT_NEIGH || p->verdict == PUNT_RESOLVE)
+                (void)neigh_input(&world->neigh, p->in_port, p->p, p->len, world->now_ms);
+}
+
+static void control(uint8_t bits)
+{
+        struct frame_out f;
+        struct probe_event e;
+        if (bits & 8)
+                world->now_ms += 700;
+        if (bits & 16) {
+                backends_set_health(&world->backends, 0, world->backends.b[0].health != HEALTH_UP);
+                BUG_ON(tables_health_changed(world->tables, 0, world->now_ms, world_retire, world) < 0);
+        }
+        for (int i = 0; i < 8 && neigh_next(&world->neigh, world->now_ms, &f); i++)
+                BUG_ON(f.len > sizeof f.b || f.port >= world->net.n_ports);
+        for (int i = 0; i < 8 && prober_next(&world->prober, world->now_ms, &f, &e) == PROBER_FRAME; i++)
+                BUG_ON(f.len > sizeof f.b || f.port >= world->net.n_ports);
+        neigh_reclaim(&world->neigh, neigh_retired(&world->neigh));
+        worker_sweep(&world->worker, world->now_ms);
+}
+
+/* The same packet again, at once: the same way, unless a budget is used up. */
+static void check_same_way(const struct pkt *first, const uint8_t *in, uint8_t *f, size_t n, size_t wire, size_t cap)
+{
+        struct pkt again;
+        memcpy(f, in, n);
+        world_run(world, first->in_port, f, n, wire, cap, &again);
+        check_one(&again, in, n);
+        BUG_ON(again.verdict != FORWARD_SHARD || again.out_port != first->out_port);
+}
+
+static void record(uint8_t bits, const uint8_t *bytes, size_t n)
+{
+        uint8_t port = (bits & 3) % 3;
+        size_t cap = bits & 64 ? n : n + ROOM, wire = bits & 32 ? n + 200 : n;
+        uint8_t *f = malloc(cap ? cap : 1), *in = malloc(n ? n : 1);
+        struct pkt p;
+        BUG_ON(!f || !in);
+        if (n)
+                memcpy(in, bytes, n);
+        if (bits & 4)
+                repair(in, n, port);
+        if (n)
+                memcpy(f, in, n);
+        control(bits);
+        world_run(world, port, f, n, wire, cap, &p);
+        check_one(&p, in, n);
+        punt(&p);
+        bool fin = p.tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN); /* may restart a flow: a new choice is allowed */
+        if (p.verdict == FORWARD_SHARD && !fin)
+                check_same_way(&p, in, f, n, wire, cap);
+        free(f);
+        free(in);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+        if (!world)
+                world = world_new(64);
+        world_reset_worker(world, 64);
+        while (size >= 3) {
+                size_t n = get_u16(data + 1);
+                uint8_t bits = data[0];
+                data += 3;
+                size -= 3;
+                n = MIN(n, size);
+                n = MIN(n, (size_t)LEN_MAX);
+                record(bits, data, n);
+                data += n;
+                size -= n;
+        }
+        BUG_ON(verdicts_sum(&world->worker.verdicts) != metric_get(&world->worker.verdicts.received));
+        BUG_ON(!flow_table_check(&world->worker.flows));
+        return 0;
+}
