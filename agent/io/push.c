@@ -640,6 +640,7 @@ int push_new(struct loop *l, const struct push_conf *conf, const struct push_ops
         p->arg = arg;
         p->prepare_timeout_ms = conf->prepare_timeout_ms;
         p->drain_ms = conf->drain_ms;
+        p->ping_ms = conf->ping_ms;
         p->step.fn = plan_step;
         timer_init(&p->plan_timer, plan_timer);
         p->agent_name = strdup(conf->agent_name);

@@ -43,6 +43,7 @@ struct push_conf {
         const uint32_t *uids; size_t n_uids;
         const struct push_member_conf *members; size_t n_members; /* names are unique */
         uint32_t prepare_timeout_ms, drain_ms;
+        uint32_t ping_ms; /* a peer silent for three of these is dead */
 };
 struct push_ops {
         void (*changed)(void *arg); /* acks or connections changed: statuses may have; called often */

@@ -277,7 +277,7 @@ static void peer_closed(void *arg, int err, const char *why)
 static void peer_ping(struct timer *t, uint64_t now_ms)
 {
         struct push_peer *peer = CONTAINER_OF(t, struct push_peer, ping);
-        if (now_ms - peer->last_rx_ms >= PUSH_DEAD_MS) {
+        if (now_ms - peer->last_rx_ms >= (uint64_t)PUSH_DEAD_PINGS * peer->p->ping_ms) {
                 metric_add(&peer->p->counters[PUSH_DEAD_PEERS], 1);
                 if (peer->m)
                         member_gone(peer->m, "silent");
@@ -287,7 +287,7 @@ static void peer_ping(struct timer *t, uint64_t now_ms)
         Control__Ping ping = CONTROL__PING__INIT;
         ping.seq = ++peer->ping_seq;
         (void)peer_send(peer, FRAME_PING, &ping.base); /* a ping fits a frame */
-        timer_set(loop_timers(peer->p->loop), t, now_ms + PUSH_PING_MS);
+        timer_set(loop_timers(peer->p->loop), t, now_ms + peer->p->ping_ms);
 }
 
 void peer_accept(void *arg, int fd, const struct transport_peer *who)
@@ -318,7 +318,7 @@ void peer_accept(void *arg, int fd, const struct transport_peer *who)
                 peer->next->pprev = &peer->next;
         peer->pprev = &p->peers;
         p->peers = peer;
-        timer_set(loop_timers(p->loop), &peer->ping, peer->last_rx_ms + PUSH_PING_MS);
+        timer_set(loop_timers(p->loop), &peer->ping, peer->last_rx_ms + p->ping_ms);
 }
 
 void peers_free(struct push *p)

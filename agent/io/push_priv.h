@@ -4,8 +4,7 @@
 #include "lib/core/frame.h"
 #include "lib/core/map.h"
 
-#define PUSH_PING_MS 2000
-#define PUSH_DEAD_MS 6000  /* three missed */
+#define PUSH_DEAD_PINGS 3  /* silent for so many ping intervals = dead */
 #define PUSH_RETRY_MS 1000 /* after a NACK that says it is worth trying again */
 
 #define MEMBER_STATES(S) /* S(STATE, "name", legal next) */ \
@@ -58,7 +57,7 @@ struct push {
         const struct push_ops *ops;
         void *arg;
         char *agent_name;
-        uint32_t prepare_timeout_ms, drain_ms;
+        uint32_t prepare_timeout_ms, drain_ms, ping_ms;
         struct group *groups; size_t n_pools; /* groups[n_pools] is the front tier */
         struct member *members; size_t n_members;
         struct push_peer *peers;  /* all connections, HELLO or not */

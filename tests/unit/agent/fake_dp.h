@@ -1,0 +1,30 @@
+/* tests/unit/agent/fake_dp.h - a scripted data plane for tests of agent/io/push: dials the socket, speaks the control
+ * protocol, does what its script says and remembers what it saw.  One loop with the code under test. */
+#pragma once
+#include "lib/base.h"
+#include "lib/control.pb-c.h"
+#include "lib/core/frame.h"
+#include "lib/core/manifest.h"
+#include "lib/io/transport.h"
+#include <stdarg.h>
+
+struct fake_dp {
+        struct loop *loop;
+        struct transport *t;  /* NULL = closed */
+        uint32_t seq;
+        /* script */
+        bool silent;          /* answers nothing at all, not even PING */
+        bool hold_prepared;   /* collects sections, but waits for fake_dp_prepare */
+        const char *nack_section; /* NACKs a manifest that has this section ... */
+        Model__Source nack_source; bool nack_has_source, nack_retryable;
+        /* memory */
+        struct manifest *next, *active;
+        char trace[4096];     /* "W M1 S S A1 E ...": frames in order, manifests with their generation */
+        char endpoints[1024]; /* "id@version " of each set, in order */
+        unsigned n_pings;
+};
+void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
+                  const struct manifest *active);
+void fake_dp_prepare(struct fake_dp *d);
+void fake_dp_close(struct fake_dp *d);
+void fake_dp_fini(struct fake_dp *d);
