@@ -185,37 +185,62 @@ int manifest_seal(struct manifest *m, struct err *reterr)
         return r < 0 ? err_set(reterr, -r, "manifest", "out of memory") : 0;
 }
 
-static int manifest_fill(struct manifest *m, const struct Control__Manifest *w, struct err *reterr)
+static int wire_entry_add(struct manifest *m, const Control__ManifestEntry *in, struct err *reterr)
 {
-        for (size_t i = 0; i < w->n_sections; i++) {
-                const Control__ManifestEntry *in = w->sections[i];
-                if (in->sha256.len != SHA256_BYTES)
-                        return err_set(reterr, EINVAL, "manifest", "section %zu: a hash of %zu bytes", i, in->sha256.len);
-                if (i && strcmp(w->sections[i - 1]->key, in->key) >= 0)
-                        return err_set(reterr, EINVAL, "manifest", "section %zu: keys are not sorted and unique", i);
-                if (in->len_bytes > SECTION_MAX_BYTES)
-                        return err_set(reterr, E2BIG, in->key, "section over %u bytes", SECTION_MAX_BYTES);
-                struct manifest_entry e = { .len_bytes = (size_t)in->len_bytes, .secret = in->secret };
-                memcpy(e.sha.b, in->sha256.data, SHA256_BYTES);
-                int r = manifest_append(m, in->key, &e);
-                if (r < 0)
-                        return err_set(reterr, -r, "manifest", "section %zu: %s", i,
-                                       r == -E2BIG ? "the manifest is over its limits" : r == -EINVAL ? "bad key" : "out of memory");
+        if (in->sha256.len != SHA256_BYTES)
+                return err_set(reterr, EINVAL, "manifest", "section %zu: a hash of %zu bytes", m->n, in->sha256.len);
+        if (m->n && strcmp(m->entries[m->n - 1].key, in->key) >= 0)
+                return err_set(reterr, EINVAL, "manifest", "section %zu: keys are not sorted and unique", m->n);
+        if (in->len_bytes > SECTION_MAX_BYTES)
+                return err_set(reterr, E2BIG, in->key, "section over %u bytes", SECTION_MAX_BYTES);
+        struct manifest_entry e = { .len_bytes = (size_t)in->len_bytes, .secret = in->secret };
+        memcpy(e.sha.b, in->sha256.data, SHA256_BYTES);
+        int r = manifest_append(m, in->key, &e);
+        if (r < 0)
+                return err_set(reterr, -r, "manifest", "section %zu: %s", m->n,
+                               r == -E2BIG ? "the manifest is over its limits" : r == -EINVAL ? "bad key" : "out of memory");
+        return 0;
+}
+
+/* The hash that the sender announces is kept in m->hash from the first part on, and verified when all are here. */
+int manifest_add_wire(struct manifest **io_partial, const struct Control__Manifest *w, struct err *reterr)
+{
+        struct manifest *m = *io_partial;
+        if (w->hash.len != SHA256_BYTES)
+                return err_set(reterr, EINVAL, "manifest", "a hash of %zu bytes", w->hash.len);
+        if (!m) {
+                m = manifest_new(w->generation);
+                if (!m)
+                        return err_set(reterr, ENOMEM, "manifest", "out of memory");
+                memcpy(m->hash.b, w->hash.data, SHA256_BYTES);
+                *io_partial = m;
+        } else if (m->generation != w->generation || memcmp(m->hash.b, w->hash.data, SHA256_BYTES) != 0) {
+                return err_set(reterr, EINVAL, "manifest", "parts of two manifests");
         }
-        int r = manifest_hash(m, &m->hash);
+        if (w->more && w->n_sections == 0)
+                return err_set(reterr, EINVAL, "manifest", "an empty part");
+        for (size_t i = 0; i < w->n_sections; i++) {
+                int r = wire_entry_add(m, w->sections[i], reterr);
+                if (r < 0)
+                        return r;
+        }
+        if (w->more)
+                return 0;
+        struct sha256 hash;
+        int r = manifest_hash(m, &hash);
         if (r < 0)
                 return err_set(reterr, -r, "manifest", "out of memory");
-        if (w->hash.len != SHA256_BYTES || memcmp(w->hash.data, m->hash.b, SHA256_BYTES) != 0)
+        if (memcmp(&hash, &m->hash, sizeof hash) != 0)
                 return err_set(reterr, EINVAL, "manifest", "its hash does not cover its sections");
-        return 0;
+        return 1;
 }
 
 int manifest_from_wire(const struct Control__Manifest *w, struct manifest **ret, struct err *reterr)
 {
-        struct manifest *m = manifest_new(w->generation);
-        if (!m)
-                return err_set(reterr, ENOMEM, "manifest", "out of memory");
-        int r = manifest_fill(m, w, reterr);
+        struct manifest *m = NULL;
+        int r = manifest_add_wire(&m, w, reterr);
+        if (r == 0)
+                r = err_set(reterr, EINVAL, "manifest", "only a part of one");
         if (r < 0) {
                 manifest_put(m);
                 return r;
@@ -262,13 +287,31 @@ int manifest_pack(const struct manifest *m, struct buf *out)
         return p ? 0 : -ENOMEM;
 }
 
+#define PART_OVERHEAD 64 /* generation, hash and more of one part */
+#define ENTRY_OVERHEAD 6 /* tag and length of one entry */
+
 int manifest_encode_frame(const struct manifest *m, uint32_t seq, struct buf *out)
 {
         Control__Manifest w;
         void *mem = manifest_to_wire(m, &w);
         if (!mem)
                 return -ENOMEM;
-        int r = frame_encode_msg(out, FRAME_MANIFEST, seq, &w.base);
+        Control__ManifestEntry **all = w.sections;
+        int r = 0;
+        for (size_t at = 0; r == 0 && (at < m->n || at == 0); at += w.n_sections) {
+                size_t n = 0, bytes = PART_OVERHEAD;
+                for (; at + n < m->n; n++) {
+                        bytes += control__manifest_entry__get_packed_size(all[at + n]) + ENTRY_OVERHEAD;
+                        if (bytes > FRAME_MAX_BODY)
+                                break;
+                }
+                w.sections = all + at;
+                w.n_sections = n; /* at least one: a key is far smaller than a frame */
+                w.more = at + n < m->n;
+                r = frame_encode_msg(out, FRAME_MANIFEST, seq, &w.base);
+                if (m->n == 0)
+                        break;
+        }
         free(mem);
         return r;
 }

@@ -51,6 +51,10 @@ struct Control__Manifest;
 int manifest_from_wire(const struct Control__Manifest *w, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* The packed control.Manifest: what a MANIFEST frame carries and what the last-known-good store keeps. */
 int manifest_pack(const struct manifest *m, struct buf *out) NONNULL(1, 2) MUST_USE;
+/* Appends one MANIFEST frame, or as many as it takes. */
 int manifest_encode_frame(const struct manifest *m, uint32_t seq, struct buf *out) NONNULL(1, 3) MUST_USE;
+/* One frame's part.  *io_partial is NULL before the first and afterwards what has come so far (the caller puts it when it
+ * gives up).  1 = complete and verified, 0 = more is to come, < 0 = refused. */
+int manifest_add_wire(struct manifest **io_partial, const struct Control__Manifest *w, struct err *reterr) NONNULL(1, 2) MUST_USE;
 struct manifest_entry *manifest_find(const struct manifest *m, const char *key) NONNULL(1, 2);
 bool manifest_complete(const struct manifest *m) NONNULL(1);

@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 
+#define NEED_PER_FRAME 4096 /* hashes: 144 KiB */
 #define SAVE_DELAY_MS 5 /* behind the ACTIVE answer, which must not wait for fsync */
 
 static struct span sha_span(const struct sha256 *s) { return SPAN(s->b, SHA256_BYTES); }
@@ -36,6 +37,8 @@ void apply_drop(struct dpclient *c)
         c->n_missing = 0;
         manifest_put(c->next);
         c->next = NULL;
+        manifest_put(c->parts);
+        c->parts = NULL;
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -192,18 +195,26 @@ static int next_fill(struct dpclient *c)
         return r;
 }
 
+/* In manifest order, so deterministic; in several frames when there are many. */
 static int need_send(struct dpclient *c)
 {
         Control__Need n = CONTROL__NEED__INIT;
-        n.sha256 = calloc(c->n_missing, sizeof *n.sha256);
+        int r = 0;
+        n.sha256 = calloc(MIN(c->n_missing, (size_t)NEED_PER_FRAME), sizeof *n.sha256);
         if (!n.sha256)
                 return -ENOMEM;
-        for (size_t i = 0; i < c->next->n; i++) { /* in manifest order: deterministic */
+        for (size_t i = 0; r == 0 && i < c->next->n; i++) {
                 struct manifest_entry *e = &c->next->entries[i];
-                if (map_get(&c->missing, sha_span(&e->sha)) == e)
-                        n.sha256[n.n_sha256++] = (ProtobufCBinaryData){ SHA256_BYTES, e->sha.b };
+                if (map_get(&c->missing, sha_span(&e->sha)) != e)
+                        continue;
+                n.sha256[n.n_sha256++] = (ProtobufCBinaryData){ SHA256_BYTES, e->sha.b };
+                if (n.n_sha256 < NEED_PER_FRAME)
+                        continue;
+                r = dpclient_send(c, FRAME_NEED, &n.base);
+                n.n_sha256 = 0;
         }
-        int r = dpclient_send(c, FRAME_NEED, &n.base);
+        if (r == 0 && n.n_sha256)
+                r = dpclient_send(c, FRAME_NEED, &n.base);
         free(n.sha256);
         return r;
 }
@@ -222,10 +233,12 @@ static bool is_served(struct dpclient *c, const struct manifest *m)
 int apply_manifest(struct dpclient *c, const Control__Manifest *w)
 {
         struct err e = { 0 };
-        struct manifest *m = NULL;
-        int r = manifest_from_wire(w, &m, &e);
+        int r = manifest_add_wire(&c->parts, w, &e);
         if (r < 0)
                 return dpclient_refuse(c, "MANIFEST: %s: %.100s", e.place, e.msg);
+        if (r == 0)
+                return 0;
+        struct manifest *m = TAKE_PTR(c->parts);
         bool replaced = c->next != NULL;
         apply_drop(c);
         if (is_served(c, m)) {

@@ -43,6 +43,7 @@ struct dpclient {
         struct log_limit dial_limit, endpoints_limit, status_limit, save_limit;
 
         /* the manifest in flight (RECEIVING, PREPARED) */
+        struct manifest *parts;  /* MANIFEST frames of one that has not fully come */
         struct manifest *next;
         struct map missing;      /* sha (32 bytes) -> its first manifest_entry without a blob */
         size_t n_missing;

@@ -131,6 +131,58 @@ static void test_from_wire(void **state)
         manifest_put(m);
 }
 
+/* More sections than one frame holds come in parts and are the same manifest again. */
+static void test_parts(void **state)
+{
+        enum { N = 9000 };
+        struct manifest *m = manifest_new(3), *got = NULL;
+        struct buf out;
+        struct err e;
+        size_t frames = 0, used;
+        struct frame f;
+        int r = 0;
+        (void)state;
+        for (int i = 0; i < N; i++) {
+                char key[64];
+                snprintf(key, sizeof key, "gateway/namespace-%d/name-of-it", i);
+                assert_int_equal(manifest_add(m, key, span_str(key), false), 0);
+        }
+        assert_int_equal(manifest_seal(m, NULL), 0);
+        buf_init(&out, 8 << 20);
+        assert_int_equal(manifest_encode_frame(m, 1, &out), 0);
+        while (frame_decode(buf_span(&out), &f, &used) == FRAME_OK) {
+                Control__Manifest *w = control__manifest__unpack(NULL, f.body.n, f.body.p);
+                assert_int_equal(r, 0); /* only the last completes it */
+                r = manifest_add_wire(&got, w, &e);
+                if (frames == 0) { /* not a whole one, and parts of two do not mix */
+                        struct manifest *no = NULL;
+                        assert_int_equal(manifest_from_wire(w, &no, &e), -EINVAL);
+                        w->hash.data[0] ^= 1;
+                        assert_int_equal(manifest_add_wire(&got, w, &e), -EINVAL);
+                }
+                control__manifest__free_unpacked(w, NULL);
+                buf_consume(&out, used);
+                frames++;
+        }
+        assert_int_equal(out.n, 0);
+        assert_int_equal(r, 1);
+        assert_true(frames >= 3);
+        assert_int_equal(got->n, N);
+        assert_memory_equal(&got->hash, &m->hash, sizeof m->hash);
+        buf_fini(&out);
+        manifest_put(got);
+        manifest_put(m);
+
+        struct manifest *empty = manifest_new(1);
+        assert_int_equal(manifest_seal(empty, NULL), 0);
+        buf_init(&out, 4096);
+        assert_int_equal(manifest_encode_frame(empty, 1, &out), 0);
+        assert_int_equal(frame_decode(buf_span(&out), &f, &used), FRAME_OK);
+        assert_int_equal(used, out.n);
+        buf_fini(&out);
+        manifest_put(empty);
+}
+
 /* What one sender can make us hold is bounded whatever the sections say. */
 static void test_total_limit(void **state)
 {
@@ -149,6 +201,7 @@ static void test_total_limit(void **state)
                 e[i].len_bytes = SECTION_MAX_BYTES;
                 list[i] = &e[i];
         }
+        w.hash = (ProtobufCBinaryData){ 32, sha };
         w.n_sections = 16;
         w.sections = list;
         assert_int_equal(manifest_from_wire(&w, &got, &err), -E2BIG);
@@ -235,7 +288,8 @@ static void test_fresh_merge(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_hash), cmocka_unit_test(test_building_refuses),
-                                            cmocka_unit_test(test_from_wire), cmocka_unit_test(test_total_limit),
+                                            cmocka_unit_test(test_from_wire), cmocka_unit_test(test_parts),
+                                            cmocka_unit_test(test_total_limit),
                                             cmocka_unit_test(test_blobs), cmocka_unit_test(test_fresh_merge) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
