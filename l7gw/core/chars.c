@@ -42,3 +42,25 @@ bool chars_all(struct span s, enum char_class cls)
                 all &= char_classes[s.p[i]];
         return all == (uint8_t)cls;
 }
+
+/* The scalar table is the reference; msg_test compares the two over all bytes and lengths. */
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static bytes16 value_bad(const uint8_t *p)
+{
+        bytes16 v;
+        memcpy(&v, p, 16);
+        return (bytes16)((v < 0x20) & (v != '\t')) | (bytes16)(v == 0x7f);
+}
+
+bool chars_value(struct span s)
+{
+        if (s.n < 16)
+                return chars_all(s, CH_VALUE);
+        bytes16 bad = value_bad(s.p + s.n - 16); /* the last 16 overlap what the loop has seen */
+        for (size_t i = 0; i + 16 <= s.n; i += 16)
+                bad |= value_bad(s.p + i);
+        uint64_t half[2];
+        memcpy(half, &bad, 16);
+        return (half[0] | half[1]) == 0;
+}

@@ -19,6 +19,7 @@ extern const uint8_t char_lower[256]; /* ASCII lower case */
 static inline bool char_is(uint8_t c, enum char_class cls) { return (char_classes[c] & cls) != 0; }
 /* True when every byte of s is of the class (true for an empty s). */
 bool chars_all(struct span s, enum char_class cls);
+bool chars_value(struct span s); /* chars_all(s, CH_VALUE), 16 bytes at a time */
 static inline uint8_t hex_value(uint8_t c) /* c is CH_HEX */
 {
         return (uint8_t)(c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10);

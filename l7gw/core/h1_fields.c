@@ -23,7 +23,7 @@ static enum h1_rc line_parse(uint8_t *p, uint8_t *end, struct field *ret)
         while (end > c && is_ows(end[-1]))
                 end--;
         struct span value = SPAN(c, (size_t)(end - c));
-        if (!chars_all(value, CH_VALUE))
+        if (!chars_value(value))
                 return memchr(c, '\r', value.n) ? H1_BAD_LF : H1_BAD_FIELD;
         *ret = (struct field){ name, value, field_id_of(name) };
         return H1_OK;

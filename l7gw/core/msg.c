@@ -192,5 +192,5 @@ static bool is_ows(uint8_t c) { return c == ' ' || c == '\t'; }
 
 bool value_is_valid(struct span s)
 {
-        return chars_all(s, CH_VALUE) && (s.n == 0 || (!is_ows(s.p[0]) && !is_ows(s.p[s.n - 1])));
+        return chars_value(s) && (s.n == 0 || (!is_ows(s.p[0]) && !is_ows(s.p[s.n - 1])));
 }

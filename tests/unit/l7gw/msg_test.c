@@ -116,9 +116,24 @@ static void test_classes(void **state)
         assert_int_equal(hex_value('A'), 10);
 }
 
+/* chars_value equals the table: every byte at every place of every length up to three vectors. */
+static void test_value_vector(void **state)
+{
+        (void)state;
+        uint8_t text[48];
+        for (size_t n = 0; n <= sizeof text; n++)
+                for (size_t at = 0; at < MAX(n, (size_t)1); at++)
+                        for (unsigned c = 0; c < 256; c++) {
+                                memset(text, 'a', sizeof text);
+                                text[at % sizeof text] = (uint8_t)c;
+                                assert_int_equal(chars_value(SPAN(text, n)), chars_all(SPAN(text, n), CH_VALUE));
+                        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_ids), cmocka_unit_test(test_edit), cmocka_unit_test(test_guard),
-                                            cmocka_unit_test(test_bounds), cmocka_unit_test(test_classes) };
+                                            cmocka_unit_test(test_bounds), cmocka_unit_test(test_classes),
+                                            cmocka_unit_test(test_value_vector) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
