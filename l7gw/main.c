@@ -59,7 +59,7 @@ int main(int argc, char **argv)
                         fputs(usage, stdout);
                         return 0;
                 case OPT_VERSION:
-                        puts("l7gw 0.1.0");
+                        puts("l7gw " GH_VERSION);
                         return 0;
                 default:
                         fputs(usage, stderr);

@@ -167,7 +167,9 @@ static uint8_t query_byte(struct span s, size_t *i)
 {
         size_t at = *i;
         *i += escape_at(s, at) ? 3 : 1;
-        return *i == at + 1 ? s.p[at] : (uint8_t)(hex_value(s.p[at + 1]) << 4 | hex_value(s.p[at + 2]));
+        if (*i == at + 1)
+                return s.p[at];
+        return (uint8_t)(hex_value(s.p[at + 1]) << 4 | hex_value(s.p[at + 2]));
 }
 
 /* Decoded `enc` begins with (whole: equals) `plain`.  Nothing is stored: a request may be tested against many entries. */

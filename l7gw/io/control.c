@@ -25,9 +25,12 @@ static void generation_released(void *receiver, struct mail *m)
         struct control *c = receiver;
         struct generation *g = CONTAINER_OF(m, struct generation, released);
         const struct model *model = g->model;
+        bool active = g == c->active; /* the workers have stopped: the model stays with dpclient */
         generation_free(g);
         c->n_generations--;
-        if (c->dp)
+        if (active)
+                c->active = NULL;
+        else
                 dpclient_release(c->dp, model);
 }
 
@@ -104,7 +107,6 @@ static void activate(void *arg, const struct model *m)
 {
         struct control *c = arg;
         struct generation *g = TAKE_PTR(c->pending), *old = c->active;
-        char hex[65];
         BUG_ON(!g || g->model != m);
         g->released.fn = generation_released;
         atomic_store_explicit(&g->workers, c->n_workers, memory_order_release);
@@ -120,9 +122,8 @@ static void activate(void *arg, const struct model *m)
         c->active = g; /* the workers free the old one by letting go of it */
         c->reloads++;
         adopted_wait(c);
-        sha256_hex(&m->hash, hex);
-        log_info("serving", "generation=%" PRIu64 " hash=%.16s listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation, hex,
-                 g->n_listeners, g->routes->n_rules, g->n_clusters, g->n_binds);
+        log_debug("tables", "generation=%" PRIu64 " listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation, g->n_listeners,
+                  g->routes->n_rules, g->n_clusters, g->n_binds);
 }
 
 /* ---- endpoints, the fast path ---- */

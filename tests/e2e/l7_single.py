@@ -1,0 +1,936 @@
+#!/usr/bin/env python3
+"""One shard alone on loopback, programmed by a real agent: everything about requests that needs no second tier.
+
+   raw sockets, curl, h2load ──▶ l7gw (127.83.1.1) ──▶ nginx, and an origin that misbehaves on request
+                                    ▲
+                                  agent ◀── manifests
+
+Loopback addresses only: needs no right but to bind them."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+import json
+import queue
+import re
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import threading
+import time
+
+from tests.lab import admin
+from tests.lab.certs import Authority
+from tests.lab.lab import build_dir
+from tests.lab.proc import Proc, wait_until
+from tests.lab.scenario import Checks
+
+VIP, HTTP, HTTPS, ORIGIN, NGINX, HEALTH = "127.83.1.1", 18080, 18443, 18083, 18084, 18090
+CLOSED = 18099  # nobody listens there
+RSS_LIMIT_KIB = 65536
+MANY = 1 << 30
+SLOW = 4 if build_dir().rstrip("/").endswith("-san") else 1
+
+MANIFEST = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: gatehouse}
+spec: {controllerName: gatehouse.dev/gateway}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: default}
+spec:
+  gatewayClassName: gatehouse
+  addresses: [{type: IPAddress, value: %(vip)s}]
+  listeners:
+  - {name: http, port: %(http)d, protocol: HTTP}
+  - {name: one, port: %(https)d, protocol: HTTPS, hostname: one.example, tls: {certificateRefs: [{name: web-tls}]}}
+  - {name: wild, port: %(https)d, protocol: HTTPS, hostname: "*.wild.example", tls: {certificateRefs: [{name: web-tls}]}}
+""" % {"vip": VIP, "http": HTTP, "https": HTTPS}
+
+SERVICE = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: %(name)s, namespace: default}
+spec: {ports: [{name: http, port: 80, targetPort: %(port)d}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: %(name)s-1, namespace: default, labels: {kubernetes.io/service-name: %(name)s}}
+addressType: IPv4
+ports: [{name: http, port: %(port)d, protocol: TCP}]
+endpoints: [%(endpoints)s]
+"""
+ENDPOINT = "{addresses: [%s], conditions: {ready: true}}"
+
+ROUTE = """
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: %(name)s, namespace: default}
+spec:
+  parentRefs: [{name: web}]
+  hostnames: [%(host)s]
+  rules:
+  - %(extra)s
+    backendRefs: [{name: %(backend)s, port: 80}]
+"""
+
+
+def service(name, port, addresses=("127.0.0.1",)):
+    return SERVICE % {"name": name, "port": port, "endpoints": ", ".join(ENDPOINT % a for a in addresses)}
+
+
+def route(name, host, backend, extra="matches: [{path: {type: PathPrefix, value: /}}]"):
+    return ROUTE % {"name": name, "host": host, "backend": backend, "extra": extra}
+
+
+# -- an origin that does what the path says
+
+class Origin:
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", ORIGIN))
+        self.listener.listen(128)
+        self.seen = queue.Queue()    # ("path", event)
+        self.hold = threading.Event()
+        self.sent = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            s, _ = self.listener.accept()
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    def _serve(self, s):
+        served, data = 0, b""
+        try:
+            while True:
+                while b"\r\n\r\n" not in data:
+                    more = s.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                head, data = data.split(b"\r\n\r\n", 1)
+                lines = head.decode("latin1").split("\r\n")
+                method, path, _ = lines[0].split(" ")
+                fields = [tuple(x.strip() for x in l.split(":", 1)) for l in lines[1:]]
+                name = path.split("?")[0].strip("/").replace("-", "_")
+                data = getattr(self, "on_" + name)(s, data, served, method, path, fields)
+                if data is None:
+                    return
+                served += 1
+        except OSError:
+            pass
+        finally:
+            s.close()
+
+    def saw(self, what, timeout=10 * SLOW):
+        """Waits until this event has happened, forgetting those before it."""
+        try:
+            while self.seen.get(timeout=timeout) != what:
+                pass
+            return True
+        except queue.Empty:
+            return False
+
+    def forget(self):
+        while not self.seen.empty():
+            self.seen.get()
+
+    def body(self, s, data, fields):
+        """(body, trailers, rest)."""
+        f = {k.lower(): v for k, v in fields}
+        if "content-length" in f:
+            n = int(f["content-length"])
+            while len(data) < n:
+                data += s.recv(65536)
+            return data[:n], [], data[n:]
+        if f.get("transfer-encoding") != "chunked":
+            return b"", [], data
+        out = b""
+        while True:
+            while b"\r\n" not in data:
+                data += s.recv(65536)
+            size, data = data.split(b"\r\n", 1)
+            n = int(size, 16)
+            if n == 0:
+                while not (data.startswith(b"\r\n") or b"\r\n\r\n" in data):
+                    data += s.recv(65536)
+                trailers, rest = (b"", data[2:]) if data.startswith(b"\r\n") else data.split(b"\r\n\r\n", 1)
+                return out, [t for t in trailers.decode().split("\r\n") if t], rest
+            while len(data) < n + 2:
+                data += s.recv(65536)
+            out += data[:n]
+            data = data[n + 2:]
+
+    def reply(self, s, text, status="200 OK", extra=""):
+        s.sendall(("HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(text), extra, text)).encode())
+
+    def on_echo(self, s, data, served, method, path, fields):
+        body, trailers, data = self.body(s, data, fields)
+        self.reply(s, json.dumps({"method": method, "path": path, "fields": fields, "body": body.decode("latin1")[:4096], "trailers": trailers,
+                                  "body_bytes": len(body), "served": served}) if method != "HEAD" else "")
+        return data
+
+    def on_early(self, s, data, served, method, path, fields):
+        self.reply(s, "too big", "413 Content Too Large", "Connection: close\r\n")
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(65536):
+            pass
+
+    def on_truncate(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
+
+    def on_truncate_chunked(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
+
+    def on_until_close(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\n\r\nup to the close")
+
+    def on_trailers(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")
+        return data
+
+    def on_hints(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+        self.reply(s, "late")
+        return data
+
+    def on_garbage(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 2xx what\r\n\r\n")
+
+    def on_smuggle(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+        s.recv(1)
+
+    def on_silent(self, s, data, served, *_):
+        return None
+
+    def on_stale(self, s, data, served, *_):
+        """The first request of a connection is served; at the second the connection closes without a word."""
+        if served:
+            self.seen.put(("stale", "closed"))
+            return None
+        self.reply(s, "fresh")
+        return data
+
+    def on_hold(self, s, data, served, *_):
+        self.seen.put(("hold", "begun"))
+        self.seen.put(("hold", "gone" if s.recv(1) == b"" else "more"))
+
+    def on_gate(self, s, data, served, *_):
+        """Half the answer, then the other half when the test says so."""
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        self.seen.put(("gate", "half"))
+        self.hold.wait(30)
+        s.sendall(b"half")
+        return data
+
+    def on_flood(self, s, data, served, *_):
+        """An endless body, as fast as it is taken."""
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        block = b"10000\r\n" + bytes(65536) + b"\r\n"
+        self.sent = 0
+        try:
+            while True:
+                self.sent += s.send(block[self.sent % len(block):])
+        except OSError:
+            self.seen.put(("flood", "gone"))
+
+    def on_deaf(self, s, data, served, *_):
+        """Reads nothing of the body until told to."""
+        self.seen.put(("deaf", "begun"))
+        self.hold.wait(30)
+        self.reply(s, "enough", "200 OK", "Connection: close\r\n")
+
+
+# -- clients
+
+class Reply:
+    def __init__(self, status, fields, body, complete):
+        self.status, self.fields, self.body, self.complete = status, fields, body, complete
+
+    def __repr__(self):
+        return "%s %r %r complete=%s" % (self.status, self.fields, self.body[:200], self.complete)
+
+
+class Raw:
+    """One HTTP/1.1 connection, byte by byte under the test's control."""
+
+    def __init__(self, tls_name=None, rcvbuf=None):
+        self.s = socket.socket()
+        if rcvbuf:
+            self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
+        self.s.settimeout(10 * SLOW)
+        self.s.connect((VIP, HTTPS if tls_name else HTTP))
+        if tls_name:
+            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+            self.s = ctx.wrap_socket(self.s, server_hostname=tls_name)
+        self.data = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def send(self, text):
+        self.s.sendall(text if isinstance(text, bytes) else text.encode())
+        return self
+
+    def more(self):
+        try:
+            b = self.s.recv(65536)
+        except (ConnectionResetError, BrokenPipeError):
+            return False
+        self.data += b
+        return bool(b)
+
+    def head(self):
+        while b"\r\n\r\n" not in self.data:
+            if not self.more():
+                return None
+        head, self.data = self.data.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin1").split("\r\n")
+        fields = {}
+        for l in lines[1:]:
+            k, v = l.split(":", 1)
+            fields[k.lower()] = v.strip()
+        return int(lines[0].split(" ")[1]), fields
+
+    def reply(self, method="GET"):
+        got = self.head()
+        if got is None:
+            return Reply(0, {}, b"", False)
+        status, fields = got
+        if method == "HEAD" or status in (204, 304) or status < 200:
+            return Reply(status, fields, b"", True)
+        if fields.get("transfer-encoding") == "chunked":
+            body = b""
+            while True:
+                while b"\r\n" not in self.data:
+                    if not self.more():
+                        return Reply(status, fields, body, False)
+                n, rest = self.data.split(b"\r\n", 1)
+                n = int(n, 16)
+                while len(rest) < n + 2:
+                    if not self.more():
+                        return Reply(status, fields, body, False)
+                    rest = self.data.split(b"\r\n", 1)[1]
+                if n == 0:
+                    while not (rest.startswith(b"\r\n") or b"\r\n\r\n" in rest):
+                        if not self.more():
+                            return Reply(status, fields, body, False)
+                        rest = self.data.split(b"\r\n", 1)[1]
+                    tail, self.data = (b"", rest[2:]) if rest.startswith(b"\r\n") else rest.split(b"\r\n\r\n", 1)
+                    fields["trailers"] = tail.decode()
+                    return Reply(status, fields, body, True)
+                body, self.data = body + rest[:n], rest[n + 2:]
+        if "content-length" in fields:
+            n = int(fields["content-length"])
+            while len(self.data) < n:
+                if not self.more():
+                    return Reply(status, fields, self.data, False)
+            body, self.data = self.data[:n], self.data[n:]
+            return Reply(status, fields, body, True)
+        while self.more():
+            pass
+        return Reply(status, fields, self.data, True)
+
+    def closed(self):
+        return not self.data and not self.more()
+
+
+def get(path, host="origin.example", extra="", version="1.1"):
+    return "GET %s HTTP/%s\r\nHost: %s\r\n%s\r\n" % (path, version, host, extra)
+
+
+class Http2:
+    """Just enough of a client to hold back windows: cleartext, literal header fields, one request."""
+
+    def __init__(self, path, host="origin.example", window=65535):
+        self.s = socket.create_connection((VIP, HTTP), timeout=10 * SLOW)
+        self.s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, b""))
+
+        def lit(name, value):
+            return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
+        block = b"\x82\x86" + lit(b":path", path.encode()) + lit(b":authority", host.encode())
+        self.s.sendall(self.frame(1, 5, 1, block))
+        self.data, self.body, self.reset, self.ended, self.goaway = b"", 0, None, False, None
+
+    @staticmethod
+    def frame(kind, flags, stream, payload):
+        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+    def window(self, n):
+        self.s.sendall(self.frame(8, 0, 1, struct.pack(">I", n)) + self.frame(8, 0, 0, struct.pack(">I", n)))
+
+    def pump(self, until, timeout=5):
+        end = time.monotonic() + timeout * SLOW
+        while not until() and time.monotonic() < end:
+            self.s.settimeout(max(end - time.monotonic(), 0.01))
+            try:
+                b = self.s.recv(65536)
+            except (TimeoutError, socket.timeout):
+                break
+            except ConnectionResetError:
+                b = b""
+            if not b:
+                break
+            self.data += b
+            while len(self.data) >= 9:
+                n = int.from_bytes(self.data[:3], "big")
+                if len(self.data) < 9 + n:
+                    break
+                kind, flags, stream = self.data[3], self.data[4], int.from_bytes(self.data[5:9], "big")
+                payload, self.data = self.data[9:9 + n], self.data[9 + n:]
+                if kind == 0:
+                    self.body += n
+                    self.ended |= bool(flags & 1)
+                elif kind == 1:
+                    self.ended |= bool(flags & 1)
+                elif kind == 3 and stream == 1:
+                    self.reset = int.from_bytes(payload, "big")
+                elif kind == 4 and not flags & 1:
+                    self.s.sendall(self.frame(4, 1, 0, b""))
+                elif kind == 7:
+                    self.goaway = int.from_bytes(payload[4:8], "big")
+        return until()
+
+
+# -- the site
+
+class Site:
+    def __init__(self, directory):
+        self.dir, self.procs = directory, {}
+        self.origin = Origin()
+        self.ca = Authority(directory + "/ca")
+        for d in ("manifests", "status", "www/put"):
+            os.makedirs("%s/%s" % (directory, d))
+        os.chmod(directory, 0o755)
+        os.chmod(directory + "/www/put", 0o777)
+        with open(directory + "/www/hello", "w") as f:
+            f.write("hello\n")
+        with open(directory + "/www/big", "w") as f:
+            f.truncate(MANY)
+        self.write("secret", self.ca.secret("default", "web-tls", ["one.example", "*.wild.example"]))
+        self.write("gateway", MANIFEST)
+        self.write("backends", service("origin", ORIGIN) + service("nginx", NGINX) + service("dead", CLOSED) +
+                   service("half", ORIGIN, ("127.0.0.1", "127.0.0.77")) + SERVICE % {"name": "empty", "port": ORIGIN, "endpoints": ""})
+        self.write("routes", route("origin", "origin.example", "origin") + route("one", "one.example, any.wild.example", "origin") +
+                   route("nginx", "nginx.example", "nginx") + route("dead", "dead.example", "dead") + route("empty", "empty.example", "empty") +
+                   route("half", "half.example", "half") + route("missing", "missing.example", "nowhere") +
+                   route("timeout", "timeout.example", "origin", "timeouts: {request: 300ms}"))
+        self.write("live", route("live", "live.example", "origin", self.live(1)))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text):
+        tmp = self.path(name + ".tmp")
+        with open(tmp, "w") as f:
+            f.write(text)
+        os.rename(tmp, self.path("manifests/%s.yaml" % name))
+
+    @staticmethod
+    def live(n):
+        return ("matches: [{path: {type: PathPrefix, value: /}}]\n"
+                "    filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-live, value: \"%d\"}]}}]" % n)
+
+    def start(self):
+        with open(self.path("nginx.conf"), "w") as f:
+            f.write("daemon off; worker_processes 1; pid %(d)s/nginx.pid; error_log %(d)s/nginx.err;\n"
+                    "events { worker_connections 4096; }\nhttp { access_log off; client_max_body_size 0; keepalive_requests 1000000;\n"
+                    "client_body_temp_path %(d)s/t1; proxy_temp_path %(d)s/t2; fastcgi_temp_path %(d)s/t3; uwsgi_temp_path %(d)s/t4;\n"
+                    "scgi_temp_path %(d)s/t5; server { listen 127.0.0.1:%(p)d backlog=4096; root %(d)s/www; location /put/ { dav_methods PUT; } } }\n"
+                    % {"d": self.dir, "p": NGINX})
+        with open(self.path("agent.cfg"), "w") as f:
+            f.write('controller_name = "gatehouse.dev/gateway"; source = "directory"; status_dir = "%(d)s/status"; log_level = "info";\n'
+                    'directory = { path = "%(d)s/manifests"; settle_ms = 100; default_namespace = "default"; };\n'
+                    'listen = { socket = "%(d)s/agent.sock"; admin = "%(d)s/agent-admin.sock"; uids = [ ]; };\n'
+                    'l4 = { members = [ ]; }; push = { prepare_timeout_ms = 10000; }; vip_pools = [ "127.83.1.0/26" ];\n'
+                    'pools = ( { name = "default"; shards = ( { name = "shard-1"; address = "127.0.0.1"; health_port = %(h)d; } ); } );\n'
+                    % {"d": self.dir, "h": HEALTH})
+        with open(self.path("l7gw.cfg"), "w") as f:
+            f.write('name = "shard-1"; pool = "default"; threads = 2; log_level = "info"; access_log = "%(d)s/access.log";\n'
+                    'control = { agent = "%(d)s/agent.sock"; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
+                    'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; };\n'
+                    'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; drain = 8000; };\n'
+                    % {"d": self.dir, "h": HEALTH})
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        self.spawn("nginx", [nginx, "-e", self.path("nginx.err"), "-c", self.path("nginx.conf")])
+        self.spawn("agent", [os.path.join(build_dir(), "agent/gatehouse-agent"), "-c", self.path("agent.cfg")])
+        wait_until(lambda: os.path.exists(self.path("agent.sock")), 10, "the agent's socket")
+        self.start_l7gw()
+
+    def start_l7gw(self):
+        self.spawn("l7gw", [os.path.join(build_dir(), "l7gw/l7gw"), "-c", self.path("l7gw.cfg")])
+        wait_until(lambda: "event=ready" in self.procs["l7gw"].log(), 10 * SLOW, "l7gw ready")
+        wait_until(lambda: self.ask("status")["rules"] >= 9, 10 * SLOW, "the configuration")
+
+    def spawn(self, name, argv):
+        self.procs[name] = Proc(name, argv, self.path(name + ".log"))
+
+    def ask(self, query):
+        return admin.ask(self.path("l7gw.sock"), query)
+
+    def rss_kib(self):
+        return self.procs["l7gw"].memory_kib()
+
+    def access(self):
+        with open(self.path("access.log")) as f:
+            return [json.loads(l) for l in f if l.endswith("\n")]
+
+    def stop(self):
+        complaints = []
+        for name in ("l7gw", "agent", "nginx"):
+            p = self.procs.get(name)
+            if p:
+                rc = p.stop(15 * SLOW)
+                if name != "nginx":
+                    complaints += p.trouble()
+                    if rc != 0:
+                        complaints.append("%s: exit status %s" % (name, rc))
+        return complaints
+
+
+def curl(*args, timeout=60):
+    fmt = "%{http_code} %{http_version} %{size_download} %{num_connects}"
+    p = subprocess.run(["curl", "-sk", "-o", "/dev/null", "-w", fmt, "--max-time", str(timeout * SLOW),
+                        "--connect-to", "::%s:" % VIP, *args], capture_output=True, text=True)
+    v = p.stdout.split()
+    return {"rc": p.returncode, "status": int(v[0]), "version": v[1], "bytes": int(v[2])}
+
+
+# -- the checks
+
+def http1(site, check):
+    with Raw() as c:
+        c.send(get("/echo", extra="X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\nConnection: x-drop\r\nX-Drop: 1\r\nUpgrade: websocket\r\n"))
+        r = c.reply()
+        f = {k.lower(): v for k, v in json.loads(r.body)["fields"]}
+        check("forwarding headers: ours, not the client's", (f["x-forwarded-for"], f["x-forwarded-proto"], f["x-forwarded-host"], f["host"]) ==
+              ("127.0.0.1", "http", "origin.example", "origin.example"), f)
+        check("hop-by-hop and named fields are dropped, Upgrade too", not {"x-drop", "connection", "upgrade"} & set(f), f)
+        check("a request id is added", re.fullmatch("[0-9a-f]{32}", f.get("x-request-id", "")), f)
+        check("Date is added, the connection stays", "date" in r.fields and "connection" not in r.fields, r)
+        c.send(get("/echo?1") + get("/echo?2") + get("/echo?3"))
+        got = [json.loads(c.reply().body)["path"] for _ in range(3)]
+        check.equal("three pipelined requests are answered in order", got, ["/echo?1", "/echo?2", "/echo?3"])
+        c.send("HEAD /echo HTTP/1.1\r\nHost: origin.example\r\n\r\n" + get("/echo?after"))
+        r, s = c.reply("HEAD"), c.reply()
+        check("HEAD has no body, and the next answer follows", r.status == 200 and s.status == 200 and b"after" in s.body, (r, s))
+        c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n")
+        e = json.loads(c.reply().body)
+        check("chunked request with a trailer", (e["body"], e["trailers"]) == ("abcdefg", ["x-sum: 7"]), e)
+    with Raw() as c:
+        for b in get("/echo?slow").encode():
+            c.send(bytes([b]))
+        check("a head byte by byte", b"slow" in c.reply().body)
+    with Raw() as c:
+        r = c.send(get("/trailers", version="1.0")).reply()
+        check("HTTP/1.0: no chunks, close at the end", "transfer-encoding" not in r.fields and r.body == b"hello", r)
+    with Raw() as c:
+        r = c.send(get("/trailers")).reply()
+        check("response trailers pass", r.body == b"hello" and r.fields["trailers"] == "x-sum: 42", r)
+        r = c.send(get("/until-close")).reply()
+        check("a close-delimited response becomes chunked and the client connection stays", r.complete and r.body == b"up to the close" and
+              c.send(get("/echo")).reply().status == 200, r)
+        i = c.send(get("/hints")).reply()
+        r = c.reply()
+        check("103 passes before the answer", (i.status, r.status, r.body) == (103, 200, b"late"), (i, r))
+    with Raw() as c:
+        c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        i = c.reply()
+        r = c.send("hello").reply()
+        check("Expect: 100-continue is answered, then the request", i.status == 100 and r.status == 200 and json.loads(r.body)["body"] == "hello", (i, r))
+    with Raw() as c:
+        c.send("POST /x HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        r = c.reply()
+        check("Expect: a refusal comes instead of 100, and the connection ends", r.status == 404 and r.fields.get("connection") == "close" and c.closed(), r)
+    with Raw() as c:
+        c.send(get("/echo"))
+        c.s.shutdown(socket.SHUT_WR)
+        check("half-close after a whole request: still answered, then closed", c.reply().status == 200 and c.closed())
+
+
+def errors(site, check):
+    for text, want, why in (("GET / HTTP/1.1\r\n\r\n", 400, "no Host"), (get("/echo", extra="Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"), 400, "CL and TE"),
+                            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, "version"), (get("/../x"), 400, "path above the root"),
+                            (get("/" + "a" * 9000), 414, "long line"), (get("/", extra="".join("X-%d: y\r\n" % i for i in range(120))), 431, "too many fields"),
+                            ("TRACE / HTTP/1.1\r\nHost: origin.example\r\n\r\n", 405, "TRACE"), ("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", 405, "CONNECT"),
+                            (get("/", host="nobody.example"), 404, "no route"), (get("/", host="missing.example"), 500, "invalid backend"),
+                            (get("/", host="empty.example"), 503, "no endpoints"), (get("/", host="dead.example"), 503, "connection refused"),
+                            (get("/garbage"), 502, "invalid response"), (get("/silent"), 502, "closed without a response"),
+                            (get("/hold", host="timeout.example"), 504, "request timeout")):
+        with Raw() as c:
+            r = c.send(text).reply()
+            check("%d: %s" % (want, why), r.status == want and r.complete, r)
+    with Raw() as c:
+        t = time.monotonic()
+        r = c.send("GET / HTTP/1.1\r\nHo").reply()
+        check("408 for a head that does not come", r.status == 408 and 0.8 < time.monotonic() - t < 5 * SLOW, r)
+    with Raw() as c:
+        r = c.send(get("/truncate")).reply()
+        check("a truncated response is visible: Content-Length", r.status == 200 and not r.complete, r)
+    with Raw() as c:
+        r = c.send(get("/truncate-chunked")).reply()
+        check("a truncated response is visible: chunked", r.status == 200 and not r.complete, r)
+    h = Http2("/truncate")
+    check("a truncated response is visible: HTTP/2 reset", h.pump(lambda: h.reset is not None) and not h.ended, (h.reset, h.ended))
+    with Raw() as c:
+        a = c.send(get("/smuggle")).reply()
+        b = c.send(get("/echo")).reply()
+        check("bytes after a response never reach the next request", a.body == b"ok" and b"poisoned" not in b.body and b.status == 200, (a, b))
+    with Raw() as c:
+        c.send("POST /early HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 100000000\r\n\r\n")
+        got = queue.Queue()
+
+        def push():
+            try:
+                for _ in range(200):
+                    c.s.sendall(bytes(65536))
+            except OSError:
+                pass
+            got.put("done")
+        threading.Thread(target=push, daemon=True).start()
+        r = c.reply()
+        check("an early final response reaches a client that still sends", r.status == 413 and r.body == b"too big", r)
+        got.get(timeout=20 * SLOW)
+
+
+def upstreams(site, check):
+    site.origin.forget()
+    with Raw() as c:
+        first = c.send(get("/stale")).reply()
+        second = c.send(get("/stale")).reply()
+        check("a pooled connection that closes under a request: sent again on a fresh one", first.body == b"fresh" and second.status == 200 and
+              site.origin.saw(("stale", "closed")), (first, second))
+    statuses = []
+    for _ in range(8):
+        with Raw() as c:
+            statuses.append(c.send(get("/echo", host="half.example")).reply().status)
+    check.equal("an endpoint that refuses: another one is tried", statuses, [200] * 8)
+    for name, opener in (("RST", lambda: Raw()), ("HTTP/2 close", lambda: Http2("/hold"))):
+        c = opener()
+        if name == "RST":
+            c.send(get("/hold"))
+        site.origin.saw(("hold", "begun"))
+        if name == "RST":
+            c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        c.s.close()
+        check("a client that goes away (%s) cancels its upstream request" % name, site.origin.saw(("hold", "gone")))
+
+
+def tls(site, check):
+    for version, args in (("2", ["--http2"]), ("1.1", ["--http1.1"]), ("2", ["--http2", "--tlsv1.2", "--tls-max", "1.2"])):
+        r = curl(*args, "https://one.example:%d/echo" % HTTPS)
+        check("TLS, HTTP/%s %s" % (version, args[1:]), r["status"] == 200 and r["version"] == version, r)
+    check.equal("a wildcard listener", curl("https://any.wild.example:%d/echo" % HTTPS)["status"], 200)
+    check("TLS 1.1 is refused", curl("--tls-max", "1.1", "https://one.example:%d/echo" % HTTPS)["status"] == 0)
+    s = socket.create_connection((VIP, HTTPS), timeout=5)
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    obj = ctx.wrap_bio(incoming, outgoing, server_hostname="stranger.example")
+    try:
+        obj.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    s.sendall(outgoing.read())
+    try:
+        answer = s.recv(100)
+    except ConnectionResetError:
+        answer = b""
+    check.equal("a server name nobody serves: closed without an alert", answer, b"")
+    r = curl("--http2", "https://one.example:%d/echo" % HTTPS, "-H", "Host: any.wild.example")
+    check.equal("421 when the host belongs to another listener", r["status"], 421)
+    r = curl("--http2", "https://one.example:%d/echo" % HTTPS, "-H", "Host: nobody.example")
+    check.equal("404 when it belongs to none", r["status"], 404)
+    with Raw("one.example") as c:
+        r = c.send(get("/echo", host="one.example")).reply()
+        f = {k.lower(): v for k, v in json.loads(r.body)["fields"]}
+        check("X-Forwarded-Proto says https", f["x-forwarded-proto"] == "https", f)
+        c.send(get("/until-close", host="one.example"))
+        check("HTTP/1.1 over TLS, a second request", c.reply().body == b"up to the close")
+
+
+def bodies(site, check):
+    for args, what in ((["http://nginx.example:%d/big" % HTTP], "HTTP/1.1"), (["--http2-prior-knowledge", "http://nginx.example:%d/big" % HTTP], "HTTP/2")):
+        r = curl(*args, timeout=120)
+        check("1 GiB down, %s" % what, r["status"] == 200 and r["bytes"] == MANY, r)
+        check("... in bounded memory: %d KiB" % site.rss_kib(), site.rss_kib() < RSS_LIMIT_KIB * SLOW)
+    for args, what in (([], "HTTP/1.1 chunked"), (["--http2-prior-knowledge"], "HTTP/2")):
+        with open(site.path("www/big"), "rb") as big:
+            p = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *args, "--connect-to", "::%s:" % VIP, "-T", "-",
+                                "http://nginx.example:%d/put/up" % HTTP], stdin=big, capture_output=True, text=True)
+        size = os.path.getsize(site.path("www/put/up")) if os.path.exists(site.path("www/put/up")) else 0
+        check("1 GiB up, %s" % what, p.stdout == "201" and size == MANY, (p.stdout, size))
+        check("... in bounded memory: %d KiB" % site.rss_kib(), site.rss_kib() < RSS_LIMIT_KIB * SLOW)
+        if size:
+            os.unlink(site.path("www/put/up"))
+
+
+def stalled(counter):
+    """The counter has stopped growing for a while: back-pressure has reached the sender."""
+    last, since = counter(), time.monotonic()
+
+    def still():
+        nonlocal last, since
+        now = counter()
+        if now != last:
+            last, since = now, time.monotonic()
+        return now > 0 and time.monotonic() - since > 0.5
+    return still
+
+
+def backpressure(site, check):
+    o = site.origin
+    o.forget()
+    with Raw(rcvbuf=8192) as c:
+        c.send(get("/flood"))
+        c.head()
+        wait_until(stalled(lambda: o.sent), 20 * SLOW, "a slow HTTP/1.1 reader stops the origin")
+        check("a slow reader stops the origin: %d KiB taken, %d KiB RSS" % (o.sent >> 10, site.rss_kib()), o.sent < 32 << 20 and site.rss_kib() < RSS_LIMIT_KIB * SLOW)
+        before = o.sent
+        for _ in range(4000):
+            c.more()
+            c.data = b""
+        check("... and it goes on when the client reads", o.sent > before)
+    check("the client's end reaches the origin", o.saw(("flood", "gone")))
+    h = Http2("/flood")
+    h.pump(lambda: h.body >= 65535)
+    wait_until(stalled(lambda: o.sent), 20 * SLOW, "a closed HTTP/2 window stops the origin")
+    check("HTTP/2: exactly the window is sent, the origin stops (%d KiB taken)" % (o.sent >> 10), h.body == 65535 and o.sent < 32 << 20, h.body)
+    h.window(1 << 20)
+    check("... and goes on with the window", h.pump(lambda: h.body == 65535 + (1 << 20), 10), h.body)
+    h.s.close()
+    check("HTTP/2: the client's end reaches the origin", o.saw(("flood", "gone")))
+    o.hold.clear()
+    with Raw() as c:
+        c.send("POST /deaf HTTP/1.1\r\nHost: origin.example\r\nContent-Length: %d\r\n\r\n" % MANY)
+        o.saw(("deaf", "begun"))
+        c.s.setblocking(False)
+        taken = 0
+
+        def push():
+            nonlocal taken
+            try:
+                taken += c.s.send(bytes(65536))
+            except BlockingIOError:
+                pass
+            return taken
+        wait_until(stalled(push), 20 * SLOW, "a deaf origin stops the client")
+        check("a deaf origin stops the client: %d KiB taken" % (taken >> 10), taken < 32 << 20 and site.rss_kib() < RSS_LIMIT_KIB * SLOW)
+        o.hold.set()
+        c.s.settimeout(10 * SLOW)
+        r = c.reply()
+        check("... and its answer comes through", r.status == 200 and r.body == b"enough", r)
+
+
+class Flow(threading.Thread):
+    """Keep-alive requests one after the other; reconnects when told to close; stops when refused after `leaving`."""
+
+    def __init__(self, host, pause=0.001):
+        super().__init__(daemon=True)
+        self.host, self.pause, self.leaving, self.stopped = host, pause, threading.Event(), threading.Event()
+        self.ok, self.bad, self.marks, self.refused = 0, [], set(), False
+
+    def run(self):
+        while not self.stopped.is_set():
+            try:
+                c = Raw()
+            except ConnectionRefusedError:
+                self.refused = True
+                if not self.leaving.is_set():
+                    self.bad.append("refused")
+                return
+            with c:
+                while not self.stopped.is_set():
+                    try:
+                        r = c.send(get("/echo", host=self.host)).reply()
+                    except OSError as e:
+                        self.bad.append(repr(e))
+                        break
+                    if r.status == 200 and r.complete:
+                        self.ok += 1
+                        self.marks.add(r.fields.get("x-live"))
+                    else:
+                        self.bad.append(repr(r))
+                    if r.fields.get("connection") == "close" or not r.complete:
+                        break
+                    time.sleep(self.pause)  # the client's think time
+
+
+def reload_under_load(site, check):
+    flows = [Flow("live.example") for _ in range(8)]
+    for f in flows:
+        f.start()
+    h2 = subprocess.Popen(["h2load", "-D", "4", "-c", "4", "-m", "10", "--connect-to", "%s:%d" % (VIP, HTTP), "http://live.example:%d/echo" % HTTP],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    worst = 0.0
+    for n in range(2, 12):
+        t = time.monotonic()
+        site.write("live", route("live", "live.example", "origin", site.live(n)))
+        wait_until(lambda: any(str(n) in f.marks for f in flows), 5 * SLOW, "edit %d acting" % n)
+        worst = max(worst, time.monotonic() - t)
+    out = h2.communicate(timeout=60)[0]
+    for f in flows:
+        f.stopped.set()
+    for f in flows:
+        f.join(10)
+    bad = [b for f in flows for b in f.bad]
+    check("ten edits under load, each acting within 1 s (worst %.0f ms)" % (worst * 1000), worst < 1.0 * SLOW)
+    check("%d HTTP/1.1 requests meanwhile: none failed" % sum(f.ok for f in flows), not bad and sum(f.ok for f in flows) > 100, bad[:5])
+    m = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored", out)
+    check("%s HTTP/2 requests meanwhile: none failed" % (m.group(1) if m else "?"), m and int(m.group(1)) > 100 and m.group(2) == m.group(3) == "0", out)
+    wait_until(lambda: site.ask("status")["generations_alive"] == 1, 5 * SLOW, "old generations to go")
+    check.equal("old generations are released", site.ask("status")["generations_alive"], 1)
+
+
+SECOND_GATEWAY = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: second, namespace: default}
+spec:
+  gatewayClassName: gatehouse
+  addresses: [{type: IPAddress, value: 127.83.1.2}]
+  listeners:
+  - {name: http, port: %d, protocol: HTTP}
+""" % HTTP
+
+
+def refused_config(site, check):
+    """Somebody else holds the port of a new Gateway: PREPARE refuses it by name, everything else goes on."""
+    def second():
+        names = [n for n in os.listdir(site.path("status")) if "second" in n]
+        if not names:
+            return ""
+        with open(site.path("status/" + names[0])) as f:
+            return f.read()
+    with socket.socket() as thief:
+        thief.bind(("127.83.1.2", HTTP))
+        thief.listen(1)
+        site.write("second", SECOND_GATEWAY)
+        wait_until(lambda: "cannot bind" in second(), 10 * SLOW, "the refusal in the Gateway's status")
+        check("a port that cannot be bound: the Gateway's status says so", "127.83.1.2 port %d" % HTTP in second(), second())
+        with Raw() as c:
+            check("... and traffic goes on", c.send(get("/echo")).reply().status == 200)
+    os.unlink(site.path("manifests/second.yaml"))
+    wait_until(lambda: not second(), 10 * SLOW, "the Gateway to go")
+    site.write("second", SECOND_GATEWAY)
+    wait_until(lambda: len(site.ask("listeners")) == 4, 10 * SLOW, "the Gateway's listener, the port being free")
+    c = socket.create_connection(("127.83.1.2", HTTP), timeout=5)
+    c.sendall(get("/", host="nobody.example").encode())
+    check("with the port free it is served", c.recv(65536).startswith(b"HTTP/1.1 404"))
+    os.unlink(site.path("manifests/second.yaml"))
+    wait_until(lambda: len(site.ask("listeners")) == 3, 10 * SLOW, "the listener to go")
+    c.settimeout(10 * SLOW)
+    check("a removed listener drains: the idle connection is closed after a while", c.recv(10) == b"")
+    try:
+        socket.create_connection(("127.83.1.2", HTTP), timeout=5)
+        refused = False
+    except ConnectionRefusedError:
+        refused = True
+    check("... and new ones are refused", refused)
+
+
+def reports(site, check):
+    m = site.ask("metrics")
+    for name in ("gatehouse_l7_requests_total", 'gatehouse_l7_local_replies_total{reason="no_route"}', "gatehouse_l7_request_duration_ms_bucket",
+                 "gatehouse_l7_listener_responses_total", "gatehouse_l7_cluster_responses_total", "gatehouse_l7_certificate_not_after_seconds"):
+        check("metrics have " + name, name in m)
+    check("listeners are bound", all(l["bound"] for l in site.ask("listeners")) and len(site.ask("listeners")) == 3, site.ask("listeners"))
+    clusters = {c["cluster"]: c for c in site.ask("clusters")}
+    check("clusters count endpoints", clusters["default/half:80/http"]["endpoints"] == 2, clusters)
+    lines = site.access()
+    for key, want in (("reason", {"no_route", "no_endpoint", "connect_failed", "upstream_bad", "upstream_truncated", "misdirected", "client_gone",
+                                  "request_timeout", "header_timeout", "bad_request"}), ("protocol", {"HTTP/1.0", "HTTP/1.1", "HTTP/2"}),
+                      ("tls", {"TLSv1.2", "TLSv1.3"})):
+        got = {l[key] for l in lines}
+        check("access log: every %s seen" % key, want <= got, want - got)
+
+
+def idle(site, check):
+    wait_until(lambda: site.ask("status")["connections"] == 0, 10 * SLOW, "no connection left")
+    a, t = site.procs["l7gw"].cpu_s(), time.monotonic()
+    time.sleep(3)  # the measurement itself
+    pct = 100 * (site.procs["l7gw"].cpu_s() - a) / (time.monotonic() - t)
+    check("an idle shard uses %.2f %% of a core" % pct, pct < 1.0 * SLOW)
+
+
+def drain(site, check):
+    o = site.origin
+    o.hold.clear()
+    slow = Raw().send(get("/gate"))
+    o.saw(("gate", "half"))
+    idle_h2 = Http2("/echo")
+    idle_h2.pump(lambda: idle_h2.ended)
+    flows = [Flow("origin.example") for _ in range(8)]
+    for f in flows:
+        f.start()
+    wait_until(lambda: min(f.ok for f in flows) > 5, 10 * SLOW, "flows running")
+    for f in flows:
+        f.leaving.set()
+    t = time.monotonic()
+    site.procs["l7gw"].signal(signal.SIGTERM)
+
+    def health_closed():
+        try:
+            socket.create_connection(("127.0.0.1", HEALTH), timeout=1).close()
+            return False
+        except ConnectionRefusedError:
+            return True
+    wait_until(health_closed, 0.5 * SLOW, "the health port closes", interval=0.01)
+    check("the health port closes first, after %.0f ms" % ((time.monotonic() - t) * 1000), min(f.is_alive() for f in flows))
+    for f in flows:
+        f.join(10 * SLOW)
+    check("keep-alive clients are told to close and none fails: %d requests" % sum(f.ok for f in flows),
+          all(f.refused for f in flows) and not any(f.bad for f in flows), [(f.ok, f.refused, f.bad) for f in flows])
+    check("HTTP/2 gets GOAWAY", idle_h2.pump(lambda: idle_h2.goaway is not None), idle_h2.goaway)
+    idle_h2.s.close()
+    check("a response in flight keeps the process alive", site.procs["l7gw"].alive())
+    o.hold.set()
+    r = slow.reply()
+    check("... and is finished", r.complete and r.body == b"halfhalf", r)
+    rc = site.procs["l7gw"].wait(10 * SLOW)
+    check("then it exits with status 0, after %.1f s" % (time.monotonic() - t), rc == 0, site.procs["l7gw"].log()[-2000:])
+
+
+def last_known_good(site, check):
+    site.procs["agent"].stop()
+    site.start_l7gw()
+    with Raw() as c:
+        check("started with no agent: serves the last known good", c.send(get("/echo")).reply().status == 200)
+
+
+def main():
+    check = Checks("l7_single")
+    with tempfile.TemporaryDirectory(prefix="gh-l7-") as d:
+        site = Site(d)
+        try:
+            if check.guarded("start", site.start):
+                for step in (http1, errors, upstreams, tls, backpressure, bodies, reload_under_load, refused_config, reports, idle, drain, last_known_good):
+                    check.guarded(step.__name__, step, site, check)
+        finally:
+            complaints = site.stop()
+        check("every daemon ended with status 0, no sanitizer report", not complaints, "\n".join(complaints))
+        if check.failed:
+            for name in ("l7gw", "agent"):
+                with open(site.path(name + ".log")) as f:
+                    print("".join("# %s: %s" % (name, l) for l in f.readlines()[-30:]), end="")
+    sys.exit(1 if check.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
