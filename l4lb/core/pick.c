@@ -1,10 +1,10 @@
 /* l4lb/core/pick.c - see pick.h.
  *
- *   flow found, backend alive          -> that backend
+ *   flow found, backend alive          -> that backend; TCP but SYN: also while its health is down
  *   flow found, backend gone           -> Maglev, and the flow moves
  *   flow found, closing, packet is SYN -> Maglev: a new connection on an old tuple
  *   no flow, SYN                       -> Maglev; an entry only while the previous table disagrees (flow.h says why)
- *   no flow, other TCP                 -> the previous table's backend if that differs and is alive, else Maglev; an entry
+ *   no flow, other TCP                 -> the previous table's backend if that differs and is not gone, else Maglev; an entry
  *                                         unless RST or FIN
  *   no flow, UDP                       -> Maglev and an entry */
 #include "lib/base.h"
@@ -12,6 +12,14 @@
 #include "l4lb/core/wire.h"
 
 static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE)) == (BACKEND_USED | BACKEND_ALIVE); }
+
+/* A TCP connection stays with its backend as long as that is known at all: a shard that drains closes its health port and
+ * finishes what it has; a killed one's kernel answers RST; and a probe lost in a busy moment must cost nobody a
+ * connection.  Any other shard could only reset it.  What opens something, and UDP, goes to the healthy. */
+static bool word_keeps(uint64_t w, bool established_tcp)
+{
+        return established_tcp ? w & BACKEND_USED : word_alive(w);
+}
 
 static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t word)
 {
@@ -25,7 +33,7 @@ static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t 
 }
 
 struct choice { /* of the hash alone */
-        uint16_t now, prev; /* backends; prev is BACKEND_NONE unless it differs and is alive */
+        uint16_t now, prev; /* backends; prev is BACKEND_NONE unless it differs and is not gone */
 };
 
 /* False: the verdict is set (policy, or nobody there). */
@@ -49,7 +57,7 @@ static bool choose(const struct worker *w, const struct tables *t, struct pkt *p
         }
         ret->now = maglev_pick(now, hash);
         ret->prev = prev ? maglev_pick(prev, hash) : BACKEND_NONE;
-        if (ret->prev == ret->now || (ret->prev != BACKEND_NONE && !word_alive(backend_word(w->backends, ret->prev))))
+        if (ret->prev == ret->now || (ret->prev != BACKEND_NONE && !(backend_word(w->backends, ret->prev) & BACKEND_USED)))
                 ret->prev = BACKEND_NONE;
         return true;
 }
@@ -68,7 +76,8 @@ static void flow_hit(struct worker *w, const struct tables *t, uint16_t now_s, s
         struct flow *f = flow_at(&w->flows, slot);
         uint16_t backend = f->backend;
         uint64_t word = backend_word(w->backends, backend);
-        bool syn = p->tcp_flags & TCP_SYN, alive = word_alive(word) && backend_word_epoch(word) == f->epoch;
+        bool syn = p->tcp_flags & TCP_SYN;
+        bool alive = word_keeps(word, p->kind == PKT_TCP && !syn) && backend_word_epoch(word) == f->epoch;
         if (unlikely(!alive || (syn && f->state == FLOW_CLOSING))) {
                 struct choice c;
                 if (!choose(w, t, p, &c))
@@ -140,7 +149,7 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
         if (slot != FLOW_NONE) {
                 const struct flow *f = flow_at(&w->flows, slot);
                 uint64_t word = backend_word(w->backends, f->backend);
-                if (word_alive(word) && backend_word_epoch(word) == f->epoch) {
+                if (word_keeps(word, p->proto == PROTO_TCP) && backend_word_epoch(word) == f->epoch) {
                         send_to(w, p, f->backend, word);
                         return;
                 }

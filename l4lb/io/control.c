@@ -7,6 +7,7 @@
 
 #define GRACE_POLL_MS 1
 #define MACHINES_MAX_MS 1000
+#define STALL_MS 50
 
 static uint64_t now_of(const struct control *c)
 {
@@ -125,13 +126,16 @@ static void machines_run(struct control *c)
                 wait = MIN(wait, tables_expire(c->active->tables, now, maglev_retired, c));
         wait = MIN(wait, neigh_due_ms(c->neigh, now, wait));
         wait = MIN(wait, prober_due_ms(c->prober, now, wait));
-        timer_set(loop_timers(c->loop), &c->machines, now + MAX(wait, (uint64_t)1));
+        c->machines_due_ms = now + MAX(wait, (uint64_t)1);
+        timer_set(loop_timers(c->loop), &c->machines, c->machines_due_ms);
 }
 
 static void machines_tick(struct timer *t, uint64_t now_ms)
 {
-        (void)now_ms;
-        machines_run(CONTAINER_OF(t, struct control, machines));
+        struct control *c = CONTAINER_OF(t, struct control, machines);
+        if (c->machines_due_ms && now_ms >= c->machines_due_ms + STALL_MS)
+                c->n_stalls++;
+        machines_run(c);
 }
 
 static void punt(void *arg, enum l4_verdict verdict, uint8_t in_port, const uint8_t *frame, size_t len)

@@ -32,7 +32,7 @@ struct control {
         struct service_counters services;
         struct timer machines, grace_timer;
         uint32_t neigh_token, backend_token; /* handed to the grace queue already */
-        uint64_t started_ms, n_punts, n_send_failed;
+        uint64_t started_ms, n_punts, n_send_failed, n_stalls, machines_due_ms;
 };
 
 /* Opens ports, boots from last known good; workers do not run yet.  s and l are borrowed. */

@@ -362,6 +362,7 @@ static void metrics_control(const struct control *c, struct buf *b)
         } rows[] = {
                 { { "punts_total", "Frames handled by the control thread" }, c->n_punts },
                 { { "control_frames_failed_total", "Frames of the control thread that found no buffer or ring" }, c->n_send_failed },
+                { { "control_stalls_total", "Times the control thread was 50 ms or more late: something else had its core" }, c->n_stalls },
                 { { "announcements_total", "Gratuitous ARP and unsolicited ND sent" }, c->announcer.n_sent },
                 { { "neighbour_requests_total", "ARP and ND requests sent" }, c->neigh->n_requests },
                 { { "neighbour_changes_total", "Neighbours whose MAC address changed" }, c->neigh->n_changed },

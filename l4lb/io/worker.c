@@ -18,6 +18,7 @@
 
 #define REST_WAIT_MS 250 /* longest block: a chance to sweep the flow table */
 #define SWEEP_MAX 256    /* sweep calls made up for after a long rest */
+#define STALL_MS 50
 #define DRAIN_TURNS 1024 /* on stop: at most this many turns to empty the queues */
 #define TIMER_SLACK_NS 1000
 
@@ -35,6 +36,9 @@ static void worker_time(struct io_worker *w)
         if (likely((int64_t)(tsc - w->next_ms_tsc) < 0))
                 return;
         uint64_t now = clock_ms(), passed = MIN(now - w->now_ms, (uint64_t)SWEEP_MAX);
+        if (unlikely(passed >= STALL_MS && !w->rested))
+                metric_add(&w->counters[WORKER_STALLS], 1);
+        w->rested = false;
         w->now_ms = now;
         w->next_ms_tsc = tsc + w->ms_tsc;
         for (; passed; passed--)
@@ -226,6 +230,7 @@ static void worker_rest(struct io_worker *w)
                         clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
                 }
                 rte_rcu_qsbr_thread_online(w->all->qs, w->index);
+                w->rested = true;
         }
         atomic_store_explicit(&w->resting, false, memory_order_relaxed);
 }

@@ -27,6 +27,7 @@ struct traffic { /* one writer: the worker */
         C(PAUSES, "worker_pauses_total", "Empty polls followed by a pause") \
         C(SLEEPS, "worker_sleeps_total", "Times the worker slept") \
         C(WAITS, "worker_waits_total", "Times the worker blocked on its ports' descriptors") \
+        C(STALLS, "worker_stalls_total", "Turns that began 50 ms or more late: something else had our core") \
         C(FRAMES_SENT, "worker_frames_sent_total", "Frames of the control thread sent") \
         C(FRAMES_LOST, "worker_frames_lost_total", "Frames of the control thread that found the transmit queue full") \
         C(MULTISEG, "worker_multisegment_total", "Received frames of more than one buffer")
@@ -51,6 +52,7 @@ struct io_worker {
         unsigned index;     /* also the queue it owns on each port, and its QSBR id */
         struct idle idle;
         uint64_t now_ms, next_ms_tsc, ms_tsc;
+        bool rested; /* since the clock was read last */
         struct rte_ring *punts, *frames; /* shared: single producer, single consumer */
         int epfd, wakefd;                /* epfd -1: some port gives nothing to wait on */
         _Atomic bool resting;            /* shared: set before the last look at the frames ring */
