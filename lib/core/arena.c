@@ -2,8 +2,8 @@
  *
  *   head -> [ next | cap | n | data ...... ] -> [ ... ] -> NULL     only head is filled further
  *
- * An allocation bigger than a quarter of a chunk gets a chunk of its own, linked behind head: the tail that is lost when
- * a chunk is full is therefore under a quarter of it. */
+ * An allocation bigger than a quarter of a chunk gets a chunk of its own, linked behind head: the tail that is lost
+ * when a chunk is full is therefore under a quarter of it. */
 #include "lib/core/arena.h"
 
 #include <stdarg.h>
@@ -21,7 +21,7 @@ struct arena_chunk {
 
 void arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes)
 {
-        *a = (struct arena){ .chunk_bytes = MAX(chunk_bytes, (size_t)CHUNK_MIN), .max_bytes = max_bytes };
+        *a = (struct arena){.chunk_bytes = MAX(chunk_bytes, (size_t)CHUNK_MIN), .max_bytes = max_bytes};
 }
 
 static void chunks_free(struct arena_chunk *c)
@@ -127,7 +127,10 @@ void *arena_dup(struct arena *a, const void *p, size_t n)
         return q;
 }
 
-char *arena_strdup(struct arena *a, const char *s) { return arena_dup(a, s, strlen(s) + 1); }
+char *arena_strdup(struct arena *a, const char *s)
+{
+        return arena_dup(a, s, strlen(s) + 1);
+}
 
 char *arena_printf(struct arena *a, const char *fmt, ...)
 {
@@ -151,7 +154,10 @@ struct span arena_span(struct arena *a, struct span s)
         return SPAN(arena_dup(a, s.p, s.n), s.n);
 }
 
-static void *pb_alloc(void *data, size_t n) { return arena_alloc(data, n); }
+static void *pb_alloc(void *data, size_t n)
+{
+        return arena_alloc(data, n);
+}
 static void pb_free(void *data, void *p)
 {
         (void)data; /* the arena frees everything at once */
@@ -160,5 +166,5 @@ static void pb_free(void *data, void *p)
 
 void arena_protobuf_allocator(struct arena *a, struct ProtobufCAllocator *ret)
 {
-        *ret = (ProtobufCAllocator){ .alloc = pb_alloc, .free = pb_free, .allocator_data = a };
+        *ret = (ProtobufCAllocator){.alloc = pb_alloc, .free = pb_free, .allocator_data = a};
 }

@@ -9,7 +9,10 @@ NORETURN void bug_abort(const char *file, int line, const char *what)
         abort();
 }
 
-static uint8_t ascii_lower(uint8_t c) { return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c; }
+static uint8_t ascii_lower(uint8_t c)
+{
+        return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
+}
 
 bool span_ieq(struct span a, struct span b)
 {

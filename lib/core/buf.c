@@ -6,13 +6,16 @@
 
 #define BUF_MIN 256u
 
-void buf_init(struct buf *b, size_t max_bytes) { *b = (struct buf){ .max_bytes = max_bytes }; }
+void buf_init(struct buf *b, size_t max_bytes)
+{
+        *b = (struct buf){.max_bytes = max_bytes};
+}
 
 void buf_fini(struct buf *b)
 {
         if (b->p)
                 free(b->p - b->hole);
-        *b = (struct buf){ .max_bytes = b->max_bytes };
+        *b = (struct buf){.max_bytes = b->max_bytes};
 }
 
 static void buf_close_hole(struct buf *b)
@@ -35,7 +38,8 @@ void buf_reset(struct buf *b)
 
 static bool buf_grow(struct buf *b, size_t want) /* want <= max_bytes + 1 */
 {
-        if (b->hole >= b->n && b->hole + b->cap >= want && b->hole) { /* moves at most what was consumed: amortised O(1) */
+        if (b->hole >= b->n && b->hole + b->cap >= want &&
+            b->hole) { /* moves at most what was consumed: amortised O(1) */
                 buf_close_hole(b);
                 return true;
         }
@@ -85,7 +89,10 @@ void buf_add(struct buf *b, const void *p, size_t n)
         b->n += n;
 }
 
-void buf_str(struct buf *b, const char *s) { buf_add(b, s, strlen(s)); }
+void buf_str(struct buf *b, const char *s)
+{
+        buf_add(b, s, strlen(s));
+}
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {

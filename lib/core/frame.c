@@ -6,13 +6,13 @@
 
 #include <protobuf-c/protobuf-c.h>
 
-static const uint8_t magic[4] = { 'G', 'H', 'C', '1' };
+static const uint8_t magic[4] = {'G', 'H', 'C', '1'};
 
 const char *frame_type_str(enum frame_type t)
 {
         switch (t) {
-#define F(id, n)            \
-        case FRAME_##id:    \
+#define F(id, n)                                                                                                       \
+        case FRAME_##id:                                                                                               \
                 return #id;
                 FRAME_TYPES(F)
 #undef F
@@ -70,7 +70,8 @@ enum frame_rc frame_decode(struct span in, struct frame *ret, size_t *ret_used)
         bool known = type > 0 && type < FRAME_TYPE_N;
         if (!known && (flags & FRAME_CRITICAL))
                 return FRAME_BAD_TYPE;
-        *ret = (struct frame){ .type = known ? (enum frame_type)type : FRAME_TYPE_N, .flags = flags, .seq = seq, .body = body };
+        *ret = (struct frame){
+                .type = known ? (enum frame_type)type : FRAME_TYPE_N, .flags = flags, .seq = seq, .body = body};
         *ret_used = FRAME_HEADER_BYTES + (size_t)len;
         return FRAME_OK;
 }

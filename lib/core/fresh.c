@@ -65,7 +65,7 @@ int fresh_put(struct fresh *f, const Model__EndpointSet *set, uint64_t session)
         struct fresh_set *s = calloc(1, sizeof *s);
         if (!s)
                 return -ENOMEM;
-        *s = (struct fresh_set){ .set = set_copy(set, n), .n_bytes = n, .session = session };
+        *s = (struct fresh_set){.set = set_copy(set, n), .n_bytes = n, .session = session};
         if (!s->set) {
                 free(s);
                 return -ENOMEM;
@@ -85,7 +85,10 @@ const Model__EndpointSet *fresh_get(const struct fresh *f, const char *id)
         return s ? s->set : NULL;
 }
 
-bool fresh_empty(const struct fresh *f) { return f->by_id.n == 0; }
+bool fresh_empty(const struct fresh *f)
+{
+        return f->by_id.n == 0;
+}
 
 bool fresh_has_older(const struct fresh *f, uint64_t session)
 {
@@ -96,8 +99,8 @@ bool fresh_has_older(const struct fresh *f, uint64_t session)
         return false;
 }
 
-void fresh_rebase(struct fresh *f, const struct model *m, uint64_t session, void (*keep)(void *arg, const Model__EndpointSet *set),
-                  void *arg)
+void fresh_rebase(struct fresh *f, const struct model *m, uint64_t session,
+                  void (*keep)(void *arg, const Model__EndpointSet *set), void *arg)
 {
         void *v;
         for (size_t i = 0; map_next(&f->by_id, &i, NULL, &v);) {

@@ -88,7 +88,7 @@ static bool v6_scan(struct span s, struct v6_groups *g)
 
 static bool parse6(struct span s, uint8_t out[16])
 {
-        struct v6_groups g = { .gap = SIZE_MAX };
+        struct v6_groups g = {.gap = SIZE_MAX};
         if (!v6_scan(s, &g))
                 return false;
         if (g.gap == SIZE_MAX) {
@@ -105,7 +105,7 @@ static bool parse6(struct span s, uint8_t out[16])
 
 int ipaddr_parse(struct span s, struct ipaddr *ret)
 {
-        struct ipaddr a = { 0 };
+        struct ipaddr a = {0};
         if (s.n == 0 || s.n >= IPADDR_STR_MAX)
                 return -EINVAL;
         if (memchr(s.p, ':', s.n)) {
@@ -140,12 +140,15 @@ int ipaddr_from_bytes(const void *p, size_t n, struct ipaddr *ret)
 {
         if (n != 4 && n != 16)
                 return -EINVAL;
-        *ret = (struct ipaddr){ .af = n == 4 ? 4 : 6 };
+        *ret = (struct ipaddr){.af = n == 4 ? 4 : 6};
         memcpy(ret->b, p, n);
         return 0;
 }
 
-static unsigned v6_group(const struct ipaddr *a, int i) { return (unsigned)a->b[2 * i] << 8 | a->b[2 * i + 1]; }
+static unsigned v6_group(const struct ipaddr *a, int i)
+{
+        return (unsigned)a->b[2 * i] << 8 | a->b[2 * i + 1];
+}
 
 /* The longest run of two or more zero groups, the first of equals (RFC 5952 4.2). */
 static void v6_zero_run(const struct ipaddr *a, int n_groups, int *ret_at, int *ret_len)
@@ -166,7 +169,7 @@ static void v6_zero_run(const struct ipaddr *a, int n_groups, int *ret_at, int *
 
 const char *ipaddr_str(const struct ipaddr *a, char ret[IPADDR_STR_MAX])
 {
-        static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+        static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
         size_t n = 0;
         if (a->af == 0) {
                 snprintf(ret, IPADDR_STR_MAX, "-");
@@ -194,7 +197,10 @@ const char *ipaddr_str(const struct ipaddr *a, char ret[IPADDR_STR_MAX])
         return ret;
 }
 
-bool ipaddr_eq(const struct ipaddr *a, const struct ipaddr *b) { return ipaddr_cmp(a, b) == 0; }
+bool ipaddr_eq(const struct ipaddr *a, const struct ipaddr *b)
+{
+        return ipaddr_cmp(a, b) == 0;
+}
 
 int ipaddr_cmp(const struct ipaddr *a, const struct ipaddr *b)
 {

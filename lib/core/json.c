@@ -4,7 +4,10 @@
 #include <inttypes.h>
 #include <math.h>
 
-void json_init(struct json *j, struct buf *b) { *j = (struct json){ .b = b }; }
+void json_init(struct json *j, struct buf *b)
+{
+        *j = (struct json){.b = b};
+}
 
 static void json_newline(struct json *j)
 {
@@ -42,8 +45,14 @@ static void json_open(struct json *j, bool array)
         j->depth++;
 }
 
-void json_obj(struct json *j) { json_open(j, false); }
-void json_arr(struct json *j) { json_open(j, true); }
+void json_obj(struct json *j)
+{
+        json_open(j, false);
+}
+void json_arr(struct json *j)
+{
+        json_open(j, true);
+}
 
 void json_end(struct json *j)
 {
@@ -58,20 +67,25 @@ void json_end(struct json *j)
 static size_t utf8_len(const uint8_t *p, size_t n)
 {
         uint8_t c = p[0];
-        size_t len = c < 0x80 ? 1 : c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
+        size_t len = c < 0x80                 ? 1
+                     : c >= 0xc2 && c <= 0xdf ? 2
+                     : (c & 0xf0) == 0xe0     ? 3
+                     : c >= 0xf0 && c <= 0xf4 ? 4
+                                              : 0;
         if (len == 0 || len > n)
                 return 0;
         for (size_t i = 1; i < len; i++)
                 if ((p[i] & 0xc0) != 0x80)
                         return 0;
-        if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
+        if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f) || (c == 0xf0 && p[1] < 0x90) ||
+            (c == 0xf4 && p[1] > 0x8f))
                 return 0;
         return len;
 }
 
 static void json_escape(struct json *j, uint8_t c)
 {
-        static const char short_form[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r' };
+        static const char short_form[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
         if (c == '"' || c == '\\')
                 buf_printf(j->b, "\\%c", c);
         else if (c < sizeof short_form && short_form[c])

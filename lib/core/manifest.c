@@ -22,7 +22,10 @@ struct blob *blob_alloc(size_t n, bool secret)
         return b;
 }
 
-void blob_seal(struct blob *b) { sha256_of(SPAN(b->p, b->n), &b->sha); }
+void blob_seal(struct blob *b)
+{
+        sha256_of(SPAN(b->p, b->n), &b->sha);
+}
 
 struct blob *blob_new(struct span bytes, bool secret)
 {
@@ -130,7 +133,7 @@ static int manifest_append(struct manifest *m, const char *key, const struct man
 
 int manifest_add_blob(struct manifest *m, const char *key, struct blob *b)
 {
-        struct manifest_entry e = { .sha = b->sha, .len_bytes = b->n, .secret = b->secret, .blob = b };
+        struct manifest_entry e = {.sha = b->sha, .len_bytes = b->n, .secret = b->secret, .blob = b};
         int r = manifest_append(m, key, &e);
         if (r == 0)
                 blob_get(b);
@@ -193,12 +196,14 @@ static int wire_entry_add(struct manifest *m, const Control__ManifestEntry *in, 
                 return err_set(reterr, EINVAL, "manifest", "section %zu: keys are not sorted and unique", m->n);
         if (in->len_bytes > SECTION_MAX_BYTES)
                 return err_set(reterr, E2BIG, in->key, "section over %u bytes", SECTION_MAX_BYTES);
-        struct manifest_entry e = { .len_bytes = (size_t)in->len_bytes, .secret = in->secret };
+        struct manifest_entry e = {.len_bytes = (size_t)in->len_bytes, .secret = in->secret};
         memcpy(e.sha.b, in->sha256.data, SHA256_BYTES);
         int r = manifest_append(m, in->key, &e);
         if (r < 0)
                 return err_set(reterr, -r, "manifest", "section %zu: %s", m->n,
-                               r == -E2BIG ? "the manifest is over its limits" : r == -EINVAL ? "bad key" : "out of memory");
+                               r == -E2BIG    ? "the manifest is over its limits"
+                               : r == -EINVAL ? "bad key"
+                                              : "out of memory");
         return 0;
 }
 
@@ -260,7 +265,7 @@ static void *manifest_to_wire(const struct manifest *m, Control__Manifest *w)
                 struct manifest_entry *from = &m->entries[i];
                 control__manifest_entry__init(&e[i]);
                 e[i].key = from->key;
-                e[i].sha256 = (ProtobufCBinaryData){ SHA256_BYTES, from->sha.b };
+                e[i].sha256 = (ProtobufCBinaryData){SHA256_BYTES, from->sha.b};
                 e[i].len_bytes = from->len_bytes;
                 e[i].secret = from->secret;
                 list[i] = &e[i];
@@ -269,7 +274,7 @@ static void *manifest_to_wire(const struct manifest *m, Control__Manifest *w)
         w->generation = m->generation;
         w->n_sections = m->n;
         w->sections = list;
-        w->hash = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)m->hash.b };
+        w->hash = (ProtobufCBinaryData){SHA256_BYTES, (uint8_t *)m->hash.b};
         return e;
 }
 
@@ -318,7 +323,7 @@ int manifest_encode_frame(const struct manifest *m, uint32_t seq, struct buf *ou
 
 struct manifest_entry *manifest_find(const struct manifest *m, const char *key)
 {
-        struct manifest_entry want = { .key = (char *)key };
+        struct manifest_entry want = {.key = (char *)key};
         return m->n ? bsearch(&want, m->entries, m->n, sizeof *m->entries, entry_cmp) : NULL;
 }
 

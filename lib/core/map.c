@@ -5,19 +5,28 @@
 static char tomb_byte;
 #define MAP_TOMB ((void *)&tomb_byte)
 
-static struct siphash_key process_key = { 0x67617465686f7573ull, 0x6d61702e6b657931ull };
+static struct siphash_key process_key = {0x67617465686f7573ull, 0x6d61702e6b657931ull};
 
-void map_seed(const struct siphash_key *k) { process_key = *k; }
+void map_seed(const struct siphash_key *k)
+{
+        process_key = *k;
+}
 
-void map_init(struct map *m) { *m = (struct map){ .key = process_key }; }
+void map_init(struct map *m)
+{
+        *m = (struct map){.key = process_key};
+}
 
 void map_fini(struct map *m)
 {
         free(m->slots);
-        *m = (struct map){ .key = m->key };
+        *m = (struct map){.key = m->key};
 }
 
-static size_t map_home(const struct map *m, struct span key) { return siphash13(&m->key, key.p, key.n) & (m->cap - 1); }
+static size_t map_home(const struct map *m, struct span key)
+{
+        return siphash13(&m->key, key.p, key.n) & (m->cap - 1);
+}
 
 static struct map_slot *map_find(const struct map *m, struct span key)
 {
@@ -40,7 +49,7 @@ void *map_get(const struct map *m, struct span key)
 
 static int map_rehash(struct map *m, size_t cap)
 {
-        struct map next = { .cap = cap, .n = m->n, .n_used = m->n, .key = m->key };
+        struct map next = {.cap = cap, .n = m->n, .n_used = m->n, .key = m->key};
         next.slots = calloc(cap, sizeof *next.slots);
         if (!next.slots)
                 return -ENOMEM;
@@ -79,7 +88,7 @@ int map_put(struct map *m, struct span key, void *value)
                 i = (i + 1) & (m->cap - 1);
         m->n_used += m->slots[i].value != MAP_TOMB;
         m->n++;
-        m->slots[i] = (struct map_slot){ key, value };
+        m->slots[i] = (struct map_slot){key, value};
         return 0;
 }
 
@@ -89,7 +98,7 @@ void *map_del(struct map *m, struct span key)
         if (!s)
                 return NULL;
         void *v = s->value;
-        *s = (struct map_slot){ SPAN_NULL, MAP_TOMB };
+        *s = (struct map_slot){SPAN_NULL, MAP_TOMB};
         m->n--;
         return v;
 }

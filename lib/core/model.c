@@ -5,8 +5,8 @@
 
 #include <stdarg.h>
 
-/* Decoded messages are bigger than their bytes; a hostile section may aim at the ratio (an empty repeated message is two
- * bytes on the wire and about 150 in memory).  Honest sections stay under 10 bytes per byte. */
+/* Decoded messages are bigger than their bytes; a hostile section may aim at the ratio (an empty repeated message is
+ * two bytes on the wire and about 150 in memory).  Honest sections stay under 10 bytes per byte. */
 #define ARENA_PER_BYTE 48u
 #define ARENA_FLOOR (1u << 20)
 #define ARENA_CHUNK (64u * 1024)
@@ -23,20 +23,25 @@ static const struct {
         Model__Section__BodyCase body;
         bool secret;
 } section_kinds[] = {
-        { "gateway", MODEL__SECTION__BODY_GATEWAY, false },        { "clusters", MODEL__SECTION__BODY_CLUSTERS, false },
-        { "endpoints", MODEL__SECTION__BODY_ENDPOINT_SETS, false }, { "certs", MODEL__SECTION__BODY_CERTIFICATES, false },
-        { "keys", MODEL__SECTION__BODY_KEYS, true },               { "trust", MODEL__SECTION__BODY_TRUSTS, false },
-        { "policies", MODEL__SECTION__BODY_POLICIES, false },      { "l4", MODEL__SECTION__BODY_L4, false },
+        {"gateway", MODEL__SECTION__BODY_GATEWAY, false},
+        {"clusters", MODEL__SECTION__BODY_CLUSTERS, false},
+        {"endpoints", MODEL__SECTION__BODY_ENDPOINT_SETS, false},
+        {"certs", MODEL__SECTION__BODY_CERTIFICATES, false},
+        {"keys", MODEL__SECTION__BODY_KEYS, true},
+        {"trust", MODEL__SECTION__BODY_TRUSTS, false},
+        {"policies", MODEL__SECTION__BODY_POLICIES, false},
+        {"l4", MODEL__SECTION__BODY_L4, false},
 };
 
-void model_error_set(struct model_error *e, unsigned stage, const char *section, const Model__Source *src, const char *fmt, ...)
+void model_error_set(struct model_error *e, unsigned stage, const char *section, const Model__Source *src,
+                     const char *fmt, ...)
 {
         char msg[sizeof e->err.msg];
         va_list ap;
         va_start(ap, fmt);
         vsnprintf(msg, sizeof msg, fmt, ap);
         va_end(ap);
-        struct model_error out = { .stage = stage, .has_source = src != NULL };
+        struct model_error out = {.stage = stage, .has_source = src != NULL};
         snprintf(out.err.place, sizeof out.err.place, "%s", section ? section : "");
         snprintf(out.err.msg, sizeof out.err.msg, "%s", msg);
         snprintf(out.section, sizeof out.section, "%s", section ? section : "");
@@ -52,7 +57,8 @@ void model_error_set(struct model_error *e, unsigned stage, const char *section,
         *e = out;
 }
 
-static int index_put(struct model_check *c, struct map *by_id, const char *what, const char *id, const Model__Source *src, void *obj)
+static int index_put(struct model_check *c, struct map *by_id, const char *what, const char *id,
+                     const Model__Source *src, void *obj)
 {
         int r = check_id(c, src, what, id);
         if (r < 0)
@@ -62,12 +68,12 @@ static int index_put(struct model_check *c, struct map *by_id, const char *what,
         return map_put(by_id, span_str(id), obj) < 0 ? check_oom(c) : 0;
 }
 
-#define INDEX_LIST(c, list, n, by_id, what, src)                                                        \
-        for (size_t i_ = 0; i_ < (n); i_++) {                                                           \
-                __typeof__((list)[0]) o = (list)[i_];                                                   \
-                int r_ = index_put((c), (by_id), (what), o->id, (src), o);                              \
-                if (r_ < 0)                                                                             \
-                        return r_;                                                                      \
+#define INDEX_LIST(c, list, n, by_id, what, src)                                                                       \
+        for (size_t i_ = 0; i_ < (n); i_++) {                                                                          \
+                __typeof__((list)[0]) o = (list)[i_];                                                                  \
+                int r_ = index_put((c), (by_id), (what), o->id, (src), o);                                             \
+                if (r_ < 0)                                                                                            \
+                        return r_;                                                                                     \
         }
 
 static int index_l4(struct model_check *c, struct model *m, Model__L4 *l4)
@@ -107,11 +113,12 @@ static int index_section(struct model_check *c, struct model *m, Model__Section 
                         m->clusters[m->n_clusters++] = s->clusters->clusters[i];
                 break;
         case MODEL__SECTION__BODY_ENDPOINT_SETS:
-                INDEX_LIST(c, s->endpoint_sets->sets, s->endpoint_sets->n_sets, &m->endpoint_set_by_id, "endpoint set", o->source);
+                INDEX_LIST(c, s->endpoint_sets->sets, s->endpoint_sets->n_sets, &m->endpoint_set_by_id, "endpoint set",
+                           o->source);
                 return index_endpoint_sets(c, m, s->endpoint_sets);
         case MODEL__SECTION__BODY_CERTIFICATES:
-                INDEX_LIST(c, s->certificates->certificates, s->certificates->n_certificates, &m->certificate_by_id, "certificate",
-                           o->source);
+                INDEX_LIST(c, s->certificates->certificates, s->certificates->n_certificates, &m->certificate_by_id,
+                           "certificate", o->source);
                 for (size_t i = 0; i < s->certificates->n_certificates; i++)
                         m->certificates[m->n_certificates++] = s->certificates->certificates[i];
                 break;
@@ -142,7 +149,8 @@ static int section_kind_check(struct model_check *c, const struct loaded *l)
                 if (l->s->body_case != section_kinds[i].body)
                         return check_fail(c, CHECK, NULL, "the section does not hold what its key says");
                 if (l->secret != section_kinds[i].secret)
-                        return check_fail(c, CHECK, NULL, "the section must%s be secret", section_kinds[i].secret ? "" : " not");
+                        return check_fail(c, CHECK, NULL, "the section must%s be secret",
+                                          section_kinds[i].secret ? "" : " not");
                 return 0;
         }
         return check_fail(c, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "unknown kind of section");
@@ -154,7 +162,7 @@ static int section_decode(struct model_check *c, struct model *m, const struct m
         arena_protobuf_allocator(&m->arena, &alloc);
         c->section = e->key;
         BUG_ON(!e->blob);
-        *ret = (struct loaded){ .key = e->key, .secret = e->secret };
+        *ret = (struct loaded){.key = e->key, .secret = e->secret};
         m->has_secrets |= e->secret;
         ret->s = model__section__unpack(&alloc, e->blob->n, e->blob->p);
         if (!ret->s && m->arena.failed)
@@ -164,7 +172,8 @@ static int section_decode(struct model_check *c, struct model *m, const struct m
         int r = check_message(c, &ret->s->base);
         if (r < 0)
                 return r;
-        /* One content, one encoding.  This also catches a NUL inside a string, which protobuf-c would cut off silently. */
+        /* One content, one encoding.  This also catches a NUL inside a string, which protobuf-c would cut off silently.
+         */
         if (model__section__get_packed_size(ret->s) != e->blob->n)
                 return check_fail(c, CONTROL__NACK_STAGE__NACK_DECODE, NULL, "the section is not in canonical form");
         return section_kind_check(c, ret);
@@ -232,10 +241,10 @@ static int model_build(struct model_check *c, struct model *m, const struct mani
 
 static struct map *model_maps(struct model *m, size_t i)
 {
-        struct map *const all[] = { &m->gateway_by_id, &m->cluster_by_id, &m->endpoint_set_by_id, &m->certificate_by_id,
-                                    &m->key_by_id,     &m->trust_by_id,   &m->policy_by_id,       &m->vip_by_id,
-                                    &m->pool_by_id,    &m->distribution_by_id, &m->acl_by_id,
-                                    &m->endpoint_set_section };
+        struct map *const all[] = {&m->gateway_by_id,      &m->cluster_by_id, &m->endpoint_set_by_id,
+                                   &m->certificate_by_id,  &m->key_by_id,     &m->trust_by_id,
+                                   &m->policy_by_id,       &m->vip_by_id,     &m->pool_by_id,
+                                   &m->distribution_by_id, &m->acl_by_id,     &m->endpoint_set_section};
         return i < ARRAY_SIZE(all) ? all[i] : NULL;
 }
 
@@ -258,12 +267,13 @@ int model_load(const struct manifest *from, struct model **ret, struct model_err
                 model_error_set(reterr, CONTROL__NACK_STAGE__NACK_INTERNAL, "manifest", NULL, "out of memory");
                 return -ENOMEM;
         }
-        arena_init(&m->arena, ARENA_CHUNK, ARENA_FLOOR + from->total_bytes * ARENA_PER_BYTE + from->n * sizeof(struct loaded));
+        arena_init(&m->arena, ARENA_CHUNK,
+                   ARENA_FLOOR + from->total_bytes * ARENA_PER_BYTE + from->n * sizeof(struct loaded));
         for (size_t i = 0; model_maps(m, i); i++)
                 map_init(model_maps(m, i));
         m->generation = from->generation;
         m->hash = from->hash;
-        struct model_check c = { .m = m, .e = reterr, .scratch = &m->arena };
+        struct model_check c = {.m = m, .e = reterr, .scratch = &m->arena};
         map_init(&c.binds);
         map_init(&c.hosts);
         map_init(&c.listener_ids);
@@ -279,7 +289,10 @@ int model_load(const struct manifest *from, struct model **ret, struct model_err
         return 0;
 }
 
-const Model__Cluster *model_cluster(const struct model *m, const char *id) { return map_get(&m->cluster_by_id, span_str(id)); }
+const Model__Cluster *model_cluster(const struct model *m, const char *id)
+{
+        return map_get(&m->cluster_by_id, span_str(id));
+}
 const Model__EndpointSet *model_endpoint_set(const struct model *m, const char *id)
 {
         return map_get(&m->endpoint_set_by_id, span_str(id));
@@ -288,10 +301,22 @@ const Model__Certificate *model_certificate(const struct model *m, const char *i
 {
         return map_get(&m->certificate_by_id, span_str(id));
 }
-const Model__Key *model_key(const struct model *m, const char *id) { return map_get(&m->key_by_id, span_str(id)); }
-const Model__Trust *model_trust(const struct model *m, const char *id) { return map_get(&m->trust_by_id, span_str(id)); }
-const Model__Pool *model_pool(const struct model *m, const char *id) { return map_get(&m->pool_by_id, span_str(id)); }
-const Model__Vip *model_vip(const struct model *m, const char *id) { return map_get(&m->vip_by_id, span_str(id)); }
+const Model__Key *model_key(const struct model *m, const char *id)
+{
+        return map_get(&m->key_by_id, span_str(id));
+}
+const Model__Trust *model_trust(const struct model *m, const char *id)
+{
+        return map_get(&m->trust_by_id, span_str(id));
+}
+const Model__Pool *model_pool(const struct model *m, const char *id)
+{
+        return map_get(&m->pool_by_id, span_str(id));
+}
+const Model__Vip *model_vip(const struct model *m, const char *id)
+{
+        return map_get(&m->vip_by_id, span_str(id));
+}
 const Model__L4Distribution *model_distribution(const struct model *m, const char *id)
 {
         return map_get(&m->distribution_by_id, span_str(id));
@@ -308,7 +333,7 @@ const char *source_str(const Model__Source *s, char *buf, size_t n)
                 snprintf(rule, sizeof rule, " rule %u", s->rule);
         if (s->match)
                 snprintf(match, sizeof match, " match %u", s->match);
-        snprintf(buf, n, "%s %s/%s%s%s%s%s", s->kind, s->namespace_, s->name, s->section[0] ? " section " : "", s->section, rule,
-                 match);
+        snprintf(buf, n, "%s %s/%s%s%s%s%s", s->kind, s->namespace_, s->name, s->section[0] ? " section " : "",
+                 s->section, rule, match);
         return buf;
 }

@@ -81,8 +81,8 @@ int check_hostname(struct model_check *c, const Model__Source *src, const char *
         const char *s = strncmp(host, "*.", 2) == 0 ? host + 2 : host;
         bool bad = (s != host && s[0] == 0) || s[0] == '.' || strlen(s) > 253;
         for (; *s && !bad; s++)
-                bad = !((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '_' || *s == '.' || *s == ':' ||
-                        *s == '[' || *s == ']'); /* brackets and colons: an address literal in a rewrite */
+                bad = !((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '-' || *s == '_' || *s == '.' ||
+                        *s == ':' || *s == '[' || *s == ']'); /* brackets and colons: an address literal in a rewrite */
         return bad ? check_fail(c, CHECK, src, "hostname is not lower-case DNS form") : 0;
 }
 
@@ -109,7 +109,9 @@ int check_line(struct model_check *c, const Model__Source *src, const char *what
 
 int check_weights(struct model_check *c, const Model__Source *src, uint64_t sum)
 {
-        return sum <= UINT32_MAX ? 0 : check_fail(c, LIMIT, src, "the weights sum to %llu, over 2^32-1", (unsigned long long)sum);
+        return sum <= UINT32_MAX
+                       ? 0
+                       : check_fail(c, LIMIT, src, "the weights sum to %llu, over 2^32-1", (unsigned long long)sum);
 }
 
 int check_fraction(struct model_check *c, const Model__Source *src, const Model__Fraction *f)
@@ -119,7 +121,8 @@ int check_fraction(struct model_check *c, const Model__Source *src, const Model_
         return 0;
 }
 
-int check_ref(struct model_check *c, const Model__Source *src, const struct map *by_id, const char *what, const char *id, bool required)
+int check_ref(struct model_check *c, const Model__Source *src, const struct map *by_id, const char *what,
+              const char *id, bool required)
 {
         if (!id[0])
                 return required ? check_fail(c, CHECK, src, "a %s is required", what) : 0;
@@ -244,7 +247,7 @@ static int check_endpoints(struct model_check *c, const Model__EndpointSet *s)
 
 int model_check_endpoint_set(const Model__EndpointSet *set, const char *section, struct model_error *reterr)
 {
-        struct model_check c = { .section = section, .e = reterr };
+        struct model_check c = {.section = section, .e = reterr};
         int r = check_message(&c, &set->base);
         if (r == 0)
                 r = check_id(&c, set->source, "endpoint set", set->id);
@@ -283,7 +286,8 @@ static int check_cluster(struct model_check *c, const Model__Cluster *k)
 static int check_certificate(struct model_check *c, const Model__Certificate *t)
 {
         if (t->fingerprint.len != 0 && t->fingerprint.len != SHA256_BYTES)
-                return check_fail(c, CHECK, t->source, "certificate %s: fingerprint of %zu bytes", t->id, t->fingerprint.len);
+                return check_fail(c, CHECK, t->source, "certificate %s: fingerprint of %zu bytes", t->id,
+                                  t->fingerprint.len);
         if (t->chain_pem.len == 0)
                 return check_fail(c, CHECK, t->source, "certificate %s: empty", t->id);
         return check_ref(c, t->source, &c->m->key_by_id, "key", t->key, true);
@@ -382,7 +386,8 @@ int check_section(struct model_check *c, const Model__Section *s)
         case MODEL__SECTION__BODY_TRUSTS:
                 for (size_t i = 0; i < s->trusts->n_trusts; i++)
                         if (s->trusts->trusts[i]->ca_pem.len == 0)
-                                return check_fail(c, CHECK, s->trusts->trusts[i]->source, "trust %s: empty", s->trusts->trusts[i]->id);
+                                return check_fail(c, CHECK, s->trusts->trusts[i]->source, "trust %s: empty",
+                                                  s->trusts->trusts[i]->id);
                 return 0;
         case MODEL__SECTION__BODY_POLICIES:
                 for (size_t i = 0; r == 0 && i < s->policies->n_policies; i++)

@@ -1,5 +1,6 @@
 /* lib/core/model_gateway.c - checks of a Gateway section: binds, listeners, virtual hosts, routes, rules.  What one
- * Gateway shares with another (an address and port) must agree, and no two listeners may claim the same hostname there. */
+ * Gateway shares with another (an address and port) must agree, and no two listeners may claim the same hostname there.
+ */
 #include "lib/base.h"
 #include "lib/core/model_check.h"
 
@@ -50,7 +51,8 @@ static bool prefixes_eq(Model__Prefix *const *a, size_t na, Model__Prefix *const
         if (na != nb)
                 return false;
         for (size_t i = 0; i < na; i++)
-                if (a[i]->len != b[i]->len || !span_eq(SPAN(a[i]->addr.data, a[i]->addr.len), SPAN(b[i]->addr.data, b[i]->addr.len)))
+                if (a[i]->len != b[i]->len ||
+                    !span_eq(SPAN(a[i]->addr.data, a[i]->addr.len), SPAN(b[i]->addr.data, b[i]->addr.len)))
                         return false;
         return true;
 }
@@ -80,14 +82,15 @@ static int check_bind(struct model_check *c, const Model__Gateway *g, const Mode
         if (u && u->gateway == g->id)
                 return check_fail(c, CHECK, g->source, "bind port %u is listed twice", b->port);
         if (u && !bind_agrees(u->bind, b))
-                return check_fail(c, CHECK, g->source, "port %u is shared with Gateway %s, which wants another protocol or PROXY mode",
+                return check_fail(c, CHECK, g->source,
+                                  "port %u is shared with Gateway %s, which wants another protocol or PROXY mode",
                                   b->port, u->gateway);
         if (u)
                 return 0;
         u = arena_alloc(c->scratch, sizeof *u);
         if (!u)
                 return check_oom(c);
-        *u = (struct bind_use){ .bind = b, .gateway = g->id };
+        *u = (struct bind_use){.bind = b, .gateway = g->id};
         return map_put(&c->binds, key, u) < 0 ? check_oom(c) : 0;
 }
 
@@ -105,18 +108,20 @@ static int check_listener_bind(struct model_check *c, const Model__Listener *l, 
         struct bind_use *u = map_get(&c->binds, key);
         BUG_ON(!u); /* check_bind put it there */
         if (u->class != BIND_FREE && u->class != class)
-                return check_fail(c, CHECK, l->source, "listener %s: port %u speaks another protocol for Gateway %s", l->id, b->port,
-                                  u->gateway);
+                return check_fail(c, CHECK, l->source, "listener %s: port %u speaks another protocol for Gateway %s",
+                                  l->id, b->port, u->gateway);
         u->class = class;
         const char *other = map_get(&c->hosts, host);
         if (other)
-                return check_fail(c, CHECK, l->source, "listener %s: listener %s has this hostname and port %u", l->id, other, b->port);
+                return check_fail(c, CHECK, l->source, "listener %s: listener %s has this hostname and port %u", l->id,
+                                  other, b->port);
         return map_put(&c->hosts, host, l->id) < 0 ? check_oom(c) : 0;
 }
 
 static int check_tls(struct model_check *c, const Model__Listener *l)
 {
-        bool terminates = l->protocol == MODEL__LISTENER__PROTOCOL__HTTPS || l->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
+        bool terminates = l->protocol == MODEL__LISTENER__PROTOCOL__HTTPS ||
+                          l->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
         const Model__Tls *t = l->tls;
         if (terminates && (!t || t->n_certificates == 0))
                 return check_fail(c, CHECK, l->source, "listener %s: TLS without a certificate", l->id);
@@ -130,7 +135,8 @@ static int check_tls(struct model_check *c, const Model__Listener *l)
                               t->client_mode == MODEL__TLS__CLIENT_MODE__VALID_ONLY);
         for (size_t i = 0; r == 0 && i < t->n_alpn; i++)
                 if (!t->alpn[i][0] || strlen(t->alpn[i]) > 255)
-                        r = check_fail(c, CHECK, l->source, "listener %s: ALPN name of %zu bytes", l->id, strlen(t->alpn[i]));
+                        r = check_fail(c, CHECK, l->source, "listener %s: ALPN name of %zu bytes", l->id,
+                                       strlen(t->alpn[i]));
         if (r == 0 && t->min_version && t->max_version && t->min_version > t->max_version)
                 r = check_fail(c, CHECK, l->source, "listener %s: TLS versions are upside down", l->id);
         return r;
@@ -164,7 +170,8 @@ static int match_fill(struct model_check *c, Model__RouteEntry *e)
         return 0;
 }
 
-static int check_virtual_host(struct model_check *c, const Model__Gateway *g, const Model__Listener *l, const Model__VirtualHost *v)
+static int check_virtual_host(struct model_check *c, const Model__Gateway *g, const Model__Listener *l,
+                              const Model__VirtualHost *v)
 {
         int r = check_hostname(c, l->source, v->hostname);
         if (r == 0)
@@ -189,7 +196,8 @@ static int check_virtual_hosts(struct model_check *c, const Model__Gateway *g, c
                 const Model__VirtualHost *v = l->virtual_hosts[i];
                 struct span host = span_str(v->hostname);
                 if (map_get(&seen, host))
-                        r = check_fail(c, CHECK, l->source, "listener %s: virtual host %s is listed twice", l->id, v->hostname);
+                        r = check_fail(c, CHECK, l->source, "listener %s: virtual host %s is listed twice", l->id,
+                                       v->hostname);
                 else if (map_put(&seen, host, (void *)v) < 0)
                         r = check_oom(c);
                 else
@@ -313,7 +321,8 @@ static int check_listener(struct model_check *c, const Model__Gateway *g, const 
                 r = check_fail(c, CHECK, l->source, "listener %s has nothing to listen on", l->id);
         for (size_t i = 0; r == 0 && i < l->n_binds; i++) {
                 if (l->binds[i] >= g->n_binds)
-                        return check_fail(c, CHECK, l->source, "listener %s: bind %u of %zu", l->id, l->binds[i], g->n_binds);
+                        return check_fail(c, CHECK, l->source, "listener %s: bind %u of %zu", l->id, l->binds[i],
+                                          g->n_binds);
                 r = check_listener_bind(c, l, g->binds[l->binds[i]]);
         }
         if (r == 0)

@@ -31,7 +31,10 @@ static int check_l4_listener(struct model_check *c, const Model__L4Listener *l)
         return 0;
 }
 
-static unsigned transport_of(const Model__L4Listener *l) { return l->protocol == MODEL__L4_PROTOCOL__L4_TCP ? 6 : 17; }
+static unsigned transport_of(const Model__L4Listener *l)
+{
+        return l->protocol == MODEL__L4_PROTOCOL__L4_TCP ? 6 : 17;
+}
 
 static int listener_cmp(const void *a, const void *b)
 {
@@ -59,7 +62,8 @@ static int check_overlaps(struct model_check *c, const Model__L4 *l4)
                 if (strcmp(a->vip, b->vip) != 0 || transport_of(a) != transport_of(b))
                         continue;
                 if (b->port_lo <= a->port_hi || (a->port_lo == 0 && b->port_lo == 0))
-                        return check_fail(c, CHECK, b->source, "listeners %s and %s claim the same ports of %s", a->id, b->id, a->vip);
+                        return check_fail(c, CHECK, b->source, "listeners %s and %s claim the same ports of %s", a->id,
+                                          b->id, a->vip);
         }
         return 0;
 }

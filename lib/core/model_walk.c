@@ -1,5 +1,5 @@
-/* lib/core/model_walk.c - checks that hold for every message of the model, driven by protobuf-c's descriptors, so that a
- * new field or object is covered without a line here.
+/* lib/core/model_walk.c - checks that hold for every message of the model, driven by protobuf-c's descriptors, so that
+ * a new field or object is covered without a line here.
  *  - an unknown field or enum value comes from a newer agent and means something we would ignore: refused;
  *  - a string is bounded, is UTF-8 and holds no control characters but tab and line ends. */
 #include "lib/base.h"
@@ -15,7 +15,8 @@ static size_t utf8_step(const uint8_t *s)
         for (size_t i = 1; i < n; i++)
                 if ((s[i] & 0xc0) != 0x80)
                         return 0;
-        if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) || (c == 0xf0 && s[1] < 0x90) || (c == 0xf4 && s[1] > 0x8f))
+        if ((c == 0xe0 && s[1] < 0xa0) || (c == 0xed && s[1] > 0x9f) || (c == 0xf0 && s[1] < 0x90) ||
+            (c == 0xf4 && s[1] > 0x8f))
                 return 0;
         return n;
 }
@@ -39,7 +40,8 @@ static int check_text(struct model_check *c, const Model__Source *src, const cha
 
 static int walk(struct model_check *c, const ProtobufCMessage *m, const Model__Source *src);
 
-static int walk_value(struct model_check *c, const ProtobufCFieldDescriptor *f, const void *at, const Model__Source *src)
+static int walk_value(struct model_check *c, const ProtobufCFieldDescriptor *f, const void *at,
+                      const Model__Source *src)
 {
         if (f->type == PROTOBUF_C_TYPE_STRING) {
                 const char *s = *(char *const *)at;
@@ -52,7 +54,8 @@ static int walk_value(struct model_check *c, const ProtobufCFieldDescriptor *f, 
         if (f->type == PROTOBUF_C_TYPE_ENUM) {
                 int v = *(const int *)at;
                 if (!protobuf_c_enum_descriptor_get_value(f->descriptor, v))
-                        return check_fail(c, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, src, "%s has the unknown value %d", f->name, v);
+                        return check_fail(c, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, src, "%s has the unknown value %d",
+                                          f->name, v);
         }
         return 0;
 }
@@ -78,7 +81,8 @@ static int walk_field(struct model_check *c, const ProtobufCMessage *m, const Pr
                 }
                 return 0;
         }
-        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) && *(const uint32_t *)(const void *)(base + f->quantifier_offset) != f->id)
+        if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) &&
+            *(const uint32_t *)(const void *)(base + f->quantifier_offset) != f->id)
                 return 0;
         return walk_value(c, f, base + f->offset, src);
 }
@@ -95,8 +99,8 @@ static int walk(struct model_check *c, const ProtobufCMessage *m, const Model__S
                 }
         }
         if (m->n_unknown_fields)
-                return check_fail(c, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, src, "%s has the unknown field %u", d->short_name,
-                                  m->unknown_fields[0].tag);
+                return check_fail(c, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, src, "%s has the unknown field %u",
+                                  d->short_name, m->unknown_fields[0].tag);
         for (unsigned i = 0; i < d->n_fields; i++) {
                 int r = walk_field(c, m, &d->fields[i], src);
                 if (r < 0)
@@ -105,4 +109,7 @@ static int walk(struct model_check *c, const ProtobufCMessage *m, const Model__S
         return 0;
 }
 
-int check_message(struct model_check *c, const ProtobufCMessage *m) { return walk(c, m, NULL); }
+int check_message(struct model_check *c, const ProtobufCMessage *m)
+{
+        return walk(c, m, NULL);
+}

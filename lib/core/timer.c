@@ -2,8 +2,8 @@
  *
  * 11 levels of 64 slots: the six-bit digits of a 64-bit millisecond.  A timer sits at the level of the highest digit in
  * which its time differs from the wheel's time, so everything at a level is due before anything at the next one, and
- * finding the next event is one bit scan per level.  When the wheel reaches a slot of level l > 0, its timers move down.
- * A bit may be stale (timer_stop does not know the wheel): readers check the list behind it. */
+ * finding the next event is one bit scan per level.  When the wheel reaches a slot of level l > 0, its timers move
+ * down. A bit may be stale (timer_stop does not know the wheel): readers check the list behind it. */
 #include "lib/core/timer.h"
 
 #define BITS 6u

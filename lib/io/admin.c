@@ -74,7 +74,7 @@ static int reply_send(struct buf *out, uint32_t seq, struct span json, const cha
         do {
                 Control__Reply m = CONTROL__REPLY__INIT;
                 size_t n = MIN(json.n - at, (size_t)REPLY_CHUNK_BYTES);
-                m.json = (ProtobufCBinaryData){ n, n ? (uint8_t *)json.p + at : NULL };
+                m.json = (ProtobufCBinaryData){n, n ? (uint8_t *)json.p + at : NULL};
                 m.error = (char *)error;
                 at += n;
                 m.more = at < json.n;
@@ -103,7 +103,7 @@ static int query_run(struct admin_conn *c, uint32_t seq, const Control__Query *q
 {
         const struct admin *a = c->admin;
         const struct admin_query *found = query_find(a, q->name);
-        struct err e = { 0 };
+        struct err e = {0};
         struct json j;
         CLEANUP(buf_fini) struct buf body;
         buf_init(&body, ADMIN_MAX_REPLY_BYTES);
@@ -119,7 +119,8 @@ static int query_run(struct admin_conn *c, uint32_t seq, const Control__Query *q
                 r = err_set(&e, ENOBUFS, q->name, "the answer is over %u bytes", ADMIN_MAX_REPLY_BYTES);
         char error[sizeof e.place + sizeof e.msg + 4] = "";
         if (r < 0)
-                snprintf(error, sizeof error, "%s%s%s", e.place, e.place[0] ? ": " : "", e.msg[0] ? e.msg : strerror(-r));
+                snprintf(error, sizeof error, "%s%s%s", e.place, e.place[0] ? ": " : "",
+                         e.msg[0] ? e.msg : strerror(-r));
         r = reply_send(transport_out(c->t), seq, r < 0 ? SPAN_NULL : buf_span(&body), error);
         transport_flush(c->t);
         return r;
@@ -155,7 +156,7 @@ static void conn_closed(void *arg, int err, const char *why)
         conn_free(arg);
 }
 
-static const struct transport_ops conn_ops = { .input = conn_input, .closed = conn_closed };
+static const struct transport_ops conn_ops = {.input = conn_input, .closed = conn_closed};
 
 static void accepted(void *arg, int fd, const struct transport_peer *peer)
 {
@@ -164,7 +165,8 @@ static void accepted(void *arg, int fd, const struct transport_peer *peer)
         struct admin_conn *c = a->n_conns < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
         if (!c) {
                 if (log_permit(&a->full, 1, 10000, &suppressed))
-                        log_warn("admin_full", "peer=%s connections=%zu suppressed=%u", LOG_ESC(peer->text), a->n_conns, suppressed);
+                        log_warn("admin_full", "peer=%s connections=%zu suppressed=%u", LOG_ESC(peer->text), a->n_conns,
+                                 suppressed);
                 close(fd);
                 return;
         }
@@ -228,7 +230,7 @@ static int wait_for(int fd, short events, uint64_t deadline_ms)
                 uint64_t now = clock_ms();
                 if (now >= deadline_ms)
                         return -ETIMEDOUT;
-                struct pollfd p = { .fd = fd, .events = events };
+                struct pollfd p = {.fd = fd, .events = events};
                 int n = poll(&p, 1, (int)MIN(deadline_ms - now, (uint64_t)60000));
                 if (n > 0)
                         return 0;
@@ -296,7 +298,8 @@ static int ask_receive(int fd, uint64_t deadline_ms, struct buf *json, struct er
                 if (n < 0 && (errno == EAGAIN || errno == EINTR))
                         continue;
                 if (n <= 0)
-                        return err_set(reterr, n < 0 ? errno : ECONNRESET, "", "the connection ended before the answer");
+                        return err_set(reterr, n < 0 ? errno : ECONNRESET, "",
+                                       "the connection ended before the answer");
                 in.n += (size_t)n;
                 r = ask_take(&in, json, reterr);
                 if (r != 0)
@@ -310,11 +313,11 @@ static void closep(int *fd)
                 close(*fd);
 }
 
-int admin_ask(const char *path, const char *name, const char *const *argv, size_t argc, unsigned timeout_ms, char **ret_json,
-              struct err *reterr)
+int admin_ask(const char *path, const char *name, const char *const *argv, size_t argc, unsigned timeout_ms,
+              char **ret_json, struct err *reterr)
 {
         uint64_t deadline_ms = clock_ms() + timeout_ms;
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
         size_t len = strlen(path);
         if (len == 0 || len >= sizeof sa.sun_path)
                 return err_set(reterr, ENAMETOOLONG, path, "not a socket path");
@@ -327,7 +330,7 @@ int admin_ask(const char *path, const char *name, const char *const *argv, size_
                 return err_set(reterr, -r, path, "cannot ask: %s", strerror(-r));
         struct buf json;
         buf_init(&json, ADMIN_MAX_REPLY_BYTES + 1);
-        struct err e = { 0 };
+        struct err e = {0};
         r = ask_receive(fd, deadline_ms, &json, &e);
         char *text = r < 0 ? NULL : strdup(buf_cstr(&json));
         bool failed = json.failed || !text;

@@ -13,7 +13,7 @@
 #include <stdarg.h>
 #include <sys/random.h>
 
-#define TICK_MS 2000      /* PING; also the watch on the agent's silence */
+#define TICK_MS 2000       /* PING; also the watch on the agent's silence */
 #define SILENT_TICKS_MAX 3 /* dead after three intervals without a byte: 6 s */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
@@ -26,7 +26,7 @@ static const struct {
         unsigned next;
 } states[DP_STATE_N] = {
 #define B(id) (1u << DP_##id)
-#define S(id, word, next) { word, next },
+#define S(id, word, next) {word, next},
         DP_STATES(S)
 #undef S
 #undef B
@@ -87,7 +87,7 @@ static int hello_send(struct dpclient *c)
         h.version = c->version;
         h.boot_id = c->boot_id;
         if (m) {
-                h.active_hash = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)m->hash.b };
+                h.active_hash = (ProtobufCBinaryData){SHA256_BYTES, (uint8_t *)m->hash.b};
                 h.active_generation = m->generation;
         }
         return dpclient_send(c, FRAME_HELLO, &h.base);
@@ -110,14 +110,14 @@ static void session_closed(void *arg, int err, const char *why)
         uint32_t suppressed;
         const char *reason = c->reason[0] ? c->reason : why;
         if (log_permit(&c->dial_limit, 3, 60000, &suppressed))
-                log_warn("agent_lost", "state=%s errno=%d reason=%s action=keep_serving suppressed=%u", states[c->state].word, err,
-                         LOG_ESC(reason), suppressed);
+                log_warn("agent_lost", "state=%s errno=%d reason=%s action=keep_serving suppressed=%u",
+                         states[c->state].word, err, LOG_ESC(reason), suppressed);
         c->reason[0] = 0;
         session_end(c);
 }
 
 static ptrdiff_t session_input(void *arg, struct span in);
-static const struct transport_ops session_ops = { .input = session_input, .closed = session_closed };
+static const struct transport_ops session_ops = {.input = session_input, .closed = session_closed};
 
 static void dial(struct timer *t, uint64_t now_ms)
 {
@@ -127,8 +127,8 @@ static void dial(struct timer *t, uint64_t now_ms)
         if (r < 0) {
                 c->t = NULL;
                 if (log_permit(&c->dial_limit, 3, 60000, &suppressed))
-                        log_warn("agent_unreachable", "socket=%s reason=%s action=retry suppressed=%u", LOG_ESC(c->agent_socket),
-                                 LOG_ESC(strerror(-r)), suppressed);
+                        log_warn("agent_unreachable", "socket=%s reason=%s action=retry suppressed=%u",
+                                 LOG_ESC(c->agent_socket), LOG_ESC(strerror(-r)), suppressed);
                 redial_schedule(c);
                 return;
         }
@@ -177,12 +177,14 @@ static void status_send(struct timer *t, uint64_t now_ms)
         arena_init(&a, 16 * 1024, STATUS_ARENA_MAX);
         c->ops.fill_status(c->arg, &a, &st);
         int r;
-        while ((r = dpclient_send(c, FRAME_STATUS, &st.base)) == -E2BIG && st.n_endpoints + st.n_certificates + st.n_listeners) {
+        while ((r = dpclient_send(c, FRAME_STATUS, &st.base)) == -E2BIG &&
+               st.n_endpoints + st.n_certificates + st.n_listeners) {
                 st.n_endpoints /= 2;
                 st.n_certificates /= 2;
                 st.n_listeners /= 2;
                 if (log_permit(&c->status_limit, 1, 60000, &suppressed))
-                        log_warn("status_over_frame", "endpoint_sets=%zu action=report_first suppressed=%u", st.n_endpoints, suppressed);
+                        log_warn("status_over_frame", "endpoint_sets=%zu action=report_first suppressed=%u",
+                                 st.n_endpoints, suppressed);
         }
         arena_fini(&a);
 }
@@ -238,14 +240,14 @@ static int on_hash(struct dpclient *c, enum frame_type type, struct span body)
         return r;
 }
 
-#define UNPACK_AND(type, apply)                                                         \
-        do {                                                                            \
-                Control__##type *m_ = (Control__##type *)protobuf_c_message_unpack(     \
-                        &control_descriptor_##type, NULL, f->body.n, f->body.p);        \
-                if (!m_)                                                                \
-                        return dpclient_refuse(c, "malformed " #type);                  \
-                r = apply;                                                              \
-                protobuf_c_message_free_unpacked(&m_->base, NULL);                      \
+#define UNPACK_AND(type, apply)                                                                                        \
+        do {                                                                                                           \
+                Control__##type *m_ = (Control__##type *)protobuf_c_message_unpack(&control_descriptor_##type, NULL,   \
+                                                                                   f->body.n, f->body.p);              \
+                if (!m_)                                                                                               \
+                        return dpclient_refuse(c, "malformed " #type);                                                 \
+                r = apply;                                                                                             \
+                protobuf_c_message_free_unpacked(&m_->base, NULL);                                                     \
         } while (0)
 #define control_descriptor_Manifest control__manifest__descriptor
 #define control_descriptor_SectionChunk control__section_chunk__descriptor
@@ -317,19 +319,22 @@ static void save_due(struct timer *t, uint64_t now_ms)
 
 static void boot_id_make(struct dpclient *c)
 {
-        uint64_t v[2] = { 0 };
+        uint64_t v[2] = {0};
         ssize_t r = getrandom(v, sizeof v, 0);
         (void)r; /* a label: zeros are as good */
         snprintf(c->boot_id, sizeof c->boot_id, "%016" PRIx64 "%016" PRIx64, v[0], v[1]);
 }
 
-static char *dup_or_empty(const char *s) { return strdup(s ? s : ""); }
+static char *dup_or_empty(const char *s)
+{
+        return strdup(s ? s : "");
+}
 
 int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct dpclient_ops *ops, void *arg,
                  struct dpclient **ret, struct err *reterr)
 {
         struct dpclient *c = calloc(1, sizeof *c);
-        struct err e = { 0 };
+        struct err e = {0};
         BUG_ON(!c); /* boot-time allocations abort */
         BUG_ON(!ops->prepare || !ops->activate || !ops->abort || !ops->endpoints);
         c->loop = l;
@@ -344,7 +349,8 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
         BUG_ON(!c->agent_socket || !c->state_dir || !c->name || !c->pool || !c->version || !c->fresh);
         c->role = conf->role;
         c->limits = conf->limits;
-        c->limits.base = (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&control__limits__descriptor); /* whether or not conf did */
+        c->limits.base =
+                (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&control__limits__descriptor); /* whether or not conf did */
         c->status_interval_ms = conf->status_interval_ms ? conf->status_interval_ms : 1000;
         c->flush_ms = conf->flush_ms ? conf->flush_ms : 5000;
         boot_id_make(c);
@@ -358,7 +364,8 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
                 return err_set(reterr, EINVAL, "name", "a data plane needs a name");
         }
         if (c->state_dir[0] && lkg_open(c->state_dir, &c->lkg, &e) < 0)
-                log_error("lkg_unusable", "dir=%s reason=%s action=serve_without_store", LOG_ESC(c->state_dir), LOG_ESC(e.msg));
+                log_error("lkg_unusable", "dir=%s reason=%s action=serve_without_store", LOG_ESC(c->state_dir),
+                          LOG_ESC(e.msg));
         *ret = c;
         return 0;
 }
@@ -369,9 +376,15 @@ void dpclient_start(struct dpclient *c)
                 timer_set(loop_timers(c->loop), &c->redial, loop_now_ms(c->loop));
 }
 
-bool dpclient_connected(const struct dpclient *c) { return c->state >= DP_READY; }
+bool dpclient_connected(const struct dpclient *c)
+{
+        return c->state >= DP_READY;
+}
 
-const struct model *dpclient_active(const struct dpclient *c) { return c->active ? c->active->m : NULL; }
+const struct model *dpclient_active(const struct dpclient *c)
+{
+        return c->active ? c->active->m : NULL;
+}
 
 static void held_free(struct held *h)
 {

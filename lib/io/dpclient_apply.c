@@ -1,9 +1,10 @@
-/* lib/io/dpclient_apply.c - how a manifest becomes what is served: MANIFEST -> NEED -> SECTION... -> model_load -> prepare
+/* lib/io/dpclient_apply.c - how a manifest becomes what is served: MANIFEST -> NEED -> SECTION... -> model_load ->
+ * prepare
  * -> PREPARED | NACK -> ACTIVATE -> activate -> ACTIVE -> store.  And ENDPOINTS beside it.
  *
  * Three manifests: `next` in flight, `base` that the active model was loaded from, `serving` = base with fresh endpoint
- * sets.  What we tell the agent and what we store is `serving`: after a reconnect the hashes differ exactly when content
- * differs, and a boot from the store has the last endpoints we knew. */
+ * sets.  What we tell the agent and what we store is `serving`: after a reconnect the hashes differ exactly when
+ * content differs, and a boot from the store has the last endpoints we knew. */
 #include "lib/base.h"
 #include "lib/core/frame.h"
 #include "lib/io/dpclient_priv.h"
@@ -11,10 +12,16 @@
 #include <inttypes.h>
 
 #define NEED_PER_FRAME 4096 /* hashes: 144 KiB */
-#define SAVE_DELAY_MS 5 /* behind the ACTIVE answer, which must not wait for fsync */
+#define SAVE_DELAY_MS 5     /* behind the ACTIVE answer, which must not wait for fsync */
 
-static struct span sha_span(const struct sha256 *s) { return SPAN(s->b, SHA256_BYTES); }
-static bool hash_is(ProtobufCBinaryData h, const struct sha256 *s) { return h.len == SHA256_BYTES && memcmp(h.data, s->b, h.len) == 0; }
+static struct span sha_span(const struct sha256 *s)
+{
+        return SPAN(s->b, SHA256_BYTES);
+}
+static bool hash_is(ProtobufCBinaryData h, const struct sha256 *s)
+{
+        return h.len == SHA256_BYTES && memcmp(h.data, s->b, h.len) == 0;
+}
 
 static const char *hex8(const struct sha256 *s, char ret[65])
 {
@@ -48,8 +55,9 @@ static int nack_send(struct dpclient *c, const struct model_error *e)
         Control__Nack n = CONTROL__NACK__INIT;
         Model__Source src = MODEL__SOURCE__INIT;
         char hex[65];
-        n.hash = (ProtobufCBinaryData){ SHA256_BYTES, c->next->hash.b };
-        n.stage = e->stage <= CONTROL__NACK_STAGE__NACK_UNSUPPORTED ? (Control__NackStage)e->stage : CONTROL__NACK_STAGE__NACK_INTERNAL;
+        n.hash = (ProtobufCBinaryData){SHA256_BYTES, c->next->hash.b};
+        n.stage = e->stage <= CONTROL__NACK_STAGE__NACK_UNSUPPORTED ? (Control__NackStage)e->stage
+                                                                    : CONTROL__NACK_STAGE__NACK_INTERNAL;
         n.section = (char *)e->section;
         n.reason = (char *)(e->err.msg[0] ? e->err.msg : "refused");
         n.retryable = n.stage == CONTROL__NACK_STAGE__NACK_BIND || n.stage == CONTROL__NACK_STAGE__NACK_INTERNAL;
@@ -63,9 +71,11 @@ static int nack_send(struct dpclient *c, const struct model_error *e)
                 src.match = e->match;
                 n.source = &src;
         }
-        log_warn("manifest_refused", "generation=%" PRIu64 " hash=%s section=%s kind=%s object=%s/%s reason=%s action=keep_generation_%" PRIu64,
-                 c->next->generation, hex8(&c->next->hash, hex), LOG_ESC(e->section), LOG_ESC(e->kind), LOG_ESC(e->ns), LOG_ESC(e->name),
-                 LOG_ESC(n.reason), c->active ? c->active->m->generation : 0);
+        log_warn("manifest_refused",
+                 "generation=%" PRIu64
+                 " hash=%s section=%s kind=%s object=%s/%s reason=%s action=keep_generation_%" PRIu64,
+                 c->next->generation, hex8(&c->next->hash, hex), LOG_ESC(e->section), LOG_ESC(e->kind), LOG_ESC(e->ns),
+                 LOG_ESC(e->name), LOG_ESC(n.reason), c->active ? c->active->m->generation : 0);
         int r = dpclient_send(c, FRAME_NACK, &n.base);
         apply_drop(c);
         dpclient_state_set(c, DP_READY);
@@ -75,7 +85,7 @@ static int nack_send(struct dpclient *c, const struct model_error *e)
 static int active_send(struct dpclient *c, const struct sha256 *hash, uint64_t generation, uint64_t apply_us)
 {
         Control__Active a = CONTROL__ACTIVE__INIT;
-        a.hash = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)hash->b };
+        a.hash = (ProtobufCBinaryData){SHA256_BYTES, (uint8_t *)hash->b};
         a.generation = generation;
         a.apply_us = (uint32_t)MIN(apply_us, (uint64_t)UINT32_MAX);
         c->failures = 0; /* a useful session: the next redial starts from the short delay */
@@ -97,16 +107,16 @@ static int limit_check(const struct dpclient *c, const struct model *m, struct m
                 const char *what;
                 size_t n;
                 uint32_t max;
-        } rows[] = { { "routes", routes, c->limits.max_routes },
-                     { "clusters", m->n_clusters, c->limits.max_clusters },
-                     { "endpoints", endpoints, c->limits.max_endpoints },
-                     { "certificates", m->n_certificates, c->limits.max_certificates },
-                     { "VIPs", m->l4 ? m->l4->n_vips : 0, c->limits.max_vips } };
+        } rows[] = {{"routes", routes, c->limits.max_routes},
+                    {"clusters", m->n_clusters, c->limits.max_clusters},
+                    {"endpoints", endpoints, c->limits.max_endpoints},
+                    {"certificates", m->n_certificates, c->limits.max_certificates},
+                    {"VIPs", m->l4 ? m->l4->n_vips : 0, c->limits.max_vips}};
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 if (rows[i].max == 0 || rows[i].n <= rows[i].max)
                         continue;
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_LIMIT, "manifest", NULL, "%zu %s, this data plane takes %u", rows[i].n,
-                                rows[i].what, rows[i].max);
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_LIMIT, "manifest", NULL,
+                                "%zu %s, this data plane takes %u", rows[i].n, rows[i].what, rows[i].max);
                 return -E2BIG;
         }
         return 0;
@@ -136,12 +146,12 @@ static int build(struct dpclient *c, const struct manifest *m, struct held **ret
 
 static int prepare(struct dpclient *c)
 {
-        struct model_error e = { 0 };
+        struct model_error e = {0};
         if (build(c, c->next, &c->pending, &e) < 0)
                 return nack_send(c, &e);
         dpclient_state_set(c, DP_PREPARED);
         Control__Prepared p = CONTROL__PREPARED__INIT;
-        p.hash = (ProtobufCBinaryData){ SHA256_BYTES, c->next->hash.b };
+        p.hash = (ProtobufCBinaryData){SHA256_BYTES, c->next->hash.b};
         return dpclient_send(c, FRAME_PREPARED, &p.base);
 }
 
@@ -182,7 +192,8 @@ static int next_fill(struct dpclient *c)
                 const struct manifest_entry *same = map_get(&c->missing, sha_span(&e->sha));
                 if (same) { /* two sections of one content come once, so they must be alike */
                         if (same->len_bytes != e->len_bytes || same->secret != e->secret)
-                                r = dpclient_refuse(c, "sections %.60s and %.60s claim one content and differ", same->key, e->key);
+                                r = dpclient_refuse(c, "sections %.60s and %.60s claim one content and differ",
+                                                    same->key, e->key);
                         continue;
                 }
                 e->blob = blob_have(c, &ours, e);
@@ -207,7 +218,7 @@ static int need_send(struct dpclient *c)
                 struct manifest_entry *e = &c->next->entries[i];
                 if (map_get(&c->missing, sha_span(&e->sha)) != e)
                         continue;
-                n.sha256[n.n_sha256++] = (ProtobufCBinaryData){ SHA256_BYTES, e->sha.b };
+                n.sha256[n.n_sha256++] = (ProtobufCBinaryData){SHA256_BYTES, e->sha.b};
                 if (n.n_sha256 < NEED_PER_FRAME)
                         continue;
                 r = dpclient_send(c, FRAME_NEED, &n.base);
@@ -232,7 +243,7 @@ static bool is_served(struct dpclient *c, const struct manifest *m)
 
 int apply_manifest(struct dpclient *c, const Control__Manifest *w)
 {
-        struct err e = { 0 };
+        struct err e = {0};
         int r = manifest_add_wire(&c->parts, w, &e);
         if (r < 0)
                 return dpclient_refuse(c, "MANIFEST: %s: %.100s", e.place, e.msg);
@@ -307,8 +318,8 @@ int apply_section(struct dpclient *c, const Control__SectionChunk *s)
                 return dpclient_refuse(c, "SECTION: another one begins before the last ended");
         size_t left = c->receiving->n - c->receiving_at;
         if (s->offset != c->receiving_at || s->data.len > left || (s->last ? s->data.len != left : s->data.len == 0))
-                return dpclient_refuse(c, "SECTION: %zu bytes at %" PRIu64 " of %zu, expected %zu", s->data.len, s->offset,
-                                       c->receiving->n, c->receiving_at);
+                return dpclient_refuse(c, "SECTION: %zu bytes at %" PRIu64 " of %zu, expected %zu", s->data.len,
+                                       s->offset, c->receiving->n, c->receiving_at);
         if (s->data.len)
                 memcpy(c->receiving->p + c->receiving_at, s->data.data, s->data.len);
         c->receiving_at += s->data.len;
@@ -359,7 +370,8 @@ int apply_activate(struct dpclient *c, ProtobufCBinaryData hash)
         uint64_t us = clock_us() - begin_us;
         dpclient_state_set(c, DP_READY);
         timer_set(loop_timers(c->loop), &c->save, loop_now_ms(c->loop) + SAVE_DELAY_MS);
-        log_info("model_active", "generation=%" PRIu64 " hash=%s apply_us=%" PRIu64, c->base->generation, hex8(&c->base->hash, hex), us);
+        log_info("model_active", "generation=%" PRIu64 " hash=%s apply_us=%" PRIu64, c->base->generation,
+                 hex8(&c->base->hash, hex), us);
         return active_send(c, &c->base->hash, c->base->generation, us);
 }
 
@@ -377,24 +389,26 @@ int apply_abort(struct dpclient *c, ProtobufCBinaryData hash)
 
 static void endpoints_one(struct dpclient *c, const Model__EndpointSet *set)
 {
-        struct model_error e = { 0 };
+        struct model_error e = {0};
         uint32_t suppressed;
         const Model__EndpointSet *base = c->active ? model_endpoint_set(c->active->m, set->id) : NULL;
         const Model__EndpointSet *now = fresh_get(c->fresh, set->id);
         int r = model_check_endpoint_set(set, "endpoints", &e);
         if (r < 0) {
                 if (log_permit(&c->endpoints_limit, 5, 10000, &suppressed))
-                        log_warn("endpoints_refused", "set=%s reason=%s action=keep_old suppressed=%u", LOG_ESC(set->id),
-                                 LOG_ESC(e.err.msg), suppressed);
+                        log_warn("endpoints_refused", "set=%s reason=%s action=keep_old suppressed=%u",
+                                 LOG_ESC(set->id), LOG_ESC(e.err.msg), suppressed);
                 return;
         }
         if (!now)
                 now = base;
-        if (now ? set->version <= now->version : !c->next) /* old news; or unknown, and nothing on its way may know it */
+        if (now ? set->version <= now->version
+                : !c->next) /* old news; or unknown, and nothing on its way may know it */
                 return;
         r = fresh_put(c->fresh, set, c->session);
         if (r < 0 && log_permit(&c->endpoints_limit, 5, 10000, &suppressed))
-                log_warn("endpoints_not_kept", "set=%s reason=%s suppressed=%u", LOG_ESC(set->id), LOG_ESC(strerror(-r)), suppressed);
+                log_warn("endpoints_not_kept", "set=%s reason=%s suppressed=%u", LOG_ESC(set->id),
+                         LOG_ESC(strerror(-r)), suppressed);
         if (!base)
                 return;
         c->ops.endpoints(c->arg, set);
@@ -419,7 +433,8 @@ const struct manifest *dpclient_serving(struct dpclient *c)
                 return c->serving;
         int r = fresh_empty(c->fresh) ? 0 : fresh_merge(c->fresh, c->base, c->active->m, &c->serving);
         if (r < 0 && log_permit(&c->save_limit, 1, 60000, &suppressed))
-                log_warn("merge_failed", "reason=%s action=use_manifest suppressed=%u", LOG_ESC(strerror(-r)), suppressed);
+                log_warn("merge_failed", "reason=%s action=use_manifest suppressed=%u", LOG_ESC(strerror(-r)),
+                         suppressed);
         if (!c->serving)
                 c->serving = manifest_get(c->base);
         return c->serving;
@@ -427,19 +442,20 @@ const struct manifest *dpclient_serving(struct dpclient *c)
 
 void apply_save(struct dpclient *c)
 {
-        struct err e = { 0 };
+        struct err e = {0};
         uint32_t suppressed;
         const struct manifest *m = dpclient_serving(c);
         timer_stop(&c->save);
         if (!m || !c->lkg)
                 return;
         if (lkg_save(c->lkg, m, &e) < 0 && log_permit(&c->save_limit, 1, 60000, &suppressed))
-                log_error("lkg_not_saved", "place=%s reason=%s action=serve_on suppressed=%u", LOG_ESC(e.place), LOG_ESC(e.msg), suppressed);
+                log_error("lkg_not_saved", "place=%s reason=%s action=serve_on suppressed=%u", LOG_ESC(e.place),
+                          LOG_ESC(e.msg), suppressed);
 }
 
 static int boot_from(struct dpclient *c, struct manifest *m, struct err *reterr)
 {
-        struct model_error e = { 0 };
+        struct model_error e = {0};
         struct held *h = NULL;
         char hex[65];
         int r = build(c, m, &h, &e);
@@ -448,14 +464,15 @@ static int boot_from(struct dpclient *c, struct manifest *m, struct err *reterr)
                 return err_set(reterr, -r, e.err.place, "%s", e.err.msg[0] ? e.err.msg : "refused");
         }
         activate(c, h, m);
-        log_info("model_active", "generation=%" PRIu64 " hash=%s from=last_known_good", m->generation, hex8(&m->hash, hex));
+        log_info("model_active", "generation=%" PRIu64 " hash=%s from=last_known_good", m->generation,
+                 hex8(&m->hash, hex));
         return 0;
 }
 
 int dpclient_boot(struct dpclient *c, struct err *reterr)
 {
         struct manifest *m = NULL;
-        struct err first = { 0 };
+        struct err first = {0};
         if (!c->lkg)
                 return err_set(reterr, ENOENT, c->state_dir, "there is no store");
         int r = lkg_load(c->lkg, &m, reterr);
@@ -464,7 +481,8 @@ int dpclient_boot(struct dpclient *c, struct err *reterr)
         r = boot_from(c, m, &first);
         if (r == 0)
                 return 0;
-        log_warn("boot_refused", "place=%s reason=%s action=%s", LOG_ESC(first.place), LOG_ESC(first.msg), "try_previous");
+        log_warn("boot_refused", "place=%s reason=%s action=%s", LOG_ESC(first.place), LOG_ESC(first.msg),
+                 "try_previous");
         if (lkg_load_previous(c->lkg, &m, NULL) == 0 && boot_from(c, m, NULL) == 0)
                 return 0;
         return err_set(reterr, -r, first.place, "%s", first.msg);

@@ -2,6 +2,7 @@
  *   dpclient.c        connection, timers, frames in and out
  *   dpclient_apply.c  a manifest on its way in: sections, prepare, activate; endpoints; the store */
 #pragma once
+#include "lib/core/frame.h"
 #include "lib/core/fresh.h"
 #include "lib/io/dpclient.h"
 #include "lib/io/dpclient_states.tbl.h"

@@ -24,8 +24,8 @@
 #define MANIFEST_FILE_MAX (64u * 1024 * 1024)
 #define NAME_MAX_BYTES 80 /* 64 hex digits and ".enc" */
 
-static const uint8_t secret_magic[4] = { 'G', 'H', 'S', '1' };
-static const char *const slot_file[2] = { "manifest.a", "manifest.b" };
+static const uint8_t secret_magic[4] = {'G', 'H', 'S', '1'};
+static const char *const slot_file[2] = {"manifest.a", "manifest.b"};
 
 struct lkg {
         char *dir;
@@ -116,7 +116,10 @@ static int file_read(int dir_fd, const char *name, size_t max, uint8_t **ret, si
         return 0;
 }
 
-static int dir_sync(int fd) { return fsync(fd) < 0 ? -errno : 0; }
+static int dir_sync(int fd)
+{
+        return fsync(fd) < 0 ? -errno : 0;
+}
 
 /* ---------------------------------------------------------------- the host key */
 
@@ -150,7 +153,8 @@ static int key_open(struct lkg *k)
 }
 
 /* AES-256-GCM in place.  encrypt: fills tag; else verifies it. */
-static int gcm(const struct lkg *k, bool encrypt, const uint8_t *nonce, const struct sha256 *sha, uint8_t *p, size_t n, uint8_t *tag)
+static int gcm(const struct lkg *k, bool encrypt, const uint8_t *nonce, const struct sha256 *sha, uint8_t *p, size_t n,
+               uint8_t *tag)
 {
         EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
         int len = 0, ok = x && n <= SECTION_MAX_BYTES;
@@ -201,7 +205,8 @@ static int blob_write(struct lkg *k, const struct blob *b)
         struct stat st;
         blob_name(&b->sha, b->secret, name);
         size_t size = b->n + (b->secret ? SECRET_OVERHEAD : 0);
-        if (fstatat(k->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == size)
+        if (fstatat(k->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            (size_t)st.st_size == size)
                 return 0; /* same name, same content; damage is found, and removed, by reading */
         return b->secret ? secret_write(k, name, b) : file_write(k->blobs_fd, name, SPAN(b->p, b->n));
 }
@@ -302,7 +307,7 @@ int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr)
 {
         int current = slot_current(k);
         for (int i = 0; i < 2; i++) {
-                struct err e = { 0 };
+                struct err e = {0};
                 int slot = i == 0 ? current : 1 - current;
                 int r = slot_load(k, slot, ret, &e);
                 if (r == 0) {
@@ -310,8 +315,8 @@ int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr)
                         return 0;
                 }
                 if (r != -ENOENT)
-                        log_warn("lkg_damaged", "dir=%s slot=%s reason=%s action=%s", LOG_ESC(k->dir), slot_file[slot], LOG_ESC(e.msg),
-                                 i == 0 ? "try_other_slot" : "start_empty");
+                        log_warn("lkg_damaged", "dir=%s slot=%s reason=%s action=%s", LOG_ESC(k->dir), slot_file[slot],
+                                 LOG_ESC(e.msg), i == 0 ? "try_other_slot" : "start_empty");
         }
         return err_set(reterr, ENOENT, k->dir, "nothing stored that is intact");
 }
@@ -407,7 +412,8 @@ int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
         for (size_t i = 0; i < m->n; i++) {
                 int r = blob_write(k, m->entries[i].blob);
                 if (r < 0)
-                        return err_set(reterr, -r, k->dir, "cannot write section %s: %s", m->entries[i].key, strerror(-r));
+                        return err_set(reterr, -r, k->dir, "cannot write section %s: %s", m->entries[i].key,
+                                       strerror(-r));
         }
         int r = dir_sync(k->blobs_fd);
         if (r == 0)

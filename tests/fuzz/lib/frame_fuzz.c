@@ -1,5 +1,5 @@
-/* tests/fuzz/lib/frame_fuzz.c - any bytes as a control stream: decoding ends, never reads outside, and gives the same frames
- * however the bytes are cut. */
+/* tests/fuzz/lib/frame_fuzz.c - any bytes as a control stream: decoding ends, never reads outside, and gives the same
+ * frames however the bytes are cut. */
 #include "lib/base.h"
 #include "lib/core/frame.h"
 

@@ -1,5 +1,5 @@
-/* tests/fuzz/lib/ipaddr_fuzz.c - any bytes as an address or a prefix: what is accepted, libc accepts as the same bytes, and
- * our own text of it reads back. */
+/* tests/fuzz/lib/ipaddr_fuzz.c - any bytes as an address or a prefix: what is accepted, libc accepts as the same bytes,
+ * and our own text of it reads back. */
 #include "lib/base.h"
 #include "lib/core/ipaddr.h"
 
@@ -17,7 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 BUG_ON(size >= sizeof in);
                 memcpy(in, data, size);
                 in[size] = 0;
-                BUG_ON(inet_pton(a.af == 4 ? AF_INET : AF_INET6, in, libc) != 1 || memcmp(libc, a.b, ipaddr_len(&a)) != 0);
+                BUG_ON(inet_pton(a.af == 4 ? AF_INET : AF_INET6, in, libc) != 1 ||
+                       memcmp(libc, a.b, ipaddr_len(&a)) != 0);
                 ipaddr_str(&a, text);
                 BUG_ON(ipaddr_parse(span_str(text), &back) < 0 || !ipaddr_eq(&a, &back));
         } else if (size < sizeof in && size > 0 && !memchr(data, 0, size)) {

@@ -1,5 +1,5 @@
-/* tests/fuzz/lib/model_fuzz.c - any bytes as what an agent sends: a manifest off the wire, and sections to decode and check.
- * Input: a list of | u8 key | u16 length | bytes |; key 0 is a packed control.Manifest, the others are sections.
+/* tests/fuzz/lib/model_fuzz.c - any bytes as what an agent sends: a manifest off the wire, and sections to decode and
+ * check. Input: a list of | u8 key | u16 length | bytes |; key 0 is a packed control.Manifest, the others are sections.
  * A refusal carries exactly one error with a place; what is accepted has no dangling reference. */
 #include "lib/base.h"
 #include "lib/control.pb-c.h"
@@ -8,12 +8,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const keys[] = { "manifest", "gateway/default/web", "clusters/default", "endpoints/default", "certs/default",
-                                    "keys/default", "trust/default", "policies", "l4" };
+static const char *const keys[] = {"manifest",
+                                   "gateway/default/web",
+                                   "clusters/default",
+                                   "endpoints/default",
+                                   "certs/default",
+                                   "keys/default",
+                                   "trust/default",
+                                   "policies",
+                                   "l4"};
 
 static void wire(struct span s)
 {
-        struct err e = { 0 };
+        struct err e = {0};
         struct manifest *m = NULL;
         Control__Manifest *w = control__manifest__unpack(NULL, s.n, s.p);
         if (!w)
@@ -64,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         if (manifest_seal(m, NULL) == 0) { /* no duplicate */
                 struct model *model = NULL;
-                struct model_error e = { 0 };
+                struct model_error e = {0};
                 int r = model_load(m, &model, &e);
                 BUG_ON((r < 0) != (e.err.msg[0] != 0) || (r < 0 && !e.section[0]));
                 if (r == 0)

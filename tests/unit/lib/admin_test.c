@@ -74,8 +74,11 @@ static int q_too_big(void *arg, char *const *argv, size_t argc, struct json *out
         free(s);
         return 0;
 }
-static const struct admin_query queries[] = { { "status", "what runs", q_status }, { "fail", "fails", q_fail }, { "big", "many frames", q_big },
-                                              { "huge", "over the limit", q_too_big }, { NULL, NULL, NULL } };
+static const struct admin_query queries[] = {{"status", "what runs", q_status},
+                                             {"fail", "fails", q_fail},
+                                             {"big", "many frames", q_big},
+                                             {"huge", "over the limit", q_too_big},
+                                             {NULL, NULL, NULL}};
 
 static void *ask_thread(void *arg)
 {
@@ -128,13 +131,13 @@ static void ask(struct ask *a)
 
 static void test_answers(void **state)
 {
-        struct ask a = { .name = "status", .argv = { "x", "y\"z" }, .argc = 2 };
+        struct ask a = {.name = "status", .argv = {"x", "y\"z"}, .argc = 2};
         (void)state;
         ask(&a);
         assert_int_equal(a.r, 0);
         assert_string_equal(a.json, "{\"daemon\":\"test\",\"args\":[\"x\",\"y\\\"z\"]}");
         free(a.json);
-        a = (struct ask){ .name = "help" };
+        a = (struct ask){.name = "help"};
         ask(&a);
         assert_int_equal(a.r, 0);
         assert_non_null(strstr(a.json, "\"status\":\"what runs\""));
@@ -144,16 +147,16 @@ static void test_answers(void **state)
 
 static void test_errors(void **state)
 {
-        struct ask a = { .name = "fail" };
+        struct ask a = {.name = "fail"};
         (void)state;
         ask(&a);
         assert_true(a.r < 0);
         assert_string_equal(a.e.msg, "route x: not there");
-        a = (struct ask){ .name = "nonsense" };
+        a = (struct ask){.name = "nonsense"};
         ask(&a);
         assert_true(a.r < 0);
         assert_non_null(strstr(a.e.msg, "no such query"));
-        a = (struct ask){ .name = "huge" };
+        a = (struct ask){.name = "huge"};
         ask(&a);
         assert_true(a.r < 0);
         assert_non_null(strstr(a.e.msg, "over"));
@@ -165,7 +168,7 @@ static void test_errors(void **state)
 
 static void test_many_frames(void **state)
 {
-        struct ask a = { .name = "big" };
+        struct ask a = {.name = "big"};
         (void)state;
         ask(&a);
         assert_int_equal(a.r, 0);
@@ -177,7 +180,7 @@ static void test_many_frames(void **state)
 /* Something that is no gatectl: it is dropped, the socket goes on answering. */
 static void test_garbage(void **state)
 {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
         (void)state;
         snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -191,7 +194,7 @@ static void test_garbage(void **state)
         }
         assert_true(n == 0 || errno == ECONNRESET);
         close(fd);
-        struct ask a = { .name = "status" };
+        struct ask a = {.name = "status"};
         ask(&a);
         assert_int_equal(a.r, 0);
         free(a.json);
@@ -200,7 +203,7 @@ static void test_garbage(void **state)
 /* Past the connection limit newcomers are closed at once; when one leaves there is room again. */
 static void test_connection_limit(void **state)
 {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        struct sockaddr_un sa = {.sun_family = AF_UNIX};
         int fd[ADMIN_MAX_CONNECTIONS];
         (void)state;
         snprintf(sa.sun_path, sizeof sa.sun_path, "%s", path);
@@ -209,12 +212,12 @@ static void test_connection_limit(void **state)
                 assert_int_equal(connect(fd[i], (struct sockaddr *)&sa, sizeof sa), 0);
                 assert_true(loop_turn(loop, 5) >= 0);
         }
-        struct ask a = { .name = "status" };
+        struct ask a = {.name = "status"};
         ask(&a);
         assert_true(a.r < 0);
         close(fd[0]);
         assert_true(loop_turn(loop, 50) >= 0);
-        a = (struct ask){ .name = "status" };
+        a = (struct ask){.name = "status"};
         ask(&a);
         assert_int_equal(a.r, 0);
         free(a.json);
@@ -225,6 +228,7 @@ static void test_connection_limit(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        const struct CMUnitTest tests[] = { T(test_answers), T(test_errors), T(test_many_frames), T(test_garbage), T(test_connection_limit) };
+        const struct CMUnitTest tests[] = {T(test_answers), T(test_errors), T(test_many_frames), T(test_garbage),
+                                           T(test_connection_limit)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

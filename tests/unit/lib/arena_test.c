@@ -70,7 +70,7 @@ static void test_copies(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_aligned_and_zeroed), cmocka_unit_test(test_cap),
-                                            cmocka_unit_test(test_copies) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_aligned_and_zeroed), cmocka_unit_test(test_cap),
+                                           cmocka_unit_test(test_copies)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

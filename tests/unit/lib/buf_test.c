@@ -91,7 +91,7 @@ static void test_cursor(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_append_and_cap), cmocka_unit_test(test_queue),
-                                            cmocka_unit_test(test_reserve), cmocka_unit_test(test_cursor) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_append_and_cap), cmocka_unit_test(test_queue),
+                                           cmocka_unit_test(test_reserve), cmocka_unit_test(test_cursor)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,337 +1,17 @@
-/* tests/unit/lib/dpclient_test.c - the data plane's session against a scripted agent over a real Unix socket, both in one
- * process and one loop.  Each step waits for what must happen, never for time to pass. */
+/* tests/unit/lib/dpclient_test.c - the data plane's session against a scripted agent over a real Unix socket, both in
+ * one process and one loop.  Each step waits for what must happen, never for time to pass. */
 #include "lib/base.h"
-#include "tests/unit/lib/fixture.h"
-
-#include "lib/core/frame.h"
-#include "lib/io/dpclient.h"
-#include "lib/io/log.h"
-#include "lib/io/transport.h"
+#include "tests/unit/lib/scripted_agent.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define WAIT_TURNS 4000 /* a turn waits at most 5 ms: 20 s before a test gives up */
-
-struct bench { /* the agent's side, and what the data plane was told */
-        struct loop *loop;
-        char dir[64], sock[96], state[96];
-        struct transport_listener *listener;
-        struct transport *agent;
-        unsigned connections, closed;
-        /* last frames from the data plane */
-        unsigned n[FRAME_TYPE_N];
-        Control__Hello *hello;
-        Control__Need *need;
-        Control__Nack *nack;
-        Control__Active *active;
-        Control__Status *status;
-        /* the data plane */
-        struct dpclient *dp;
-        unsigned prepared, activated, aborted, endpoints;
-        const struct model *pending, *current;
-        const char *refuse; /* prepare refuses with this */
-        uint64_t endpoints_version;
-};
-
-static void msg_put(void *m)
-{
-        if (m)
-                protobuf_c_message_free_unpacked(m, NULL);
-}
-
-#define KEEP(field, type, d)                                                                    \
-        do {                                                                                    \
-                msg_put(b->field);                                                              \
-                b->field = (type *)protobuf_c_message_unpack(&(d), NULL, f.body.n, f.body.p);   \
-                assert_non_null(b->field);                                                      \
-        } while (0)
-
-static ptrdiff_t agent_input(void *arg, struct span in)
-{
-        struct bench *b = arg;
-        struct frame f;
-        size_t used;
-        enum frame_rc rc = frame_decode(in, &f, &used);
-        if (rc == FRAME_MORE)
-                return 0;
-        assert_int_equal(rc, FRAME_OK);
-        b->n[f.type]++;
-        if (f.type == FRAME_HELLO)
-                KEEP(hello, Control__Hello, control__hello__descriptor);
-        if (f.type == FRAME_NEED)
-                KEEP(need, Control__Need, control__need__descriptor);
-        if (f.type == FRAME_NACK)
-                KEEP(nack, Control__Nack, control__nack__descriptor);
-        if (f.type == FRAME_ACTIVE)
-                KEEP(active, Control__Active, control__active__descriptor);
-        if (f.type == FRAME_STATUS)
-                KEEP(status, Control__Status, control__status__descriptor);
-        return (ptrdiff_t)used;
-}
-
-static void agent_closed(void *arg, int err, const char *why)
-{
-        struct bench *b = arg;
-        (void)err;
-        (void)why;
-        b->agent = NULL;
-        b->closed++;
-}
-
-static const struct transport_ops agent_ops = { agent_input, agent_closed };
-
-static void agent_accepted(void *arg, int fd, const struct transport_peer *peer)
-{
-        struct bench *b = arg;
-        assert_int_equal(peer->uid, geteuid());
-        assert_null(b->agent);
-        assert_int_equal(transport_accept(b->loop, fd, &agent_ops, b, &b->agent), 0);
-        b->connections++;
-}
-
-/* ---------------------------------------------------------------- the data plane's callbacks */
-
-static int dp_prepare(void *arg, const struct model *m, struct model_error *e)
-{
-        struct bench *b = arg;
-        assert_null(b->pending);
-        if (b->refuse) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "gateway/default/web", m->gateways[0]->rules[0]->source, "%s", b->refuse);
-                return -EINVAL;
-        }
-        b->prepared++;
-        b->pending = m;
-        return 0;
-}
-
-static void dp_activate(void *arg, const struct model *m)
-{
-        struct bench *b = arg;
-        assert_ptr_equal(m, b->pending);
-        assert_ptr_equal(m, dpclient_active(b->dp));
-        if (b->current)
-                dpclient_release(b->dp, b->current);
-        b->current = m;
-        b->pending = NULL;
-        b->activated++;
-}
-
-static void dp_abort(void *arg)
-{
-        struct bench *b = arg;
-        assert_non_null(b->pending);
-        b->pending = NULL;
-        b->aborted++;
-}
-
-static void dp_endpoints(void *arg, const Model__EndpointSet *set)
-{
-        struct bench *b = arg;
-        assert_string_equal(set->id, "default/echo:8080");
-        b->endpoints++;
-        b->endpoints_version = set->version;
-}
-
-static void dp_status(void *arg, struct arena *a, Control__Status *st)
-{
-        (void)arg;
-        (void)a;
-        st->requests_total = 42;
-}
-
-static const struct dpclient_ops dp_ops = { dp_prepare, dp_activate, dp_abort, dp_endpoints, dp_status };
-
-/* ---------------------------------------------------------------- bench */
-
-static void dp_make(struct bench *b, bool boots)
-{
-        struct err e = { 0 };
-        struct dpclient_conf conf = { .agent_socket = b->sock, .state_dir = b->state, .name = "shard-1", .pool = "default",
-                                      .role = CONTROL__ROLE__ROLE_L7, .version = "0", .flush_ms = 20 };
-        b->current = b->pending = NULL;
-        assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
-        int r = dpclient_boot(b->dp, &e);
-        assert_int_equal(r, boots ? 0 : -ENOENT);
-}
-
-static void dp_kill(struct bench *b)
-{
-        dpclient_free(b->dp);
-        b->dp = NULL;
-}
-
-static void agent_listen(struct bench *b)
-{
-        struct err e = { 0 };
-        int r = transport_listen(b->loop, b->sock, NULL, 0, agent_accepted, b, &b->listener, &e);
-        if (r < 0)
-                fail_msg("%s: %s", e.place, e.msg);
-}
-
-static void agent_kill(struct bench *b)
-{
-        if (b->agent)
-                transport_close(b->agent);
-        b->agent = NULL;
-        transport_listener_free(b->listener);
-        b->listener = NULL;
-}
-
-static int setup(void **state)
-{
-        struct bench *b = calloc(1, sizeof *b);
-        snprintf(b->dir, sizeof b->dir, "/tmp/gh-dpclient-XXXXXX");
-        assert_non_null(mkdtemp(b->dir));
-        snprintf(b->sock, sizeof b->sock, "%s/agent.sock", b->dir);
-        snprintf(b->state, sizeof b->state, "%s/var/lib/dp", b->dir);
-        b->loop = loop_new();
-        assert_non_null(b->loop);
-        log_init("test", LOG_ERROR); /* refusals are expected here */
-        agent_listen(b);
-        *state = b;
-        return 0;
-}
-
-static int rm_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-        (void)st;
-        (void)flag;
-        (void)ftw;
-        return remove(path);
-}
-
-static int teardown(void **state)
-{
-        struct bench *b = *state;
-        dp_kill(b);
-        agent_kill(b);
-        msg_put(b->hello);
-        msg_put(b->need);
-        msg_put(b->nack);
-        msg_put(b->active);
-        msg_put(b->status);
-        loop_free(b->loop);
-        nftw(b->dir, rm_one, 16, FTW_DEPTH | FTW_PHYS);
-        free(b);
-        return 0;
-}
-
-#define UNTIL(b, cond)                                                                   \
-        do {                                                                             \
-                unsigned turns_ = 0;                                                     \
-                while (!(cond)) {                                                        \
-                        if (++turns_ > WAIT_TURNS)                                       \
-                                fail_msg("line %d: never came: %s", __LINE__, #cond);    \
-                        assert_true(loop_turn((b)->loop, 5) >= 0);                       \
-                }                                                                        \
-        } while (0)
-
-static void agent_send(struct bench *b, enum frame_type type, const void *m)
-{
-        assert_non_null(b->agent);
-        assert_int_equal(frame_encode_msg(transport_out(b->agent), type, 1, m), 0);
-        transport_flush(b->agent);
-}
-
-/* Waits for HELLO of the newest connection and answers it. */
-static void agent_greet(struct bench *b)
-{
-        unsigned before = b->n[FRAME_HELLO];
-        UNTIL(b, b->agent && b->n[FRAME_HELLO] > before);
-        Control__Welcome w = CONTROL__WELCOME__INIT;
-        w.agent = (char *)"test";
-        w.protocol = 1;
-        agent_send(b, FRAME_WELCOME, &w);
-}
-
-static void send_manifest(struct bench *b, const struct manifest *m)
-{
-        assert_int_equal(manifest_encode_frame(m, 1, transport_out(b->agent)), 0);
-        transport_flush(b->agent);
-}
-
-static void send_chunk(struct bench *b, const struct blob *from, size_t at, size_t n)
-{
-        Control__SectionChunk s = CONTROL__SECTION_CHUNK__INIT;
-        s.sha256 = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)from->sha.b };
-        s.offset = at;
-        s.data = (ProtobufCBinaryData){ n, (uint8_t *)from->p + at };
-        s.last = at + n == from->n;
-        agent_send(b, FRAME_SECTION, &s);
-}
-
-/* Everything the last NEED asked for, in chunks of a few bytes. */
-static void send_sections(struct bench *b, const struct manifest *m)
-{
-        for (size_t i = 0; i < b->need->n_sha256; i++)
-                for (size_t k = 0; k < m->n; k++) {
-                        const struct blob *from = m->entries[k].blob;
-                        if (memcmp(from->sha.b, b->need->sha256[i].data, SHA256_BYTES) != 0)
-                                continue;
-                        for (size_t at = 0; at < from->n; at += 50)
-                                send_chunk(b, from, at, MIN((size_t)50, from->n - at));
-                        break;
-                }
-}
-
-static void send_hash(struct bench *b, enum frame_type type, const struct manifest *m)
-{
-        Control__Activate a = CONTROL__ACTIVATE__INIT;
-        a.hash = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)m->hash.b };
-        agent_send(b, type, &a);
-}
-
-static void push(struct bench *b, const struct manifest *m)
-{
-        unsigned need = b->n[FRAME_NEED], prepared = b->n[FRAME_PREPARED], active = b->n[FRAME_ACTIVE];
-        send_manifest(b, m);
-        UNTIL(b, b->n[FRAME_NEED] > need || b->n[FRAME_PREPARED] > prepared);
-        if (b->n[FRAME_NEED] > need)
-                send_sections(b, m);
-        UNTIL(b, b->n[FRAME_PREPARED] > prepared);
-        send_hash(b, FRAME_ACTIVATE, m);
-        UNTIL(b, b->n[FRAME_ACTIVE] > active);
-        assert_memory_equal(b->active->hash.data, m->hash.b, SHA256_BYTES);
-        assert_int_equal(b->active->generation, m->generation);
-}
-
-static void send_endpoints(struct bench *b, struct world *w, uint64_t version, uint8_t last)
-{
-        Control__Endpoints m = CONTROL__ENDPOINTS__INIT;
-        w->set->version = version;
-        w->endpoint->addr.data[3] = last;
-        m.n_sets = 1;
-        m.sets = &w->set;
-        agent_send(b, FRAME_ENDPOINTS, &m);
-}
-
-static uint8_t served_last_octet(struct bench *b)
-{
-        return model_endpoint_set(b->current, "default/echo:8080")->endpoints[0]->addr.data[3];
-}
-
-/* A full run: connected, one manifest active. */
-static struct manifest *start(struct bench *b, struct world *w)
-{
-        world_init(w);
-        dp_make(b, false);
-        dpclient_start(b->dp);
-        agent_greet(b);
-        struct manifest *m = world_manifest(w);
-        push(b, m);
-        return m;
-}
-
-/* ---------------------------------------------------------------- tests */
 
 static void test_happy_path(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
+        struct manifest *m = bench_start(b, &w);
         assert_string_equal(b->hello->name, "shard-1");
         assert_string_equal(b->hello->pool, "default");
         assert_int_equal(b->hello->protocol, 1);
@@ -348,7 +28,7 @@ static void test_happy_path(void **state)
         w.redirect->redirect->status = 308;
         w.generation = 8;
         m = world_manifest(&w);
-        push(b, m);
+        agent_push(b, m);
         assert_int_equal(b->need->n_sha256, 1);
         assert_int_equal(b->activated, 2);
         assert_int_equal(b->current->generation, 8);
@@ -360,15 +40,15 @@ static void test_nack_names_the_object(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
+        struct manifest *m = bench_start(b, &w);
         manifest_put(m);
         const struct model *before = b->current;
 
         w.leg->cluster = (char *)"default/gone:80/http"; /* refused by the check */
         m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_NEED] == 2);
-        send_sections(b, m);
+        agent_sections(b, m);
         UNTIL(b, b->n[FRAME_NACK] == 1);
         assert_memory_equal(b->nack->hash.data, m->hash.b, SHA256_BYTES);
         assert_string_equal(b->nack->section, "gateway/default/web");
@@ -383,9 +63,9 @@ static void test_nack_names_the_object(void **state)
         w.leg->weight = 9;
         b->refuse = "no room";
         m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_NEED] == 3);
-        send_sections(b, m);
+        agent_sections(b, m);
         UNTIL(b, b->n[FRAME_NACK] == 2);
         assert_int_equal(b->nack->stage, CONTROL__NACK_STAGE__NACK_BUILD);
         assert_string_equal(b->nack->reason, "no room");
@@ -393,7 +73,7 @@ static void test_nack_names_the_object(void **state)
         assert_true(dpclient_connected(b->dp));
 
         b->refuse = NULL; /* the same manifest again, now it fits */
-        push(b, m);
+        agent_push(b, m);
         assert_ptr_not_equal(b->current, before);
         manifest_put(m);
         world_fini(&w);
@@ -408,16 +88,16 @@ static void test_corrupt_section_closes(void **state)
         dpclient_start(b->dp);
         agent_greet(b);
         struct manifest *m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_NEED] == 1);
         struct blob *bad = m->entries[0].blob;
         bad->p[bad->n / 2] ^= 1;
-        send_chunk(b, bad, 0, bad->n);
+        agent_chunk(b, bad, 0, bad->n);
         UNTIL(b, b->closed == 1);
         assert_int_equal(b->prepared, 0);
         bad->p[bad->n / 2] ^= 1;
         agent_greet(b); /* it dials again */
-        push(b, m);
+        agent_push(b, m);
         assert_int_equal(b->activated, 1);
         manifest_put(m);
         world_fini(&w);
@@ -425,30 +105,30 @@ static void test_corrupt_section_closes(void **state)
 
 static void chunk_gap(struct bench *b, struct manifest *m)
 {
-        send_chunk(b, m->entries[0].blob, 0, 10);
-        send_chunk(b, m->entries[0].blob, 20, 10);
+        agent_chunk(b, m->entries[0].blob, 0, 10);
+        agent_chunk(b, m->entries[0].blob, 20, 10);
 }
 static void chunk_too_long(struct bench *b, struct manifest *m)
 {
         struct blob *x = m->entries[0].blob;
         Control__SectionChunk s = CONTROL__SECTION_CHUNK__INIT;
         uint8_t *big = calloc(1, x->n + 1);
-        s.sha256 = (ProtobufCBinaryData){ SHA256_BYTES, x->sha.b };
-        s.data = (ProtobufCBinaryData){ x->n + 1, big };
+        s.sha256 = (ProtobufCBinaryData){SHA256_BYTES, x->sha.b};
+        s.data = (ProtobufCBinaryData){x->n + 1, big};
         s.last = true;
         agent_send(b, FRAME_SECTION, &s);
         free(big);
 }
 static void chunk_interleaved(struct bench *b, struct manifest *m)
 {
-        send_chunk(b, m->entries[0].blob, 0, 10);
-        send_chunk(b, m->entries[1].blob, 0, 10);
+        agent_chunk(b, m->entries[0].blob, 0, 10);
+        agent_chunk(b, m->entries[1].blob, 0, 10);
 }
 static void chunk_last_early(struct bench *b, struct manifest *m)
 {
         Control__SectionChunk s = CONTROL__SECTION_CHUNK__INIT;
-        s.sha256 = (ProtobufCBinaryData){ SHA256_BYTES, m->entries[0].blob->sha.b };
-        s.data = (ProtobufCBinaryData){ 3, m->entries[0].blob->p };
+        s.sha256 = (ProtobufCBinaryData){SHA256_BYTES, m->entries[0].blob->sha.b};
+        s.data = (ProtobufCBinaryData){3, m->entries[0].blob->p};
         s.last = true;
         agent_send(b, FRAME_SECTION, &s);
 }
@@ -468,7 +148,7 @@ static void hello_back(struct bench *b, struct manifest *m)
 static void hash_lies(struct bench *b, struct manifest *m)
 {
         m->hash.b[0] ^= 1;
-        send_manifest(b, m);
+        agent_manifest(b, m);
         m->hash.b[0] ^= 1;
 }
 static void not_a_frame(struct bench *b, struct manifest *m)
@@ -483,10 +163,14 @@ static void test_protocol_errors_close(void **state)
         static const struct {
                 const char *name;
                 void (*act)(struct bench *b, struct manifest *m);
-        } cases[] = { { "gap in a section", chunk_gap },           { "chunk over the announced length", chunk_too_long },
-                      { "two sections interleaved", chunk_interleaved }, { "last before the end", chunk_last_early },
-                      { "WELCOME twice", welcome_twice },          { "HELLO from an agent", hello_back },
-                      { "manifest hash does not match", hash_lies }, { "no frame at all", not_a_frame } };
+        } cases[] = {{"gap in a section", chunk_gap},
+                     {"chunk over the announced length", chunk_too_long},
+                     {"two sections interleaved", chunk_interleaved},
+                     {"last before the end", chunk_last_early},
+                     {"WELCOME twice", welcome_twice},
+                     {"HELLO from an agent", hello_back},
+                     {"manifest hash does not match", hash_lies},
+                     {"no frame at all", not_a_frame}};
         struct bench *b = *state;
         struct world w;
         world_init(&w);
@@ -497,7 +181,7 @@ static void test_protocol_errors_close(void **state)
                 dpclient_start(b->dp);
                 unsigned need = b->n[FRAME_NEED], closed = b->closed;
                 agent_greet(b);
-                send_manifest(b, m);
+                agent_manifest(b, m);
                 UNTIL(b, b->n[FRAME_NEED] > need);
                 cases[i].act(b, m);
                 UNTIL(b, b->closed > closed);
@@ -518,18 +202,18 @@ static void test_agent_dies_mid_manifest(void **state)
         dpclient_start(b->dp);
         agent_greet(b);
         struct manifest *m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_NEED] == 1);
-        send_chunk(b, m->entries[0].blob, 0, 10);
+        agent_chunk(b, m->entries[0].blob, 0, 10);
         UNTIL(b, loop_turn(b->loop, 1) >= 0);
         agent_kill(b);
         UNTIL(b, !dpclient_connected(b->dp));
 
         agent_listen(b);
         agent_greet(b);
-        send_manifest(b, m); /* all the way to PREPARED, then it dies again: the pending model is aborted */
+        agent_manifest(b, m); /* all the way to PREPARED, then it dies again: the pending model is aborted */
         UNTIL(b, b->n[FRAME_NEED] == 2);
-        send_sections(b, m);
+        agent_sections(b, m);
         UNTIL(b, b->n[FRAME_PREPARED] == 1);
         agent_kill(b);
         UNTIL(b, b->aborted == 1);
@@ -537,7 +221,7 @@ static void test_agent_dies_mid_manifest(void **state)
 
         agent_listen(b);
         agent_greet(b);
-        push(b, m);
+        agent_push(b, m);
         assert_int_equal(b->activated, 1);
         manifest_put(m);
         world_fini(&w);
@@ -547,7 +231,7 @@ static void test_reconnect_with_same_hash(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
+        struct manifest *m = bench_start(b, &w);
         const struct model *before = b->current;
         agent_kill(b);
         UNTIL(b, !dpclient_connected(b->dp));
@@ -558,7 +242,7 @@ static void test_reconnect_with_same_hash(void **state)
         manifest_put(m);
         w.generation = 1; /* another agent counts from one */
         m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_ACTIVE] == 2);
         assert_int_equal(b->n[FRAME_NEED], 1);
         assert_int_equal(b->n[FRAME_PREPARED], 1);
@@ -581,24 +265,24 @@ static void test_newer_manifest_replaces(void **state)
         struct manifest *first = world_manifest(&w);
         w.redirect->redirect->status = 302;
         struct manifest *second = world_manifest(&w);
-        send_manifest(b, first);
+        agent_manifest(b, first);
         UNTIL(b, b->n[FRAME_NEED] == 1);
-        send_chunk(b, first->entries[0].blob, 0, 10); /* half of a section both may need */
-        send_manifest(b, second);
-        send_chunk(b, first->entries[0].blob, 10, 10); /* was on its way: not an error */
+        agent_chunk(b, first->entries[0].blob, 0, 10); /* half of a section both may need */
+        agent_manifest(b, second);
+        agent_chunk(b, first->entries[0].blob, 10, 10); /* was on its way: not an error */
         UNTIL(b, b->n[FRAME_NEED] == 2);
-        send_sections(b, second);
+        agent_sections(b, second);
         UNTIL(b, b->n[FRAME_PREPARED] == 1);
-        send_manifest(b, first); /* and back, while the second is prepared */
+        agent_manifest(b, first); /* and back, while the second is prepared */
         UNTIL(b, b->aborted == 1);
-        send_hash(b, FRAME_ACTIVATE, second); /* crossed: must not activate anything */
+        agent_hash(b, FRAME_ACTIVATE, second); /* crossed: must not activate anything */
         UNTIL(b, b->n[FRAME_NEED] == 3);
-        send_sections(b, first);
+        agent_sections(b, first);
         UNTIL(b, b->n[FRAME_PREPARED] == 2);
         assert_int_equal(b->activated, 0);
-        send_hash(b, FRAME_ABORT, first);
+        agent_hash(b, FRAME_ABORT, first);
         UNTIL(b, b->aborted == 2);
-        push(b, first);
+        agent_push(b, first);
         assert_int_equal(b->activated, 1);
         assert_int_equal(b->current->gateways[0]->rules[1]->redirect->status, 301);
         manifest_put(first);
@@ -610,16 +294,16 @@ static void test_endpoints(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
-        send_endpoints(b, &w, 5, 99); /* not newer than the manifest's */
-        send_endpoints(b, &w, 6, 16);
+        struct manifest *m = bench_start(b, &w);
+        agent_endpoints(b, &w, 5, 99); /* not newer than the manifest's */
+        agent_endpoints(b, &w, 6, 16);
         UNTIL(b, b->endpoints == 1);
         assert_int_equal(b->endpoints_version, 6);
-        send_endpoints(b, &w, 4, 98);
+        agent_endpoints(b, &w, 4, 98);
         w.set->id = (char *)"default/unknown:1";
-        send_endpoints(b, &w, 9, 97); /* nobody asked for it */
+        agent_endpoints(b, &w, 9, 97); /* nobody asked for it */
         w.set->id = (char *)"default/echo:8080";
-        send_endpoints(b, &w, 7, 17);
+        agent_endpoints(b, &w, 7, 17);
         UNTIL(b, b->endpoints == 2);
         assert_int_equal(b->endpoints_version, 7);
 
@@ -629,7 +313,7 @@ static void test_endpoints(void **state)
         w.endpoint->addr.data[3] = 1;
         w.redirect->redirect->status = 303;
         m = world_manifest(&w);
-        push(b, m);
+        agent_push(b, m);
         assert_int_equal(b->endpoints, 3);
         assert_int_equal(b->endpoints_version, 7);
         manifest_put(m);
@@ -638,11 +322,11 @@ static void test_endpoints(void **state)
         w.set->version = 8;
         w.endpoint->addr.data[3] = 18;
         m = world_manifest(&w);
-        push(b, m);
+        agent_push(b, m);
         assert_int_equal(b->endpoints, 3);
-        assert_int_equal(served_last_octet(b), 18);
-        send_endpoints(b, &w, 8, 50);
-        send_endpoints(b, &w, 9, 19);
+        assert_int_equal(bench_last_octet(b), 18);
+        agent_endpoints(b, &w, 8, 50);
+        agent_endpoints(b, &w, 9, 19);
         UNTIL(b, b->endpoints == 4);
         assert_int_equal(b->endpoints_version, 9);
         manifest_put(m);
@@ -658,13 +342,13 @@ static void test_endpoints_while_manifest_in_flight(void **state)
         dpclient_start(b->dp);
         agent_greet(b);
         struct manifest *m = world_manifest(&w);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_NEED] == 1);
-        send_endpoints(b, &w, 6, 16); /* nothing active knows the set yet; the manifest on its way does */
-        send_sections(b, m);
+        agent_endpoints(b, &w, 6, 16); /* nothing active knows the set yet; the manifest on its way does */
+        agent_sections(b, m);
         UNTIL(b, b->n[FRAME_PREPARED] == 1);
         assert_int_equal(b->endpoints, 0);
-        send_hash(b, FRAME_ACTIVATE, m);
+        agent_hash(b, FRAME_ACTIVATE, m);
         UNTIL(b, b->n[FRAME_ACTIVE] == 1);
         assert_int_equal(b->endpoints, 1);
         assert_int_equal(b->endpoints_version, 6);
@@ -677,19 +361,19 @@ static void test_endpoints_of_an_older_agent(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
-        send_endpoints(b, &w, 100, 16);
+        struct manifest *m = bench_start(b, &w);
+        agent_endpoints(b, &w, 100, 16);
         UNTIL(b, b->endpoints == 1);
         agent_kill(b);
         UNTIL(b, !dpclient_connected(b->dp));
         agent_listen(b);
         agent_greet(b);
         assert_memory_not_equal(b->hello->active_hash.data, m->hash.b, SHA256_BYTES); /* we serve something else */
-        push(b, m); /* so the same manifest is no no-op */
+        agent_push(b, m); /* so the same manifest is no no-op */
         assert_int_equal(b->endpoints, 1);
         assert_int_equal(b->activated, 2);
-        assert_int_equal(served_last_octet(b), 1);
-        send_endpoints(b, &w, 6, 33);
+        assert_int_equal(bench_last_octet(b), 1);
+        agent_endpoints(b, &w, 6, 33);
         UNTIL(b, b->endpoints == 2);
         manifest_put(m);
         world_fini(&w);
@@ -699,8 +383,8 @@ static void test_boot_from_store(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
-        send_endpoints(b, &w, 6, 66);
+        struct manifest *m = bench_start(b, &w);
+        agent_endpoints(b, &w, 6, 66);
         UNTIL(b, b->endpoints == 1);
         agent_kill(b);
         dp_kill(b); /* writes what is due */
@@ -708,7 +392,7 @@ static void test_boot_from_store(void **state)
         dp_make(b, true); /* no agent anywhere */
         assert_int_equal(b->activated, 2);
         assert_int_equal(b->current->generation, 7);
-        assert_int_equal(served_last_octet(b), 66); /* with the endpoints that came beside the manifest */
+        assert_int_equal(bench_last_octet(b), 66); /* with the endpoints that came beside the manifest */
         assert_memory_equal(model_key(b->current, "default/cert")->pem.data, "PRIVATE KEY BYTES", 17);
         manifest_put(m);
 
@@ -717,7 +401,7 @@ static void test_boot_from_store(void **state)
         agent_greet(b);
         m = world_manifest(&w); /* what the agent has now is just what we serve */
         assert_memory_equal(b->hello->active_hash.data, m->hash.b, SHA256_BYTES);
-        send_manifest(b, m);
+        agent_manifest(b, m);
         UNTIL(b, b->n[FRAME_ACTIVE] == 2);
         assert_int_equal(b->activated, 2);
         manifest_put(m);
@@ -744,12 +428,12 @@ static void test_damaged_store(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
+        struct manifest *m = bench_start(b, &w);
         dpclient_flush(b->dp);
         w.generation = 8;
         w.redirect->redirect->status = 308;
         struct manifest *m2 = world_manifest(&w);
-        push(b, m2);
+        agent_push(b, m2);
         dpclient_flush(b->dp);
         agent_kill(b);
         dp_kill(b);
@@ -763,7 +447,7 @@ static void test_damaged_store(void **state)
         agent_listen(b); /* the damaged blob is asked for again */
         dpclient_start(b->dp);
         agent_greet(b);
-        push(b, m2);
+        agent_push(b, m2);
         assert_int_equal(b->need->n_sha256, 1);
         dpclient_flush(b->dp);
         agent_kill(b);
@@ -792,7 +476,7 @@ static void test_no_secret_on_disk_in_clear(void **state)
 {
         struct bench *b = *state;
         struct world w;
-        struct manifest *m = start(b, &w);
+        struct manifest *m = bench_start(b, &w);
         dpclient_flush(b->dp);
         char path[300], hex[65];
         sha256_hex(&manifest_find(m, "keys/default")->sha, hex);
@@ -843,7 +527,7 @@ static void test_no_agent_configured(void **state)
 {
         struct bench *b = *state;
         struct err e;
-        struct dpclient_conf conf = { .agent_socket = "", .state_dir = b->state, .name = "x", .pool = "" };
+        struct dpclient_conf conf = {.agent_socket = "", .state_dir = b->state, .name = "x", .pool = ""};
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
         dpclient_start(b->dp);
         for (int i = 0; i < 5; i++)
@@ -853,12 +537,23 @@ static void test_no_agent_configured(void **state)
 
 int main(void)
 {
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
-                T(test_happy_path), T(test_nack_names_the_object), T(test_corrupt_section_closes), T(test_protocol_errors_close),
-                T(test_agent_dies_mid_manifest), T(test_reconnect_with_same_hash), T(test_newer_manifest_replaces), T(test_endpoints),
-                T(test_endpoints_while_manifest_in_flight), T(test_endpoints_of_an_older_agent), T(test_boot_from_store),
-                T(test_damaged_store), T(test_no_secret_on_disk_in_clear), T(test_byte_by_byte), T(test_no_agent_configured),
+                T(test_happy_path),
+                T(test_nack_names_the_object),
+                T(test_corrupt_section_closes),
+                T(test_protocol_errors_close),
+                T(test_agent_dies_mid_manifest),
+                T(test_reconnect_with_same_hash),
+                T(test_newer_manifest_replaces),
+                T(test_endpoints),
+                T(test_endpoints_while_manifest_in_flight),
+                T(test_endpoints_of_an_older_agent),
+                T(test_boot_from_store),
+                T(test_damaged_store),
+                T(test_no_secret_on_disk_in_clear),
+                T(test_byte_by_byte),
+                T(test_no_agent_configured),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

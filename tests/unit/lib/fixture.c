@@ -2,12 +2,12 @@
 #include "lib/base.h"
 #include "tests/unit/lib/fixture.h"
 
-#define NEW(w, type, init)                                              \
-        ({                                                              \
-                Model__##type *new_ = arena_alloc(&(w)->a, sizeof *new_); \
-                BUG_ON(!new_);                                          \
-                model__##init##__init(new_);                            \
-                new_;                                                   \
+#define NEW(w, type, init)                                                                                             \
+        ({                                                                                                             \
+                Model__##type *new_ = arena_alloc(&(w)->a, sizeof *new_);                                              \
+                BUG_ON(!new_);                                                                                         \
+                model__##init##__init(new_);                                                                           \
+                new_;                                                                                                  \
         })
 
 void **world_append(struct world *w, void *list, size_t n, void *item)
@@ -21,7 +21,10 @@ void **world_append(struct world *w, void *list, size_t n, void *item)
 }
 #define APPEND(w, list, n, item) ((list) = (void *)world_append((w), (list), (n), (item)), (n)++)
 
-static char *text(const char *s) { return (char *)s; }
+static char *text(const char *s)
+{
+        return (char *)s;
+}
 
 Model__Source *world_source(struct world *w, const char *kind, const char *name, uint32_t rule)
 {
@@ -36,7 +39,7 @@ Model__Source *world_source(struct world *w, const char *kind, const char *name,
 
 static ProtobufCBinaryData bytes(struct world *w, const void *p, size_t n)
 {
-        return (ProtobufCBinaryData){ n, arena_dup(&w->a, p, n) };
+        return (ProtobufCBinaryData){n, arena_dup(&w->a, p, n)};
 }
 
 static void world_gateway(struct world *w)
@@ -46,7 +49,7 @@ static void world_gateway(struct world *w)
         g->source = world_source(w, "Gateway", "web", 0);
         Model__Bind *tls = NEW(w, Bind, bind);
         w->bind = NEW(w, Bind, bind);
-        w->bind->addr = bytes(w, (uint8_t[]){ 192, 0, 2, 1 }, 4);
+        w->bind->addr = bytes(w, (uint8_t[]){192, 0, 2, 1}, 4);
         w->bind->port = 80;
         tls->addr = w->bind->addr;
         tls->port = 443;
@@ -126,7 +129,7 @@ static Model__EndpointSet *world_set(struct world *w, const char *id, uint8_t la
         s->version = 5;
         s->source = world_source(w, "Service", "echo", 0);
         Model__Endpoint *e = NEW(w, Endpoint, endpoint);
-        e->addr = bytes(w, (uint8_t[]){ 10, 0, 0, last }, 4);
+        e->addr = bytes(w, (uint8_t[]){10, 0, 0, last}, 4);
         e->port = 8080;
         e->weight = 1;
         APPEND(w, s->endpoints, s->n_endpoints, e);
@@ -147,7 +150,7 @@ static void world_l4(struct world *w)
         Model__L4 *l4 = w->l4 = NEW(w, L4, l4);
         w->vip = NEW(w, Vip, vip);
         w->vip->id = text("192.0.2.1");
-        w->vip->addr = bytes(w, (uint8_t[]){ 192, 0, 2, 1 }, 4);
+        w->vip->addr = bytes(w, (uint8_t[]){192, 0, 2, 1}, 4);
         w->vip->source = world_source(w, "Gateway", "web", 0);
         w->l4_listener = NEW(w, L4Listener, l4_listener);
         w->l4_listener->id = text("192.0.2.1:80/tcp");
@@ -204,14 +207,17 @@ static void world_sections(struct world *w)
                 NEW(w, ClusterList, cluster_list);
         APPEND(w, clusters->clusters, clusters->n_clusters, w->cluster2);
         APPEND(w, clusters->clusters, clusters->n_clusters, w->cluster);
-        Model__EndpointSetList *sets = section(w, "endpoints/default", MODEL__SECTION__BODY_ENDPOINT_SETS, false)->endpoint_sets =
-                NEW(w, EndpointSetList, endpoint_set_list);
+        Model__EndpointSetList *sets =
+                section(w, "endpoints/default", MODEL__SECTION__BODY_ENDPOINT_SETS, false)->endpoint_sets =
+                        NEW(w, EndpointSetList, endpoint_set_list);
         APPEND(w, sets->sets, sets->n_sets, w->set2);
         APPEND(w, sets->sets, sets->n_sets, w->set);
-        Model__CertificateList *certs = section(w, "certs/default", MODEL__SECTION__BODY_CERTIFICATES, false)->certificates =
-                NEW(w, CertificateList, certificate_list);
+        Model__CertificateList *certs =
+                section(w, "certs/default", MODEL__SECTION__BODY_CERTIFICATES, false)->certificates =
+                        NEW(w, CertificateList, certificate_list);
         APPEND(w, certs->certificates, certs->n_certificates, w->certificate);
-        Model__KeyList *keys = section(w, "keys/default", MODEL__SECTION__BODY_KEYS, true)->keys = NEW(w, KeyList, key_list);
+        Model__KeyList *keys = section(w, "keys/default", MODEL__SECTION__BODY_KEYS, true)->keys =
+                NEW(w, KeyList, key_list);
         APPEND(w, keys->keys, keys->n_keys, w->key);
         Model__TrustList *trusts = section(w, "trust/default", MODEL__SECTION__BODY_TRUSTS, false)->trusts =
                 NEW(w, TrustList, trust_list);
@@ -224,7 +230,7 @@ static void world_sections(struct world *w)
 
 void world_init(struct world *w)
 {
-        *w = (struct world){ .generation = 7 };
+        *w = (struct world){.generation = 7};
         arena_init(&w->a, 64 * 1024, SIZE_MAX);
         world_gateway(w);
         world_rules(w);
@@ -243,7 +249,10 @@ void world_init(struct world *w)
         world_sections(w);
 }
 
-void world_fini(struct world *w) { arena_fini(&w->a); }
+void world_fini(struct world *w)
+{
+        arena_fini(&w->a);
+}
 
 struct manifest *world_manifest(struct world *w)
 {

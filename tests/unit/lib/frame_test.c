@@ -7,7 +7,10 @@
 #include "lib/core/hash.h"
 #include "lib/control.pb-c.h"
 
-static void seal(uint8_t *h, size_t body) { put_u32_be(h + 16, crc32c(crc32c(0, h, 16), h + FRAME_HEADER_BYTES, body)); }
+static void seal(uint8_t *h, size_t body)
+{
+        put_u32_be(h + 16, crc32c(crc32c(0, h, 16), h + FRAME_HEADER_BYTES, body));
+}
 
 static struct buf stream_make(void)
 {
@@ -28,7 +31,7 @@ static void feed(const struct buf *all, size_t (*piece)(uint32_t *seed, size_t l
         static const struct {
                 enum frame_type type;
                 const char *body;
-        } want[] = { { FRAME_HELLO, "hello" }, { FRAME_PONG, "" }, { FRAME_PING, "\x08\x63" } };
+        } want[] = {{FRAME_HELLO, "hello"}, {FRAME_PONG, ""}, {FRAME_PING, "\x08\x63"}};
         struct buf in;
         size_t frames = 0;
         buf_init(&in, 1 << 20);
@@ -54,8 +57,14 @@ static void feed(const struct buf *all, size_t (*piece)(uint32_t *seed, size_t l
         buf_fini(&in);
 }
 
-static size_t piece_all(uint32_t *seed, size_t left) { return (void)seed, left; }
-static size_t piece_byte(uint32_t *seed, size_t left) { return (void)seed, (void)left, 1; }
+static size_t piece_all(uint32_t *seed, size_t left)
+{
+        return (void)seed, left;
+}
+static size_t piece_byte(uint32_t *seed, size_t left)
+{
+        return (void)seed, (void)left, 1;
+}
 static size_t piece_random(uint32_t *seed, size_t left)
 {
         *seed = *seed * 1664525 + 1013904223;
@@ -82,23 +91,23 @@ static void test_refusals(void **state)
                 bool reseal; /* a correct checksum over the change */
                 enum frame_rc want;
         } cases[] = {
-                { "unchanged", 4, FRAME_HELLO, true, FRAME_OK },
-                { "magic", 0, 'X', true, FRAME_BAD_MAGIC },
-                { "version in the magic", 3, '2', true, FRAME_BAD_MAGIC },
-                { "length over the limit", 8, 1, true, FRAME_BAD_LENGTH },
-                { "length just over", 9, 4, true, FRAME_BAD_LENGTH }, /* 256 KiB + 5 */
-                { "length longer than what is here", 10, 1, true, FRAME_MORE },
-                { "type without checksum", 4, FRAME_PING, false, FRAME_BAD_CRC },
-                { "flag without checksum", 5, 0x80, false, FRAME_BAD_CRC },
-                { "sequence without checksum", 15, 9, false, FRAME_BAD_CRC },
-                { "body without checksum", 22, 'X', false, FRAME_BAD_CRC },
-                { "unknown type", 4, 200, true, FRAME_OK },
-                { "type 0", 4, 0, true, FRAME_OK },
+                {"unchanged", 4, FRAME_HELLO, true, FRAME_OK},
+                {"magic", 0, 'X', true, FRAME_BAD_MAGIC},
+                {"version in the magic", 3, '2', true, FRAME_BAD_MAGIC},
+                {"length over the limit", 8, 1, true, FRAME_BAD_LENGTH},
+                {"length just over", 9, 4, true, FRAME_BAD_LENGTH}, /* 256 KiB + 5 */
+                {"length longer than what is here", 10, 1, true, FRAME_MORE},
+                {"type without checksum", 4, FRAME_PING, false, FRAME_BAD_CRC},
+                {"flag without checksum", 5, 0x80, false, FRAME_BAD_CRC},
+                {"sequence without checksum", 15, 9, false, FRAME_BAD_CRC},
+                {"body without checksum", 22, 'X', false, FRAME_BAD_CRC},
+                {"unknown type", 4, 200, true, FRAME_OK},
+                {"type 0", 4, 0, true, FRAME_OK},
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct buf b;
-                struct frame f = { .type = FRAME_PING };
+                struct frame f = {.type = FRAME_PING};
                 size_t used = 0;
                 buf_init(&b, 4096);
                 frame_encode(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
@@ -146,7 +155,7 @@ static void test_biggest(void **state)
         assert_int_equal(frame_decode(buf_span(&b), &f, &used), FRAME_OK);
         assert_int_equal(f.body.n, FRAME_MAX_BODY);
         buf_reset(&b);
-        s.data = (ProtobufCBinaryData){ FRAME_MAX_BODY, big };
+        s.data = (ProtobufCBinaryData){FRAME_MAX_BODY, big};
         assert_int_equal(frame_encode_msg(&b, FRAME_SECTION, 1, &s.base), -E2BIG);
         assert_int_equal(b.n, 0);
         s.data.len = SECTION_CHUNK_BYTES;
@@ -167,8 +176,8 @@ static void test_names(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_splits), cmocka_unit_test(test_refusals),
-                                            cmocka_unit_test(test_critical_unknown), cmocka_unit_test(test_biggest),
-                                            cmocka_unit_test(test_names) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_splits), cmocka_unit_test(test_refusals),
+                                           cmocka_unit_test(test_critical_unknown), cmocka_unit_test(test_biggest),
+                                           cmocka_unit_test(test_names)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,10 +11,10 @@
 static void test_siphash(void **state)
 {
         /* Reference vectors of SipHash-2-4: key 00..0f, message 00..(n-1). */
-        static const uint64_t want[] = { 0x726fdb47dd0e0e31ull, 0x74f839c593dc67fdull, 0x0d6c8009d9a94f5aull, 0x85676696d7fb7e2dull,
-                                         0xcf2794e0277187b7ull, 0x18765564cd99a68dull, 0xcbc9466e58fee3ceull, 0xab0200f58b01d137ull,
-                                         0x93f5f5799a932462ull };
-        const struct siphash_key k = { 0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull };
+        static const uint64_t want[] = {0x726fdb47dd0e0e31ull, 0x74f839c593dc67fdull, 0x0d6c8009d9a94f5aull,
+                                        0x85676696d7fb7e2dull, 0xcf2794e0277187b7ull, 0x18765564cd99a68dull,
+                                        0xcbc9466e58fee3ceull, 0xab0200f58b01d137ull, 0x93f5f5799a932462ull};
+        const struct siphash_key k = {0x0706050403020100ull, 0x0f0e0d0c0b0a0908ull};
         uint8_t in[64];
         (void)state;
         for (size_t i = 0; i < sizeof in; i++)
@@ -75,7 +75,8 @@ static void test_sha256(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_siphash), cmocka_unit_test(test_crc32c),
-                                            cmocka_unit_test(test_crc32c_against_bitwise), cmocka_unit_test(test_sha256) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_siphash), cmocka_unit_test(test_crc32c),
+                                           cmocka_unit_test(test_crc32c_against_bitwise),
+                                           cmocka_unit_test(test_sha256)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

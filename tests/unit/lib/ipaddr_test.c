@@ -10,50 +10,51 @@
 
 #include <arpa/inet.h>
 
+/* clang-format off: one case, one line */
 static void test_parse(void **state)
 {
         static const struct {
                 const char *in, *want; /* want NULL = refused */
         } cases[] = {
-                { "192.0.2.1", "192.0.2.1" },
-                { "0.0.0.0", "0.0.0.0" },
-                { "255.255.255.255", "255.255.255.255" },
-                { "01.2.3.4", NULL }, /* octal elsewhere: ambiguous */
-                { "1.2.3", NULL },
-                { "1.2.3.4.5", NULL },
-                { "1.2.3.256", NULL },
-                { "1.2.3.4 ", NULL },
-                { "1.2.3.", NULL },
-                { "1..3.4", NULL },
-                { "0x1.2.3.4", NULL },
-                { "", NULL },
-                { "::", "::" },
-                { "::1", "::1" },
-                { "1::", "1::" },
-                { "2001:DB8::1", "2001:db8::1" },
-                { "2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1" },   /* RFC 5952 4.2.3: the first of equal runs */
-                { "2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1" }, /* RFC 5952 4.2.2: one group is not shortened */
-                { "2001:0:0:1:0:0:0:1", "2001:0:0:1::1" },
-                { "0:0:0:0:0:0:0:0", "::" },
-                { "::ffff:192.0.2.1", "::ffff:192.0.2.1" }, /* RFC 5952 5 */
-                { "64:ff9b::192.0.2.33", "64:ff9b::c000:221" },
-                { "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8" },
-                { "1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0" },
-                { "1:2:3:4:5:6:7:8::", NULL },
-                { "1:2:3:4:5:6:7:8:9", NULL },
-                { "1:2:3:4:5:6:7", NULL },
-                { "1::2::3", NULL },
-                { ":::", NULL },
-                { ":", NULL },
-                { ":1::", NULL },
-                { "1:", NULL },
-                { "12345::", NULL },
-                { "::1.2.3", NULL },
-                { "::1.2.3.4:1", NULL },
-                { "1:2:3:4:5:6:7:1.2.3.4", NULL },
-                { "fe80::1%eth0", NULL },
-                { "[::1]", NULL },
-                { "g::", NULL },
+                {"192.0.2.1", "192.0.2.1"},
+                {"0.0.0.0", "0.0.0.0"},
+                {"255.255.255.255", "255.255.255.255"},
+                {"01.2.3.4", NULL}, /* octal elsewhere: ambiguous */
+                {"1.2.3", NULL},
+                {"1.2.3.4.5", NULL},
+                {"1.2.3.256", NULL},
+                {"1.2.3.4 ", NULL},
+                {"1.2.3.", NULL},
+                {"1..3.4", NULL},
+                {"0x1.2.3.4", NULL},
+                {"", NULL},
+                {"::", "::"},
+                {"::1", "::1"},
+                {"1::", "1::"},
+                {"2001:DB8::1", "2001:db8::1"},
+                {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},    /* RFC 5952 4.2.3: the first of equal runs */
+                {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"}, /* RFC 5952 4.2.2: one group is not shortened */
+                {"2001:0:0:1:0:0:0:1", "2001:0:0:1::1"},
+                {"0:0:0:0:0:0:0:0", "::"},
+                {"::ffff:192.0.2.1", "::ffff:192.0.2.1"}, /* RFC 5952 5 */
+                {"64:ff9b::192.0.2.33", "64:ff9b::c000:221"},
+                {"1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"},
+                {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
+                {"1:2:3:4:5:6:7:8::", NULL},
+                {"1:2:3:4:5:6:7:8:9", NULL},
+                {"1:2:3:4:5:6:7", NULL},
+                {"1::2::3", NULL},
+                {":::", NULL},
+                {":", NULL},
+                {":1::", NULL},
+                {"1:", NULL},
+                {"12345::", NULL},
+                {"::1.2.3", NULL},
+                {"::1.2.3.4:1", NULL},
+                {"1:2:3:4:5:6:7:1.2.3.4", NULL},
+                {"fe80::1%eth0", NULL},
+                {"[::1]", NULL},
+                {"g::", NULL},
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -67,13 +68,15 @@ static void test_parse(void **state)
         }
 }
 
+/* clang-format on */
+
 /* Whatever we write, libc reads as the same bytes, and so do we. */
 static void test_round_trip(void **state)
 {
         uint32_t seed = 1;
         (void)state;
         for (int i = 0; i < 20000; i++) {
-                struct ipaddr a = { .af = 6 }, back;
+                struct ipaddr a = {.af = 6}, back;
                 uint8_t libc[16];
                 char text[IPADDR_STR_MAX];
                 for (int k = 0; k < 16; k++) {
@@ -94,6 +97,7 @@ static void test_prefix(void **state)
                 const char *prefix, *addr;
                 bool in;
         } cases[] = {
+                /* clang-format off */
                 { "10.0.0.0/8", "10.255.1.1", true },   { "10.0.0.0/8", "11.0.0.0", false },
                 { "192.0.2.0/26", "192.0.2.63", true }, { "192.0.2.0/26", "192.0.2.64", false },
                 { "10.20.0.2/24", "10.20.0.9", true }, /* host bits are allowed: an address with its network */
@@ -101,8 +105,10 @@ static void test_prefix(void **state)
                 { "1.2.3.4", "1.2.3.4", true },         { "1.2.3.4", "1.2.3.5", false },
                 { "2001:db8::/33", "2001:db8:7fff::", true }, { "2001:db8::/33", "2001:db8:8000::", false },
                 { "::/0", "ffff::", true },
+                /* clang-format on */
         };
-        static const char *const bad[] = { "1.2.3.4/33", "::/129", "1.2.3.4/", "1.2.3.4/08", "1.2.3.4/-1", "/8", "1.2.3.4/8/8", "" };
+        static const char *const bad[] = {"1.2.3.4/33", "::/129", "1.2.3.4/",    "1.2.3.4/08",
+                                          "1.2.3.4/-1", "/8",     "1.2.3.4/8/8", ""};
         struct ipprefix p;
         struct ipaddr a;
         (void)state;
@@ -121,6 +127,7 @@ static void test_prefix(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_parse), cmocka_unit_test(test_round_trip), cmocka_unit_test(test_prefix) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_parse), cmocka_unit_test(test_round_trip),
+                                           cmocka_unit_test(test_prefix)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,8 @@ static void test_document(void **state)
         json_key(&j, "raw");
         json_raw(&j, SPAN_LIT("[1]"));
         json_end(&j);
-        assert_string_equal(buf_cstr(&b), "{\"n\":18446744073709551615,\"i\":-5,\"list\":[true,null,{},null,0.5,null],\"raw\":[1]}");
+        assert_string_equal(buf_cstr(&b),
+                            "{\"n\":18446744073709551615,\"i\":-5,\"list\":[true,null,{},null,0.5,null],\"raw\":[1]}");
         buf_fini(&b);
 }
 
@@ -63,16 +64,18 @@ static void test_escapes(void **state)
                 struct span in;
                 const char *want;
         } cases[] = {
-                { "plain", { (const uint8_t *)"abc", 3 }, "\"abc\"" },
-                { "empty", { NULL, 0 }, "\"\"" },
-                { "RFC 8259 7: must be escaped", { (const uint8_t *)"\"\\\n\r\t\b\f\x01\x1f", 9 }, "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\"" },
-                { "NUL", { (const uint8_t *)"a\0b", 3 }, "\"a\\u0000b\"" },
-                { "UTF-8", { (const uint8_t *)"\xc3\xa9\xf0\x9f\x9a\x80", 6 }, "\"\xc3\xa9\xf0\x9f\x9a\x80\"" },
-                { "lone continuation", { (const uint8_t *)"\x80", 1 }, "\"\\u0080\"" },
-                { "overlong", { (const uint8_t *)"\xc0\xaf", 2 }, "\"\\u00c0\\u00af\"" },
-                { "surrogate", { (const uint8_t *)"\xed\xa0\x80", 3 }, "\"\\u00ed\\u00a0\\u0080\"" },
-                { "cut short", { (const uint8_t *)"a\xe2\x82", 3 }, "\"a\\u00e2\\u0082\"" },
-                { "above U+10FFFF", { (const uint8_t *)"\xf4\x90\x80\x80", 4 }, "\"\\u00f4\\u0090\\u0080\\u0080\"" },
+                {"plain", {(const uint8_t *)"abc", 3}, "\"abc\""},
+                {"empty", {NULL, 0}, "\"\""},
+                {"RFC 8259 7: must be escaped",
+                 {(const uint8_t *)"\"\\\n\r\t\b\f\x01\x1f", 9},
+                 "\"\\\"\\\\\\n\\r\\t\\b\\f\\u0001\\u001f\""},
+                {"NUL", {(const uint8_t *)"a\0b", 3}, "\"a\\u0000b\""},
+                {"UTF-8", {(const uint8_t *)"\xc3\xa9\xf0\x9f\x9a\x80", 6}, "\"\xc3\xa9\xf0\x9f\x9a\x80\""},
+                {"lone continuation", {(const uint8_t *)"\x80", 1}, "\"\\u0080\""},
+                {"overlong", {(const uint8_t *)"\xc0\xaf", 2}, "\"\\u00c0\\u00af\""},
+                {"surrogate", {(const uint8_t *)"\xed\xa0\x80", 3}, "\"\\u00ed\\u00a0\\u0080\""},
+                {"cut short", {(const uint8_t *)"a\xe2\x82", 3}, "\"a\\u00e2\\u0082\""},
+                {"above U+10FFFF", {(const uint8_t *)"\xf4\x90\x80\x80", 4}, "\"\\u00f4\\u0090\\u0080\\u0080\""},
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -105,16 +108,17 @@ static void test_metrics(void **state)
         metrics_sample(&b, "gh_", desc[0].name, buf_cstr(&l), metric_get(&m));
         metrics_family(&b, "gh_", &desc[1], true);
         metrics_sample(&b, "gh_", desc[1].name, NULL, 0);
-        assert_string_equal(buf_cstr(&b), "# HELP gh_rx_total Packets received, all \\\\ of them\n# TYPE gh_rx_total counter\n"
-                                          "gh_rx_total{port=\"a\\\"b\\\\c\\nd\",q=\"0\"} 42\n"
-                                          "# HELP gh_drop_total Dropped\n# TYPE gh_drop_total gauge\ngh_drop_total 0\n");
+        assert_string_equal(buf_cstr(&b),
+                            "# HELP gh_rx_total Packets received, all \\\\ of them\n# TYPE gh_rx_total counter\n"
+                            "gh_rx_total{port=\"a\\\"b\\\\c\\nd\",q=\"0\"} 42\n"
+                            "# HELP gh_drop_total Dropped\n# TYPE gh_drop_total gauge\ngh_drop_total 0\n");
         buf_fini(&b);
         buf_fini(&l);
 }
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_document), cmocka_unit_test(test_pretty), cmocka_unit_test(test_escapes),
-                                            cmocka_unit_test(test_metrics) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_document), cmocka_unit_test(test_pretty),
+                                           cmocka_unit_test(test_escapes), cmocka_unit_test(test_metrics)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

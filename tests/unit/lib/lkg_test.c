@@ -141,7 +141,7 @@ static void damage(const char *path, int how)
 static size_t list_files(char paths[][512], size_t max)
 {
         size_t n = 0;
-        static const char *const subs[] = { "", "/blobs" };
+        static const char *const subs[] = {"", "/blobs"};
         for (size_t s = 0; s < ARRAY_SIZE(subs); s++) {
                 char sub[96];
                 snprintf(sub, sizeof sub, "%s%s", dir, subs[s]);
@@ -177,7 +177,8 @@ static void test_damage(void **state)
                                 return;
                         damage(paths[i], how);
                         uint64_t got = booted();
-                        /* Which file decides what may come back.  Shared blobs and the key take both slots with them. */
+                        /* Which file decides what may come back.  Shared blobs and the key take both slots with them.
+                         */
                         bool slot = strstr(paths[i], "manifest.") != NULL;
                         assert_true(slot ? got > 0 : got <= 2);
                         assert_int_equal(lkg_open(dir, &k, &e), 0); /* whatever happened, the next save heals it */
@@ -211,7 +212,7 @@ static void test_crash_leftovers(void **state)
         save(k, 3, "three");
         assert_int_equal(booted(), 3);
         assert_int_not_equal(access(to, F_OK), 0); /* swept */
-        assert_int_equal(unlink(path), 0); /* no link at all: the first slot that is whole */
+        assert_int_equal(unlink(path), 0);         /* no link at all: the first slot that is whole */
         assert_true(booted() > 0);
         lkg_close(k);
 }
@@ -242,7 +243,7 @@ static void test_host_key(void **state)
 static void test_cannot_open(void **state)
 {
         struct lkg *k;
-        struct err e = { 0 };
+        struct err e = {0};
         (void)state;
         assert_true(lkg_open("/proc/none/store", &k, &e) < 0);
         assert_string_equal(e.place, "/proc/none/store");
@@ -252,7 +253,7 @@ static void test_cannot_open(void **state)
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        const struct CMUnitTest tests[] = { T(test_save_and_load), T(test_damage), T(test_crash_leftovers), T(test_host_key),
-                                            T(test_cannot_open) };
+        const struct CMUnitTest tests[] = {T(test_save_and_load), T(test_damage), T(test_crash_leftovers),
+                                           T(test_host_key), T(test_cannot_open)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,8 +18,8 @@ static struct manifest *three(uint64_t generation, const char *const order[3])
 
 static void test_hash(void **state)
 {
-        struct manifest *a = three(1, (const char *const[]){ "l4", "keys/x", "certs/x" });
-        struct manifest *b = three(2, (const char *const[]){ "certs/x", "l4", "keys/x" });
+        struct manifest *a = three(1, (const char *const[]){"l4", "keys/x", "certs/x"});
+        struct manifest *b = three(2, (const char *const[]){"certs/x", "l4", "keys/x"});
         (void)state;
         assert_memory_equal(&a->hash, &b->hash, sizeof a->hash); /* neither order nor generation is content */
         assert_string_equal(a->entries[0].key, "certs/x");
@@ -87,15 +87,42 @@ static void unsorted(Control__Manifest *w)
         w->sections[0] = w->sections[1];
         w->sections[1] = e;
 }
-static void twice(Control__Manifest *w) { memcpy(w->sections[1]->key, "certs/x", 7); }
-static void short_sha(Control__Manifest *w) { w->sections[0]->sha256.len = 31; }
-static void wrong_hash(Control__Manifest *w) { w->hash.data[5] ^= 1; }
-static void short_hash(Control__Manifest *w) { w->hash.len = 0; }
-static void too_long(Control__Manifest *w) { w->sections[2]->len_bytes = SECTION_MAX_BYTES + 1ull; }
-static void bad_key(Control__Manifest *w) { w->sections[2]->key[1] = ' '; }
-static void other_section(Control__Manifest *w) { w->sections[1]->sha256.data[0] ^= 1; }
-static void nothing(Control__Manifest *w) { (void)w; }
-static void generation(Control__Manifest *w) { w->generation = 1000; }
+static void twice(Control__Manifest *w)
+{
+        memcpy(w->sections[1]->key, "certs/x", 7);
+}
+static void short_sha(Control__Manifest *w)
+{
+        w->sections[0]->sha256.len = 31;
+}
+static void wrong_hash(Control__Manifest *w)
+{
+        w->hash.data[5] ^= 1;
+}
+static void short_hash(Control__Manifest *w)
+{
+        w->hash.len = 0;
+}
+static void too_long(Control__Manifest *w)
+{
+        w->sections[2]->len_bytes = SECTION_MAX_BYTES + 1ull;
+}
+static void bad_key(Control__Manifest *w)
+{
+        w->sections[2]->key[1] = ' ';
+}
+static void other_section(Control__Manifest *w)
+{
+        w->sections[1]->sha256.data[0] ^= 1;
+}
+static void nothing(Control__Manifest *w)
+{
+        (void)w;
+}
+static void generation(Control__Manifest *w)
+{
+        w->generation = 1000;
+}
 
 static void test_from_wire(void **state)
 {
@@ -103,17 +130,22 @@ static void test_from_wire(void **state)
                 const char *name;
                 void (*change)(Control__Manifest *w);
                 int want;
-        } cases[] = { { "unchanged", nothing, 0 },           { "another generation", generation, 0 },
-                      { "unsorted", unsorted, -EINVAL },     { "same key twice", twice, -EINVAL },
-                      { "short section hash", short_sha, -EINVAL }, { "wrong hash", wrong_hash, -EINVAL },
-                      { "no hash", short_hash, -EINVAL },    { "section too long", too_long, -E2BIG },
-                      { "bad key", bad_key, -EINVAL },       { "hash of another section", other_section, -EINVAL } };
-        struct manifest *m = three(4, (const char *const[]){ "certs/x", "clust/x", "l4" });
+        } cases[] = {{"unchanged", nothing, 0},
+                     {"another generation", generation, 0},
+                     {"unsorted", unsorted, -EINVAL},
+                     {"same key twice", twice, -EINVAL},
+                     {"short section hash", short_sha, -EINVAL},
+                     {"wrong hash", wrong_hash, -EINVAL},
+                     {"no hash", short_hash, -EINVAL},
+                     {"section too long", too_long, -E2BIG},
+                     {"bad key", bad_key, -EINVAL},
+                     {"hash of another section", other_section, -EINVAL}};
+        struct manifest *m = three(4, (const char *const[]){"certs/x", "clust/x", "l4"});
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 Control__Manifest *w = wire_of(m);
                 struct manifest *got = NULL;
-                struct err e = { 0 };
+                struct err e = {0};
                 cases[i].change(w);
                 int r = manifest_from_wire(w, &got, &e);
                 if (r != cases[i].want)
@@ -188,7 +220,7 @@ static void test_total_limit(void **state)
 {
         Control__Manifest w = CONTROL__MANIFEST__INIT;
         Control__ManifestEntry e[16], *list[16];
-        uint8_t sha[32] = { 0 };
+        uint8_t sha[32] = {0};
         char keys[16][8];
         struct manifest *got = NULL;
         struct err err;
@@ -197,11 +229,11 @@ static void test_total_limit(void **state)
                 snprintf(keys[i], sizeof keys[i], "k%02zu", i);
                 control__manifest_entry__init(&e[i]);
                 e[i].key = keys[i];
-                e[i].sha256 = (ProtobufCBinaryData){ 32, sha };
+                e[i].sha256 = (ProtobufCBinaryData){32, sha};
                 e[i].len_bytes = SECTION_MAX_BYTES;
                 list[i] = &e[i];
         }
-        w.hash = (ProtobufCBinaryData){ 32, sha };
+        w.hash = (ProtobufCBinaryData){32, sha};
         w.n_sections = 16;
         w.sections = list;
         assert_int_equal(manifest_from_wire(&w, &got, &err), -E2BIG);
@@ -257,13 +289,14 @@ static void test_fresh_merge(void **state)
         assert_int_equal(fresh_put(f, w.set, 1), 0);
         w.set->version = 10;
         assert_int_equal(fresh_put(f, w.set, 2), 0); /* replaces */
-        w.endpoint->addr.data[3] = 78; /* a copy was kept */
+        w.endpoint->addr.data[3] = 78;               /* a copy was kept */
         assert_int_equal(fresh_get(f, "default/echo:8080")->version, 10);
         assert_int_equal(fresh_get(f, "default/echo:8080")->endpoints[0]->addr.data[3], 77);
         assert_int_equal(fresh_merge(f, base, m, &merged), 0);
         assert_memory_not_equal(&merged->hash, &base->hash, sizeof base->hash);
         for (size_t i = 0; i < base->n; i++) /* only the section of that set is new */
-                assert_int_equal(merged->entries[i].blob != base->entries[i].blob, strcmp(base->entries[i].key, "endpoints/default") == 0);
+                assert_int_equal(merged->entries[i].blob != base->entries[i].blob,
+                                 strcmp(base->entries[i].key, "endpoints/default") == 0);
         assert_int_equal(model_load(merged, &again, &e), 0);
         assert_int_equal(model_endpoint_set(again, "default/echo:8080")->version, 10);
         assert_int_equal(model_endpoint_set(again, "default/echo:8080")->endpoints[0]->addr.data[3], 77);
@@ -287,9 +320,9 @@ static void test_fresh_merge(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_hash), cmocka_unit_test(test_building_refuses),
-                                            cmocka_unit_test(test_from_wire), cmocka_unit_test(test_parts),
-                                            cmocka_unit_test(test_total_limit),
-                                            cmocka_unit_test(test_blobs), cmocka_unit_test(test_fresh_merge) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_hash),        cmocka_unit_test(test_building_refuses),
+                                           cmocka_unit_test(test_from_wire),   cmocka_unit_test(test_parts),
+                                           cmocka_unit_test(test_total_limit), cmocka_unit_test(test_blobs),
+                                           cmocka_unit_test(test_fresh_merge)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static int values[KEYS];
 
 static void test_against_model(void **state)
 {
-        bool in[KEYS] = { 0 };
+        bool in[KEYS] = {0};
         struct map m;
         size_t live = 0;
         uint32_t seed = 12345;
@@ -79,14 +79,14 @@ static void test_seed(void **state)
         (void)state;
         map_init(&m);
         assert_int_equal(map_put(&m, SPAN_LIT("a"), &v), 0);
-        map_seed(&(struct siphash_key){ 1, 2 });
+        map_seed(&(struct siphash_key){1, 2});
         assert_ptr_equal(map_get(&m, SPAN_LIT("a")), &v);
         map_fini(&m);
 }
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_model), cmocka_unit_test(test_replace_and_odd_keys),
-                                            cmocka_unit_test(test_seed) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_model),
+                                           cmocka_unit_test(test_replace_and_odd_keys), cmocka_unit_test(test_seed)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

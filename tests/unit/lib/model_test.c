@@ -23,9 +23,18 @@ void *__wrap_calloc(size_t n, size_t size);
 void __real_arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes);
 void __wrap_arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes);
 
-static bool may_allocate(void) { return fail_after < 0 || fail_after-- > 0; }
-void *__wrap_malloc(size_t n) { return may_allocate() ? __real_malloc(n) : NULL; }
-void *__wrap_calloc(size_t n, size_t size) { return may_allocate() ? __real_calloc(n, size) : NULL; }
+static bool may_allocate(void)
+{
+        return fail_after < 0 || fail_after-- > 0;
+}
+void *__wrap_malloc(size_t n)
+{
+        return may_allocate() ? __real_malloc(n) : NULL;
+}
+void *__wrap_calloc(size_t n, size_t size)
+{
+        return may_allocate() ? __real_calloc(n, size) : NULL;
+}
 void __wrap_arena_init(struct arena *a, size_t chunk_bytes, size_t max_bytes)
 {
         __real_arena_init(a, chunk_bytes, arena_cap ? arena_cap : max_bytes);
@@ -63,7 +72,8 @@ static void test_good(void **state)
         assert_non_null(model_pool(m, model_distribution(m, "192.0.2.1:80/tcp")->legs[0]->pool));
         assert_null(model_cluster(m, "nope"));
         char text[128];
-        assert_string_equal(source_str(m->gateways[0]->rules[0]->source, text, sizeof text), "HTTPRoute default/echo rule 1");
+        assert_string_equal(source_str(m->gateways[0]->rules[0]->source, text, sizeof text),
+                            "HTTPRoute default/echo rule 1");
         assert_string_equal(source_str(NULL, text, sizeof text), "-");
         model_free(m);
         model_free(NULL);
@@ -85,8 +95,12 @@ static void test_empty(void **state)
 
 /* ---------------------------------------------------------------- refusals: each changes one thing */
 
+/* clang-format off: one change, one line */
 #define CASE(fn) static void fn(struct world *w)
-CASE(leg_cluster) { w->leg->cluster = S("default/gone:1/http"); }
+CASE(leg_cluster)
+{
+        w->leg->cluster = S("default/gone:1/http");
+}
 CASE(leg_weights)
 {
         Model__Leg *twin = arena_dup(&w->a, w->leg, sizeof *twin);
@@ -94,15 +108,24 @@ CASE(leg_weights)
         w->forward->forward->legs = (void *)world_append(w, w->forward->forward->legs, 1, twin);
         w->forward->forward->n_legs = 2;
 }
-CASE(leg_status) { w->leg->fail_status = 404; }
+CASE(leg_status)
+{
+        w->leg->fail_status = 404;
+}
 CASE(legs_many)
 {
         for (size_t n = 1; n <= MODEL_MAX_LEGS; n++)
                 w->forward->forward->legs = (void *)world_append(w, w->forward->forward->legs, n, w->leg);
         w->forward->forward->n_legs = MODEL_MAX_LEGS + 1;
 }
-CASE(mirror_cluster) { w->mirror->mirror->cluster = S("gone"); }
-CASE(mirror_none) { w->mirror->mirror->cluster = S(""); }
+CASE(mirror_cluster)
+{
+        w->mirror->mirror->cluster = S("gone");
+}
+CASE(mirror_none)
+{
+        w->mirror->mirror->cluster = S("");
+}
 CASE(mirror_fraction)
 {
         w->mirror->mirror->fraction = arena_alloc(&w->a, sizeof(Model__Fraction));
@@ -110,12 +133,30 @@ CASE(mirror_fraction)
         w->mirror->mirror->fraction->numerator = 2;
         w->mirror->mirror->fraction->denominator = 1;
 }
-CASE(filter_empty) { w->filter->kind_case = MODEL__FILTER__KIND__NOT_SET; }
-CASE(header_injection) { w->filter->request_headers->set[0]->value = S("a\r\nx: y"); }
-CASE(header_name) { w->filter->request_headers->set[0]->name = S("x y"); }
-CASE(rule_empty) { w->forward->action_case = MODEL__RULE__ACTION__NOT_SET; }
-CASE(rule_index) { w->entry->rule = 2; }
-CASE(policy_gone) { w->policies->rate_limit = S("p9"); }
+CASE(filter_empty)
+{
+        w->filter->kind_case = MODEL__FILTER__KIND__NOT_SET;
+}
+CASE(header_injection)
+{
+        w->filter->request_headers->set[0]->value = S("a\r\nx: y");
+}
+CASE(header_name)
+{
+        w->filter->request_headers->set[0]->name = S("x y");
+}
+CASE(rule_empty)
+{
+        w->forward->action_case = MODEL__RULE__ACTION__NOT_SET;
+}
+CASE(rule_index)
+{
+        w->entry->rule = 2;
+}
+CASE(policy_gone)
+{
+        w->policies->rate_limit = S("p9");
+}
 CASE(policy_kind)
 {
         w->policies->rate_limit = S("");
@@ -126,22 +167,55 @@ CASE(policy_empty)
         w->policies->rate_limit = S("");
         w->policy->kind_case = MODEL__POLICY__KIND__NOT_SET;
 }
-CASE(redirect_status) { w->redirect->redirect->status = 200; }
-CASE(redirect_scheme) { w->redirect->redirect->scheme = S("ftp"); }
-CASE(redirect_port) { w->redirect->redirect->port = 65536; }
-CASE(path_relative) { w->entry->match->path = S("api"); }
-CASE(method_token) { w->entry->match->method = S("GET /"); }
-CASE(vhost_upper) { w->vhost->hostname = S("A.example"); }
-CASE(vhost_star) { w->vhost->hostname = S("*."); }
+CASE(redirect_status)
+{
+        w->redirect->redirect->status = 200;
+}
+CASE(redirect_scheme)
+{
+        w->redirect->redirect->scheme = S("ftp");
+}
+CASE(redirect_port)
+{
+        w->redirect->redirect->port = 65536;
+}
+CASE(path_relative)
+{
+        w->entry->match->path = S("api");
+}
+CASE(method_token)
+{
+        w->entry->match->method = S("GET /");
+}
+CASE(vhost_upper)
+{
+        w->vhost->hostname = S("A.example");
+}
+CASE(vhost_star)
+{
+        w->vhost->hostname = S("*.");
+}
 CASE(vhost_twice)
 {
         w->http->virtual_hosts = (void *)world_append(w, w->http->virtual_hosts, 1, w->vhost);
         w->http->n_virtual_hosts = 2;
 }
-CASE(listener_bind) { w->http->binds[0] = 2; }
-CASE(listener_no_bind) { w->http->n_binds = 0; }
-CASE(listener_ids) { w->https->id = w->http->id; }
-CASE(listener_mixed) { w->https->binds[0] = 0; }
+CASE(listener_bind)
+{
+        w->http->binds[0] = 2;
+}
+CASE(listener_no_bind)
+{
+        w->http->n_binds = 0;
+}
+CASE(listener_ids)
+{
+        w->https->id = w->http->id;
+}
+CASE(listener_mixed)
+{
+        w->https->binds[0] = 0;
+}
 CASE(listener_same_host)
 {
         Model__Listener *twin = arena_dup(&w->a, w->http, sizeof *twin);
@@ -149,23 +223,59 @@ CASE(listener_same_host)
         w->gateway->listeners = (void *)world_append(w, w->gateway->listeners, 2, twin);
         w->gateway->n_listeners = 3;
 }
-CASE(listener_udp) { w->bind->l4 = MODEL__L4_PROTOCOL__L4_UDP; }
-CASE(tls_none) { w->https->tls = NULL; }
-CASE(tls_cert) { w->https->tls->certificates[0] = S("default/gone"); }
-CASE(tls_trust) { w->https->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY; }
+CASE(listener_udp)
+{
+        w->bind->l4 = MODEL__L4_PROTOCOL__L4_UDP;
+}
+CASE(tls_none)
+{
+        w->https->tls = NULL;
+}
+CASE(tls_cert)
+{
+        w->https->tls->certificates[0] = S("default/gone");
+}
+CASE(tls_trust)
+{
+        w->https->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY;
+}
 CASE(tls_versions)
 {
         w->https->tls->min_version = MODEL__TLS__VERSION__TLS_1_3;
         w->https->tls->max_version = MODEL__TLS__VERSION__TLS_1_2;
 }
-CASE(bind_addr) { w->bind->addr.len = 3; }
-CASE(bind_port) { w->bind->port = 0; }
-CASE(bind_twice) { w->gateway->binds[1]->port = 80; }
-CASE(gateway_elsewhere) { w->keys[0] = "gateway/default/other"; }
-CASE(cluster_set) { w->cluster->endpoint_set = S("gone"); }
-CASE(cluster_no_set) { w->cluster->endpoint_set = S(""); }
-CASE(cluster_ids) { w->cluster->id = w->cluster2->id; }
-CASE(cluster_id_space) { w->cluster->id = S("a b"); }
+CASE(bind_addr)
+{
+        w->bind->addr.len = 3;
+}
+CASE(bind_port)
+{
+        w->bind->port = 0;
+}
+CASE(bind_twice)
+{
+        w->gateway->binds[1]->port = 80;
+}
+CASE(gateway_elsewhere)
+{
+        w->keys[0] = "gateway/default/other";
+}
+CASE(cluster_set)
+{
+        w->cluster->endpoint_set = S("gone");
+}
+CASE(cluster_no_set)
+{
+        w->cluster->endpoint_set = S("");
+}
+CASE(cluster_ids)
+{
+        w->cluster->id = w->cluster2->id;
+}
+CASE(cluster_id_space)
+{
+        w->cluster->id = S("a b");
+}
 CASE(cluster_tls)
 {
         w->cluster->tls = arena_alloc(&w->a, sizeof(Model__UpstreamTls));
@@ -176,11 +286,26 @@ CASE(cluster_tls_trust)
         cluster_tls(w);
         w->cluster->tls->trust = S("default/nobody");
 }
-CASE(cert_key) { w->certificate->key = S("gone"); }
-CASE(cert_print) { w->certificate->fingerprint = (ProtobufCBinaryData){ 5, (uint8_t *)S("abcde") }; }
-CASE(key_empty) { w->key->pem.len = 0; }
-CASE(endpoint_addr) { w->endpoint->addr.len = 5, w->endpoint->addr.data = (uint8_t *)S("12345"); }
-CASE(endpoint_port) { w->endpoint->port = 65536; }
+CASE(cert_key)
+{
+        w->certificate->key = S("gone");
+}
+CASE(cert_print)
+{
+        w->certificate->fingerprint = (ProtobufCBinaryData){5, (uint8_t *)S("abcde")};
+}
+CASE(key_empty)
+{
+        w->key->pem.len = 0;
+}
+CASE(endpoint_addr)
+{
+        w->endpoint->addr.len = 5, w->endpoint->addr.data = (uint8_t *)S("12345");
+}
+CASE(endpoint_port)
+{
+        w->endpoint->port = 65536;
+}
 CASE(endpoints_many)
 {
         Model__Endpoint **list = arena_calloc(&w->a, MODEL_MAX_ENDPOINTS_PER_SET + 1, sizeof *list);
@@ -195,12 +320,30 @@ CASE(health_interval)
         model__health_check__init(w->cluster->health_check);
         w->cluster->health_check->type = MODEL__HEALTH_CHECK_TYPE__HC_TCP;
 }
-CASE(vip_addr) { w->vip->addr.len = 0; }
-CASE(vip_prefix) { w->vip->prefix_len = 33; }
-CASE(l4_vip) { w->l4_listener->vip = S("192.0.2.9"); }
-CASE(l4_distribution) { w->l4_listener->distribution = S("x"); }
-CASE(l4_acl) { w->l4_listener->acl = S("x"); }
-CASE(l4_ports) { w->l4_listener->port_lo = 81; }
+CASE(vip_addr)
+{
+        w->vip->addr.len = 0;
+}
+CASE(vip_prefix)
+{
+        w->vip->prefix_len = 33;
+}
+CASE(l4_vip)
+{
+        w->l4_listener->vip = S("192.0.2.9");
+}
+CASE(l4_distribution)
+{
+        w->l4_listener->distribution = S("x");
+}
+CASE(l4_acl)
+{
+        w->l4_listener->acl = S("x");
+}
+CASE(l4_ports)
+{
+        w->l4_listener->port_lo = 81;
+}
 CASE(l4_overlap)
 {
         Model__L4Listener *twin = arena_dup(&w->a, w->l4_listener, sizeof *twin);
@@ -210,19 +353,58 @@ CASE(l4_overlap)
         w->l4->listeners = (void *)world_append(w, w->l4->listeners, 1, twin);
         w->l4->n_listeners = 2;
 }
-CASE(l4_pool) { w->l4_leg->pool = S("gone"); }
-CASE(l4_drop_with_pool) { w->l4_leg->verdict = MODEL__L4_LEG__VERDICT__DROP; }
-CASE(l4_forward_nowhere) { w->l4_leg->pool = S(""); }
-CASE(pool_set) { w->pool->endpoint_set = S("gone"); }
-CASE(pool_tunnel) { w->pool->tunnel_source = S("here"); }
-CASE(key_in_clear) { w->secret[4] = false; }
-CASE(cert_as_secret) { w->secret[3] = true; }
-CASE(section_kind) { w->keys[1] = "trust/other"; }
-CASE(section_unknown) { w->keys[1] = "future/default"; }
-CASE(section_empty) { w->sections[6]->body_case = MODEL__SECTION__BODY__NOT_SET; }
-CASE(enum_unknown) { w->http->protocol = (Model__Listener__Protocol)77; }
-CASE(not_utf8) { w->forward->name = S("\xc3("); }
-CASE(control_character) { w->forward->name = S("a\x01z"); }
+CASE(l4_pool)
+{
+        w->l4_leg->pool = S("gone");
+}
+CASE(l4_drop_with_pool)
+{
+        w->l4_leg->verdict = MODEL__L4_LEG__VERDICT__DROP;
+}
+CASE(l4_forward_nowhere)
+{
+        w->l4_leg->pool = S("");
+}
+CASE(pool_set)
+{
+        w->pool->endpoint_set = S("gone");
+}
+CASE(pool_tunnel)
+{
+        w->pool->tunnel_source = S("here");
+}
+CASE(key_in_clear)
+{
+        w->secret[4] = false;
+}
+CASE(cert_as_secret)
+{
+        w->secret[3] = true;
+}
+CASE(section_kind)
+{
+        w->keys[1] = "trust/other";
+}
+CASE(section_unknown)
+{
+        w->keys[1] = "future/default";
+}
+CASE(section_empty)
+{
+        w->sections[6]->body_case = MODEL__SECTION__BODY__NOT_SET;
+}
+CASE(enum_unknown)
+{
+        w->http->protocol = (Model__Listener__Protocol)77;
+}
+CASE(not_utf8)
+{
+        w->forward->name = S("\xc3(");
+}
+CASE(control_character)
+{
+        w->forward->name = S("a\x01z");
+}
 CASE(long_string)
 {
         char *s = arena_alloc(&w->a, MODEL_MAX_STRING_BYTES + 2);
@@ -232,10 +414,13 @@ CASE(long_string)
 CASE(field_unknown)
 {
         ProtobufCMessageUnknownField *u = arena_alloc(&w->a, sizeof *u);
-        *u = (ProtobufCMessageUnknownField){ .tag = 999, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t *)S("\x01") };
+        *u = (ProtobufCMessageUnknownField){
+                .tag = 999, .wire_type = PROTOBUF_C_WIRE_TYPE_VARINT, .len = 1, .data = (uint8_t *)S("\x01")};
         w->leg->base.n_unknown_fields = 1;
         w->leg->base.unknown_fields = u;
 }
+
+/* clang-format on */
 
 static void test_refusals(void **state)
 {
@@ -245,6 +430,7 @@ static void test_refusals(void **state)
                 unsigned stage;
                 const char *section, *source, *msg; /* source: name of the blamed object, NULL = none */
         } cases[] = {
+        /* clang-format off */
 #define ROW(fn, stage, section, source, msg) { #fn, fn, stage, section, source, msg }
 #define GW "gateway/default/web"
                 ROW(leg_cluster, CHECK, GW, "echo", "no cluster default/gone:1/http"),
@@ -319,21 +505,23 @@ static void test_refusals(void **state)
                 ROW(control_character, CHECK, GW, "echo", "control character"),
                 ROW(long_string, LIMIT, GW, "echo", "over 8192 bytes"),
                 ROW(field_unknown, UNSUPPORTED, GW, "echo", "unknown field 999"),
+                /* clang-format on */
         };
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct world w;
                 struct model *m = NULL;
-                struct model_error e = { 0 };
+                struct model_error e = {0};
                 world_init(&w);
                 cases[i].change(&w);
                 struct manifest *from = world_manifest(&w);
                 int r = model_load(from, &m, &e);
                 const char *blamed = e.has_source ? e.name : NULL;
                 if (r != -EINVAL || e.stage != cases[i].stage || strcmp(e.section, cases[i].section) != 0 ||
-                    strcmp(e.err.place, e.section) != 0 || !strstr(e.err.msg, cases[i].msg) || !blamed != !cases[i].source ||
-                    (blamed && strcmp(blamed, cases[i].source) != 0))
-                        fail_msg("%s: %d stage %u %s (%s): %s", cases[i].name, r, e.stage, e.section, blamed ? blamed : "-", e.err.msg);
+                    strcmp(e.err.place, e.section) != 0 || !strstr(e.err.msg, cases[i].msg) ||
+                    !blamed != !cases[i].source || (blamed && strcmp(blamed, cases[i].source) != 0))
+                        fail_msg("%s: %d stage %u %s (%s): %s", cases[i].name, r, e.stage, e.section,
+                                 blamed ? blamed : "-", e.err.msg);
                 manifest_put(from);
                 world_fini(&w);
         }
@@ -365,8 +553,14 @@ static struct manifest *two_gateways(struct world *a, struct world *b, void (*ch
         return both;
 }
 
-CASE(share_well) { (void)w; }
-CASE(share_proxy) { w->bind->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2; }
+CASE(share_well)
+{
+        (void)w;
+}
+CASE(share_proxy)
+{
+        w->bind->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2;
+}
 CASE(share_trusted)
 {
         Model__Prefix *p = arena_alloc(&w->a, sizeof *p);
@@ -380,23 +574,26 @@ CASE(share_protocol)
         w->http->binds[0] = 1;
         w->https->binds[0] = 0;
 }
-CASE(share_hostname) { w->http->hostname = S("a.example"); }
+CASE(share_hostname)
+{
+        w->http->hostname = S("a.example");
+}
 
 static void test_shared_bind(void **state)
 {
         static const struct {
                 void (*change)(struct world *w);
                 const char *msg; /* NULL = accepted */
-        } cases[] = { { share_well, NULL },
-                      { share_proxy, "PROXY mode" },
-                      { share_trusted, "PROXY mode" },
-                      { share_protocol, "speaks another protocol for Gateway default/web" },
-                      { share_hostname, "listener default/web/http has this hostname" } };
+        } cases[] = {{share_well, NULL},
+                     {share_proxy, "PROXY mode"},
+                     {share_trusted, "PROXY mode"},
+                     {share_protocol, "speaks another protocol for Gateway default/web"},
+                     {share_hostname, "listener default/web/http has this hostname"}};
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct world a, b;
                 struct model *m = NULL;
-                struct model_error e = { 0 };
+                struct model_error e = {0};
                 struct manifest *from = two_gateways(&a, &b, cases[i].change);
                 int r = model_load(from, &m, &e);
                 if ((r == 0) != (cases[i].msg == NULL) || (r < 0 && !strstr(e.err.msg, cases[i].msg)))
@@ -431,11 +628,29 @@ static void test_hostile_bytes(void **state)
         assert_int_equal(load_section("policies", SPAN_LIT("\xff\xff\xff"), false, &e), -EINVAL);
         assert_int_equal(e.stage, DECODE);
         /* A NUL inside an id: protobuf-c would read "a". */
-        assert_int_equal(load_section("trust/x", SPAN_LIT("\x42\x0a\x0a\x08\x0a\x03" "a\0b" "\x12\x01" "c"), false, &e), -EINVAL);
+        assert_int_equal(load_section("trust/x",
+                                      SPAN_LIT("\x42\x0a\x0a\x08\x0a\x03"
+                                               "a\0b"
+                                               "\x12\x01"
+                                               "c"),
+                                      false, &e),
+                         -EINVAL);
         assert_non_null(strstr(e.err.msg, "canonical"));
-        assert_int_equal(load_section("trust/x", SPAN_LIT("\x42\x0a\x0a\x08\x0a\x03" "aXb" "\x12\x01" "c"), false, &e), 0);
+        assert_int_equal(load_section("trust/x",
+                                      SPAN_LIT("\x42\x0a\x0a\x08\x0a\x03"
+                                               "aXb"
+                                               "\x12\x01"
+                                               "c"),
+                                      false, &e),
+                         0);
         /* The same content in a longer encoding: a length in two bytes. */
-        assert_int_equal(load_section("trust/x", SPAN_LIT("\x42\x8a\x00\x0a\x08\x0a\x03" "aXb" "\x12\x01" "c"), false, &e), -EINVAL);
+        assert_int_equal(load_section("trust/x",
+                                      SPAN_LIT("\x42\x8a\x00\x0a\x08\x0a\x03"
+                                               "aXb"
+                                               "\x12\x01"
+                                               "c"),
+                                      false, &e),
+                         -EINVAL);
         assert_non_null(strstr(e.err.msg, "canonical"));
 }
 
@@ -448,7 +663,7 @@ static void test_amplification(void **state)
         (void)state;
         p[0] = 0x3a; /* Section.l4 */
         size_t at = 1;
-        for (size_t v = n; ; v >>= 7) {
+        for (size_t v = n;; v >>= 7) {
                 p[at++] = (uint8_t)((v & 0x7f) | (v > 0x7f ? 0x80 : 0));
                 if (v <= 0x7f)
                         break;
@@ -496,7 +711,7 @@ static void test_allocation_failures(void **state)
         struct manifest *from = world_manifest(&w);
         for (int n = 0; !done; n++) { /* malloc: arena chunks, maps, the model itself */
                 struct model *m = NULL;
-                struct model_error e = { 0 };
+                struct model_error e = {0};
                 fail_after = n;
                 int r = model_load(from, &m, &e);
                 fail_after = -1;
@@ -513,7 +728,7 @@ static void test_allocation_failures(void **state)
         done = false;
         for (arena_cap = 16; !done; arena_cap += 16) { /* the bounded arena: each of its allocations in turn */
                 struct model *m = NULL;
-                struct model_error e = { 0 };
+                struct model_error e = {0};
                 int r = model_load(from, &m, &e);
                 done = r == 0;
                 if (r < 0) {
@@ -532,10 +747,14 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_good),          cmocka_unit_test(test_empty),
-                cmocka_unit_test(test_refusals),      cmocka_unit_test(test_shared_bind),
-                cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_amplification),
-                cmocka_unit_test(test_every_byte_cut_and_flipped), cmocka_unit_test(test_allocation_failures),
+                cmocka_unit_test(test_good),
+                cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_refusals),
+                cmocka_unit_test(test_shared_bind),
+                cmocka_unit_test(test_hostile_bytes),
+                cmocka_unit_test(test_amplification),
+                cmocka_unit_test(test_every_byte_cut_and_flipped),
+                cmocka_unit_test(test_allocation_failures),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

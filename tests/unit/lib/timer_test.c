@@ -32,7 +32,7 @@ static void on_fire(struct timer *t, uint64_t now_ms)
 static void test_against_list(void **state)
 {
         static struct probe p[N];
-        uint64_t want[N] = { 0 }, now = 123456789;
+        uint64_t want[N] = {0}, now = 123456789;
         uint32_t seed = 7;
         struct timers *ts = timers_new(now);
         (void)state;
@@ -76,11 +76,11 @@ static void test_against_list(void **state)
 
 static void test_far_deadlines(void **state)
 {
-        static const uint64_t starts[] = { 0, 63, 4095, (1ull << 32) - 1, (1ull << 36) - 1, UINT64_MAX / 2 };
+        static const uint64_t starts[] = {0, 63, 4095, (1ull << 32) - 1, (1ull << 36) - 1, UINT64_MAX / 2};
         (void)state;
         for (size_t s = 0; s < ARRAY_SIZE(starts); s++)
                 for (unsigned shift = 0; shift < 40; shift++) {
-                        struct probe p = { 0 };
+                        struct probe p = {0};
                         struct timers *ts = timers_new(starts[s]);
                         uint64_t at = starts[s] + (1ull << shift);
                         timer_init(&p.t, on_fire);
@@ -99,7 +99,7 @@ static void test_far_deadlines(void **state)
 
 static void test_lazy_rearm(void **state)
 {
-        struct probe p = { 0 };
+        struct probe p = {0};
         struct timers *ts = timers_new(0);
         (void)state;
         timer_init(&p.t, on_fire);
@@ -120,7 +120,7 @@ static void test_lazy_rearm(void **state)
 static void test_callbacks(void **state)
 {
         struct timers *ts = timers_new(1000);
-        struct probe a = { 0 }, b = { 0 }, self = { .ts = ts, .again_ms = 1 };
+        struct probe a = {0}, b = {0}, self = {.ts = ts, .again_ms = 1};
         (void)state;
         timer_init(&a.t, on_fire);
         timer_init(&b.t, on_fire);
@@ -143,7 +143,7 @@ static void test_callbacks(void **state)
 static void test_stopped_costs_no_wakeup(void **state)
 {
         struct timers *ts = timers_new(0);
-        struct probe p = { 0 };
+        struct probe p = {0};
         (void)state;
         timer_init(&p.t, on_fire);
         timer_set(ts, &p.t, 10);
@@ -155,8 +155,8 @@ static void test_stopped_costs_no_wakeup(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_against_list), cmocka_unit_test(test_far_deadlines),
-                                            cmocka_unit_test(test_lazy_rearm), cmocka_unit_test(test_callbacks),
-                                            cmocka_unit_test(test_stopped_costs_no_wakeup) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_against_list), cmocka_unit_test(test_far_deadlines),
+                                           cmocka_unit_test(test_lazy_rearm), cmocka_unit_test(test_callbacks),
+                                           cmocka_unit_test(test_stopped_costs_no_wakeup)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
