@@ -161,6 +161,13 @@ void neigh_want(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64
                 c->used_ms = now_ms;
 }
 
+void neigh_doubt(struct neigh *n, uint16_t index, uint64_t now_ms)
+{
+        struct neigh_ctl *c = &n->ctl[index];
+        if (c->state == NEIGH_REACHABLE)
+                c->due_ms = now_ms;
+}
+
 /* ---------------------------------------------------------------- learning */
 
 static bool learn(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], const uint8_t mac[6], bool override, uint64_t now_ms)

@@ -60,6 +60,8 @@ int neigh_pin(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64_t
 void neigh_unpin(struct neigh *n, uint16_t index, uint64_t now_ms) NONNULL(1);
 /* An on-link peer is wanted (PUNT_RESOLVE): takes the frame of the packet, as routed, and starts resolving. */
 void neigh_want(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64_t now_ms) NONNULL(1, 3);
+/* Whoever uses a neighbour hears nothing from it: ask it again now, not only when its time is over. */
+void neigh_doubt(struct neigh *n, uint16_t index, uint64_t now_ms) NONNULL(1);
 /* A punted frame: learns from ARP and ND (only for known neighbours), or wants the destination of an IP frame.
  * True when some word changed. */
 bool neigh_input(struct neigh *n, uint8_t in_port, const uint8_t *frame, size_t len, uint64_t now_ms) NONNULL(1, 3);

@@ -6,7 +6,9 @@
 
 /* A TCP or UDP packet (or first fragment) whose key and hash are set: flow table, else Maglev. */
 void pick_flow(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p) NONNULL(1, 2, 4);
-/* An ICMP error about the flow p->key: the same choice, but read-only. */
+/* An ICMP error about the flow p->key: the same choice, but read-only.  The error may arrive at another worker than the flow
+ * (its outer addresses are a router's): that one has no entry and follows the tables, which is the flow's backend unless
+ * the flow is older than both of them. */
 void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p) NONNULL(1, 2, 4);
 /* A later fragment: follows its first. */
 void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p) NONNULL(1, 3);

@@ -14,6 +14,7 @@
 #include "l4lb/core/wire.h"
 
 #define PREFETCH_AHEAD 4
+#define SWEEP_MS_MAX 64 /* after a sleep: bounds one sweep to some 256 buckets at 1 Mi flows */
 
 void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash_key key, const struct net *net,
                  const struct neigh *n, const struct backends *r, uint64_t now_ms)
@@ -24,6 +25,7 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
         w->net = net;
         w->neigh = n;
         w->backends = r;
+        w->swept_ms = now_ms;
         tokens_init(&w->echo, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
@@ -31,7 +33,11 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
 
 void worker_sweep(struct worker *w, uint64_t now_ms)
 {
-        flow_sweep(&w->flows, (w->flows.bucket_mask >> 16) + 1, (uint16_t)(now_ms / 1000));
+        if (now_ms <= w->swept_ms)
+                return;
+        uint32_t ms = (uint32_t)MIN(now_ms - w->swept_ms, (uint64_t)SWEEP_MS_MAX);
+        w->swept_ms = now_ms;
+        flow_sweep(&w->flows, ms * ((w->flows.bucket_mask >> 16) + 1), (uint16_t)(now_ms / 1000));
 }
 
 /* ---------------------------------------------------------------- from uplinks */

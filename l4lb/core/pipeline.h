@@ -19,6 +19,7 @@ struct worker {
         const struct neigh *neigh;
         const struct backends *backends;
         struct tokens echo, link, punt;  /* budgets: echo replies, ARP and ND replies, punts */
+        uint64_t swept_ms;
         struct fragcache frags;
 } CACHE_ALIGNED;
 
@@ -27,5 +28,5 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
                  const struct neigh *n, const struct backends *r, uint64_t now_ms) NONNULL(1, 2, 5, 6, 7);
 /* n <= L4_MAX_BURST.  t may be NULL (no configuration yet): ARP, ND and echo for our own addresses still work. */
 void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p, size_t n) NONNULL(1, 4);
-/* Collects expired flows, a little per call: the whole table about once a minute at one call per millisecond. */
+/* Collects expired flows, a little per millisecond that has passed: the whole table about once a minute.  Call per loop. */
 void worker_sweep(struct worker *w, uint64_t now_ms) NONNULL(1);

@@ -126,6 +126,7 @@ static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, stru
                 return PROBER_IDLE;
         }
         p->n_timeout++;
+        neigh_doubt(p->backends->neigh, b->adjacency, now_ms); /* its MAC address may have changed */
         return finish(p, i, false, now_ms, ret_event) ? PROBER_EVENT : PROBER_IDLE;
 }
 

@@ -6,6 +6,7 @@
 #include "l4lb/core/tables_check.h"
 
 #define DRAIN_MS_DEFAULT 300000
+#define LINGER_SPARE_MS 1000 /* a backend outlives every previous table that names it */
 #define TABLES_MAX_BYTES ((size_t)256 << 20)
 
 /* ---------------------------------------------------------------- members */
@@ -350,6 +351,14 @@ void tables_free(struct tables *t, uint64_t now_ms)
 
 /* ---------------------------------------------------------------- activation, endpoints, health */
 
+static uint32_t drain_of(const struct tables *t, const char *pool)
+{
+        for (uint32_t i = 0; t && i < t->n_pools; i++)
+                if (strcmp(t->pools[i].id, pool) == 0)
+                        return t->pools[i].drain_ms;
+        return 0;
+}
+
 /* The registry follows the members of t: who is in gets name, check and state; who is gone lingers. */
 static void members_apply(struct tables *t, const struct tables *old, uint64_t now_ms)
 {
@@ -365,11 +374,8 @@ static void members_apply(struct tables *t, const struct tables *old, uint64_t n
         for (size_t b = 0; b < r->n; b++) {
                 if (r->b[b].state != BACKEND_ACTIVE || (in[b / 64] >> b % 64 & 1))
                         continue;
-                uint32_t drain_ms = t->conf.drain_ms;
-                for (uint32_t i = 0; old && i < old->n_pools; i++)
-                        if (strcmp(old->pools[i].id, r->b[b].pool) == 0)
-                                drain_ms = old->pools[i].drain_ms;
-                backends_linger(r, (uint16_t)b, drain_ms, now_ms);
+                uint32_t drain_ms = MAX(drain_of(old, r->b[b].pool), drain_of(t, r->b[b].pool));
+                backends_linger(r, (uint16_t)b, drain_ms + LINGER_SPARE_MS, now_ms);
         }
 }
 

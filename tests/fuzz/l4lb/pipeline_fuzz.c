@@ -126,6 +126,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (!world)
                 world = world_new(64);
         world_reset_worker(world, 64);
+        for (uint16_t i = 0; i < world->backends.n; i++) /* every input starts with everybody up */
+                if (backends_set_health(&world->backends, i, true))
+                        BUG_ON(tables_health_changed(world->tables, i, world->now_ms, world_retire, world) < 0);
         while (size >= 3) {
                 size_t n = get_u16(data + 1);
                 uint8_t bits = data[0];
