@@ -19,9 +19,9 @@ from tests.lab.scenario import main
 def scenario(site, check):
     lab, leaving = site.lab, 1
     # A request that takes 1.5 s is in flight on the leaving shard when it is asked to go.
-    with lab.client.load(site.v4, "echo.example", path="/?delay=1500", flows=8, flow_ms=5000, timeout_ms=6000, seconds=1) as slow, \
+    with lab.client.load(site.v4, "echo.example", path="/?delay=1500", flows=16, flow_ms=1000, timeout_ms=6000, seconds=1) as slow, \
             lab.client.load(site.v4, "echo.example", flows=20, flow_ms=50, conn_rate=100) as load:
-        load.wait_results(200)
+        load.wait_results(600)  # a little over a second: the slow ones are all under way
         t = time.monotonic()
         lab.procs["shard-%d" % leaving].signal(signal.SIGTERM)
         rc = lab.procs["shard-%d" % leaving].wait((lab.drain_ms / 1000 + 3) * lab.slow)
@@ -31,7 +31,7 @@ def scenario(site, check):
         load.wait_results(n + 200)
         slow_results = slow.stop()
     check("the shard exits with status 0 (after %.1f s)" % took, rc == 0, rc)
-    check("requests in flight end well: %d slow ones" % len(slow_results), len(slow_results) == 8 and not failures(slow_results),
+    check("requests in flight end well: %d slow ones" % len(slow_results), len(slow_results) >= 16 and not failures(slow_results),
           describe(slow_results, t))
     on_leaving = [r for r in slow_results if r.marks and lab.shard_of_peer(r.marks[0]) == leaving]
     check("some of them were on the leaving shard", bool(on_leaving), [r.marks for r in slow_results])
