@@ -2,7 +2,7 @@
  * Layer: agent/io.  Thread rule: the loop's thread; everything happens in its turns.
  *  - nothing is pushed before the first complete load; a load that is refused keeps what is there (source_error says why);
  *  - changes are gathered for PIPELINE_QUIET_MS (at most PIPELINE_MAX_MS), then translated whole;
- *  - slices alone take the short way: only the endpoint sets that changed are sent, and PIPELINE_FOLD_MS after the last of
+ *  - slices alone take the short way: only the endpoint sets that changed are sent, and push.fold_ms after the last of
  *    them a manifest that holds them, so that what data planes store for the next boot is never much older;
  *  - an object that a data plane refuses is quarantined until it changes; after PIPELINE_NACK_ROUNDS refusals in a row
  *    without a change from outside we stop and keep the last good configuration. */
@@ -13,7 +13,6 @@
 
 #define PIPELINE_QUIET_MS 20
 #define PIPELINE_MAX_MS 200
-#define PIPELINE_FOLD_MS 5000
 #define PIPELINE_NACK_ROUNDS 8
 
 #define PIPELINE_COUNTERS(C) \

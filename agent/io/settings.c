@@ -148,6 +148,7 @@ static void read_listen(struct settings *s, const struct conf_group *root)
         const struct conf_group *p = conf_sub_or_null(root, "push");
         s->push.prepare_timeout_ms = p ? (uint32_t)conf_int_or(p, "prepare_timeout_ms", 100, 600000, 10000) : 10000;
         s->push.drain_ms = p ? (uint32_t)conf_int_or(p, "drain_ms", 0, 600000, 2000) : 2000;
+        s->fold_ms = p ? (unsigned)conf_int_or(p, "fold_ms", 10, 600000, 5000) : 5000;
         s->push.ping_ms = p ? (uint32_t)conf_int_or(p, "ping_ms", 10, 60000, 2000) : 2000;
 }
 

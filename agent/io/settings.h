@@ -10,7 +10,7 @@ struct settings {
         struct translate_conf translate;
         struct push_conf push;
         const char *directory, *default_namespace, *status_dir, *admin;
-        unsigned settle_ms;
+        unsigned settle_ms, fold_ms;
         enum log_level log_level;
 };
 /* *ret owns everything; settings_free.  *reterr says file:line and what. */

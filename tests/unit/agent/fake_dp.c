@@ -28,16 +28,27 @@ void fake_dp_prepare(struct fake_dp *d)
         send_msg(d, FRAME_PREPARED, &p.base);
 }
 
+static bool objects(const struct fake_dp *d)
+{
+        if (!d->nack_section || !d->nack_section_is_content)
+                return d->nack_section && manifest_find(d->next, d->nack_section);
+        for (size_t i = 0; i < d->next->n; i++)
+                if (memmem(d->next->entries[i].blob->p, d->next->entries[i].blob->n, d->nack_section, strlen(d->nack_section)))
+                        return true;
+        return false;
+}
+
 static void complete(struct fake_dp *d)
 {
-        if (d->nack_section && manifest_find(d->next, d->nack_section)) {
+        if (objects(d)) {
                 Control__Nack n = CONTROL__NACK__INIT;
                 n.hash = hash_bytes(d->next);
-                n.section = (char *)(uintptr_t)d->nack_section;
+                n.section = (char *)(uintptr_t)(d->nack_section_is_content ? "" : d->nack_section);
                 n.reason = (char *)(uintptr_t)"cannot do this";
                 n.source = d->nack_has_source ? &d->nack_source : NULL;
                 n.retryable = d->nack_retryable;
                 send_msg(d, FRAME_NACK, &n.base);
+                d->nack_source.rule += d->nack_count;
                 return;
         }
         if (!d->hold_prepared)

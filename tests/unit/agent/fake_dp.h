@@ -17,6 +17,8 @@ struct fake_dp {
         bool hold_prepared;   /* collects sections, but waits for fake_dp_prepare */
         const char *nack_section; /* NACKs a manifest that has this section ... */
         Model__Source nack_source; bool nack_has_source, nack_retryable;
+        bool nack_count;      /* the rule of nack_source grows with each NACK */
+        bool nack_section_is_content; /* nack_section is searched in the bytes of all sections instead */
         /* memory */
         struct manifest *next, *active;
         char trace[4096];     /* "W M1 S S A1 E ...": frames in order, manifests with their generation */
