@@ -31,7 +31,7 @@ def as_json(lab, *args):
 def status(site, check):
     lab = site.lab
     rc, out, err = ctl(lab, "status")
-    check("status: exit 0 and a line for each daemon of a healthy site", rc == 0 and all(n in out for n in ("l4-1", "shard-1", "shard-2")),
+    check("status: exit 0 and a line for each daemon of a healthy site", rc == 0 and all(n in out for n in ("agent", "l4lb", "shard-1", "shard-2")),
           (rc, out, err))
     rc, doc = as_json(lab, "status")
     text = json.dumps(doc)
