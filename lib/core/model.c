@@ -6,7 +6,7 @@
 #include <stdarg.h>
 
 /* Decoded messages are bigger than their bytes; a hostile section may aim at the ratio (an empty repeated message is
- * two bytes on the wire and about 150 in memory).  Honest sections stay under 10 bytes per byte. */
+ * two bytes on the wire and about 150 in memory).  Honest sections stay under 15 bytes per byte. */
 #define ARENA_PER_BYTE 48u
 #define ARENA_FLOOR (1u << 20)
 #define ARENA_CHUNK (64u * 1024)
