@@ -12,9 +12,11 @@
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 
 #define POOL_CACHE 256
 #define AF_XDP_RING 2048         /* the PMD's fill ring is this long whatever rx_desc says; so is its completion ring */
+#define AF_XDP_FRAME 4096u       /* see paged_pool_create */
 #define POOL_SPARE 1024          /* frames of the control thread, rings towards it */
 #define FRAME_OVERHEAD (14 + 4 + 8) /* Ethernet header, checksum, two VLAN tags */
 
@@ -120,21 +122,56 @@ static void limit_workers(struct ports *ps, size_t n_cores)
         }
 }
 
+/* net_af_xdp of DPDK 22.11 registers "number of objects x object size" bytes from the start of the pool as its frame memory.
+ * That is right only when objects stand back to back; but an object never crosses a page, so with any other size the
+ * pool has gaps, its end lies outside, and the kernel silently skips those frames: never sent, never received into.
+ * Objects of exactly one small page leave no gaps, with 4 KiB pages and with huge ones. */
+static struct rte_mempool *paged_pool_create(unsigned n, unsigned *ret_room)
+{
+        struct rte_mempool_objsz size;
+        const unsigned flags = RTE_MEMPOOL_F_NO_SPREAD; /* else DPDK pads the size for the sake of memory channels */
+        (void)rte_mempool_calc_obj_size(0, flags, &size);
+        const unsigned elt = AF_XDP_FRAME - size.header_size - size.trailer_size;
+        struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = (uint16_t)(elt - sizeof(struct rte_mbuf)) };
+        struct rte_mempool *mp = rte_mempool_create_empty("packets", n, elt, POOL_CACHE, sizeof priv, SOCKET_ID_ANY, flags);
+        if (!mp)
+                return NULL;
+        int r = rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL);
+        if (r == 0) {
+                rte_pktmbuf_pool_init(mp, &priv);
+                r = rte_mempool_populate_default(mp);
+        }
+        if (r < 0 || rte_mempool_calc_obj_size(elt, flags, NULL) != AF_XDP_FRAME || mp->nb_mem_chunks != 1) {
+                rte_errno = r < 0 ? -r : ENOMEM; /* several chunks: memory is too fragmented to be one frame memory */
+                rte_mempool_free(mp);
+                return NULL;
+        }
+        (void)rte_mempool_obj_iter(mp, rte_pktmbuf_init, NULL);
+        *ret_room = priv.mbuf_data_room_size;
+        return mp;
+}
+
 static int pool_create(struct ports *ps, struct err *reterr)
 {
         unsigned n = POOL_SPARE + ps->n_workers * (POOL_CACHE * 3 / 2 + 128), mtu = 1500;
+        bool any_xdp = false;
         for (size_t i = 0; i < ps->n; i++) {
                 const struct settings_port *c = ps->v[i].conf;
                 bool xdp = strncmp(c->device, "net_af_xdp", 10) == 0;
                 unsigned rx = xdp ? AF_XDP_RING : c->rx_desc, tx = xdp ? AF_XDP_RING : c->tx_desc;
                 n += ps->n_workers * (rx + tx);
                 mtu = MAX(mtu, c->mtu);
+                any_xdp |= xdp;
         }
-        unsigned room = RTE_PKTMBUF_HEADROOM + MAX(2048u, RTE_ALIGN_CEIL(mtu + FRAME_OVERHEAD, 64u));
-        ps->pool = rte_pktmbuf_pool_create("packets", n, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
+        unsigned need = RTE_PKTMBUF_HEADROOM + MAX(2048u, RTE_ALIGN_CEIL(mtu + FRAME_OVERHEAD, 64u)), room = need;
+        ps->pool = any_xdp ? paged_pool_create(n, &room)
+                           : rte_pktmbuf_pool_create("packets", n, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
         if (!ps->pool)
                 return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes: %s", n, room,
                                rte_strerror(rte_errno));
+        if (room < need)
+                return err_set(reterr, EINVAL, "ports", "mtu %u is too large beside a net_af_xdp port: %u bytes at most", mtu,
+                               room - RTE_PKTMBUF_HEADROOM - FRAME_OVERHEAD);
         log_info("packet_pool", "buffers=%u bytes=%u", n, room);
         return 0;
 }
