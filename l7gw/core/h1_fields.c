@@ -71,6 +71,9 @@ static bool list_next(struct span *rest, struct span *ret)
 
 /* ------------------------------------------------------------------------------------------------ facts */
 
+/* Bounded, because every field is compared with every option: a few are honest, thousands are an attack on the CPU. */
+#define MAX_CONNECTION_OPTIONS 32
+
 struct facts { /* what the framing and connection fields of one head said */
         unsigned n_host, n_te, n_cl;
         struct span host, te, cl;
@@ -79,7 +82,15 @@ struct facts { /* what the framing and connection fields of one head said */
         unsigned n_upgrade;
         bool expect, expect_other;
         uint32_t seen_type, seen_auth;
+        struct span options[MAX_CONNECTION_OPTIONS]; /* other names in Connection: fields to drop; last, see facts_init */
+        size_t n_options;
 };
+
+static void facts_init(struct facts *f)
+{
+        memset(f, 0, offsetof(struct facts, options)); /* the options are written before they are read */
+        f->n_options = 0;
+}
 
 /* Content-Length: 1*DIGIT, or a list of equal ones, in one line or several (requirement 7).  An empty element is an error. */
 static enum h1_rc length_parse(struct span rest, struct facts *f)
@@ -156,9 +167,17 @@ static enum h1_rc connection_parse(struct span v, struct facts *f)
         while (list_next(&v, &e)) {
                 if (!name_is_token(e))
                         return H1_BAD_FIELD;
-                f->close |= span_ieq(e, SPAN_LIT("close"));
-                f->keep_alive |= span_ieq(e, SPAN_LIT("keep-alive"));
-                f->upgrade_option |= span_ieq(e, SPAN_LIT("upgrade"));
+                if (span_ieq(e, SPAN_LIT("close"))) {
+                        f->close = true;
+                } else if (span_ieq(e, SPAN_LIT("keep-alive"))) {
+                        f->keep_alive = true;
+                } else if (span_ieq(e, SPAN_LIT("upgrade"))) {
+                        f->upgrade_option = true;
+                } else if (connection_may_name(e)) {
+                        if (f->n_options == MAX_CONNECTION_OPTIONS)
+                                return H1_BAD_FIELD;
+                        f->options[f->n_options++] = e;
+                }
         }
         return H1_OK;
 }
@@ -242,42 +261,26 @@ static bool id_is_hop_by_hop(enum field_id id)
         return false;
 }
 
-/* True when one of the Connection fields names it. */
-static bool connection_names(const struct span *conns, size_t n, struct span name)
+static bool connection_names(const struct facts *f, struct span name)
 {
-        for (size_t i = 0; i < n; i++) {
-                struct span rest = conns[i], e;
-                while (list_next(&rest, &e))
-                        if (e.n == name.n && span_ieq(e, name))
-                                return connection_may_name(name);
-        }
+        for (size_t i = 0; i < f->n_options; i++)
+                if (f->options[i].n == name.n && span_ieq(f->options[i], name))
+                        return true;
         return false;
 }
 
-/* Bounded: at most 8 Connection lines name fields; more are refused, nobody sends them. */
-#define MAX_CONNECTION_LINES 8
-
+/* Reads all facts, then keeps the fields that go on to the next hop. */
 static enum h1_rc fields_facts(struct msg *m, struct facts *f)
 {
-        struct span conns[MAX_CONNECTION_LINES];
-        size_t n_conns = 0;
-        bool names = false; /* something but the three options we know */
         for (size_t i = 0; i < m->n_fields; i++) {
-                const struct field *fd = &m->fields[i];
-                enum h1_rc rc = fact_of(fd, m, f);
+                enum h1_rc rc = fact_of(&m->fields[i], m, f);
                 if (rc != H1_OK)
                         return rc;
-                if (fd->id == FIELD_CONNECTION) {
-                        if (n_conns == MAX_CONNECTION_LINES)
-                                return H1_BAD_FIELD;
-                        conns[n_conns++] = fd->value;
-                        names |= !span_ieq(fd->value, SPAN_LIT("close")) && !span_ieq(fd->value, SPAN_LIT("keep-alive"));
-                }
         }
         size_t keep = 0;
         for (size_t i = 0; i < m->n_fields; i++) {
                 const struct field *fd = &m->fields[i];
-                if (!id_is_hop_by_hop(fd->id) && !(names && connection_names(conns, n_conns, fd->name)))
+                if (!id_is_hop_by_hop(fd->id) && !connection_names(f, fd->name))
                         m->fields[keep++] = *fd;
         }
         m->n_fields = keep;
@@ -348,7 +351,8 @@ static void keep_alive_decide(struct msg *m, const struct facts *f)
 
 enum h1_rc h1_request_normalise(struct msg *m)
 {
-        struct facts f = { 0 };
+        struct facts f;
+        facts_init(&f);
         enum h1_rc rc = fields_facts(m, &f);
         if (rc == H1_OK)
                 rc = host_decide(m, &f);
@@ -402,7 +406,8 @@ static enum h1_rc response_framing(struct msg *m, struct facts *f, struct span m
 
 enum h1_rc h1_response_normalise(struct msg *m, struct span method)
 {
-        struct facts f = { 0 };
+        struct facts f;
+        facts_init(&f);
         enum h1_rc rc = fields_facts(m, &f);
         if (rc == H1_OK)
                 rc = response_framing(m, &f, method);

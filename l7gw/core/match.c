@@ -122,37 +122,64 @@ static bool text_test(const struct text_match *t, struct span v)
 
 /* ------------------------------------------------------------------------------------------------ headers */
 
-/* The value of a header, lines joined with ",".  False: absent, or no memory to join (then nothing matches). */
-static bool header_value(const struct msg *m, const struct text_match *t, struct span *ret)
+static bool field_is(const struct field *f, const struct text_match *t) { return f->id == t->id && span_eq(f->name, t->name); }
+
+/* One line of a joined header, at byte pos of the whole: does it agree with want, which stands at byte `from`? */
+static bool part_agrees(struct span part, size_t pos, struct span want, size_t from)
+{
+        size_t lo = MAX(pos, from), hi = MIN(pos + part.n, from + want.n);
+        return lo >= hi || memcmp(part.p + (lo - pos), want.p + (lo - from), hi - lo) == 0;
+}
+
+/* want stands at byte `from` of the lines of one header joined with ",".  Nothing is joined: a request may be tested
+ * against many entries, and its lines may be long. */
+static bool joined_has(const struct msg *m, const struct text_match *t, size_t from)
+{
+        size_t pos = 0;
+        bool first = true;
+        for (size_t i = 0; i < m->n_fields; i++) {
+                if (!field_is(&m->fields[i], t))
+                        continue;
+                if (!first && !part_agrees(SPAN_LIT(","), pos++, t->value, from))
+                        return false;
+                if (!part_agrees(m->fields[i].value, pos, t->value, from))
+                        return false;
+                pos += m->fields[i].value.n;
+                first = false;
+        }
+        return true;
+}
+
+/* n = length of the joined value. */
+static bool joined_test(const struct msg *m, const struct text_match *t, size_t n)
+{
+        switch (t->kind) {
+        case TEXT_EXACT:
+                return n == t->value.n && joined_has(m, t, 0);
+        case TEXT_PREFIX:
+                return n >= t->value.n && joined_has(m, t, 0);
+        case TEXT_SUFFIX:
+                return n >= t->value.n && joined_has(m, t, n - t->value.n);
+        case TEXT_PRESENT:
+                return true;
+        }
+        BUG_ON(true);
+}
+
+static bool header_test(const struct msg *m, const struct text_match *t)
 {
         if (t->id == FIELD_HOST || t->id == FIELD_UPGRADE) {
-                *ret = t->id == FIELD_HOST ? m->authority : m->upgrade;
-                return ret->n > 0;
+                struct span v = t->id == FIELD_HOST ? m->authority : m->upgrade;
+                return v.n > 0 && text_test(t, v);
         }
-        size_t lines = 0, bytes = 0;
+        const struct field *found = NULL;
+        size_t lines = 0, n = 0;
         for (size_t i = 0; i < m->n_fields; i++)
-                if (m->fields[i].id == t->id && span_eq(m->fields[i].name, t->name)) {
-                        *ret = m->fields[i].value;
-                        bytes += ret->n + 1;
-                        lines++;
+                if (field_is(&m->fields[i], t)) {
+                        found = &m->fields[i];
+                        n += found->value.n + (lines++ > 0);
                 }
-        if (lines < 2)
-                return lines == 1;
-        uint8_t *p = arena_alloc(m->arena, bytes), *w = p;
-        if (!p)
-                return false;
-        for (size_t i = 0; i < m->n_fields; i++) {
-                const struct field *f = &m->fields[i];
-                if (f->id != t->id || !span_eq(f->name, t->name))
-                        continue;
-                if (w > p)
-                        *w++ = ',';
-                if (f->value.n)
-                        memcpy(w, f->value.p, f->value.n);
-                w += f->value.n;
-        }
-        *ret = SPAN(p, (size_t)(w - p));
-        return true;
+        return lines == 1 ? text_test(t, found->value) : lines > 1 && joined_test(m, t, n);
 }
 
 /* ------------------------------------------------------------------------------------------------ query */
@@ -234,7 +261,7 @@ bool match_test(const struct match *m, const struct msg *req)
                 return false;
         for (size_t i = 0; i < m->n_headers; i++) {
                 const struct text_match *t = &m->headers[i];
-                if ((header_value(req, t, &v) && text_test(t, v)) == t->invert)
+                if (header_test(req, t) == t->invert)
                         return false;
         }
         for (size_t i = 0; i < m->n_query; i++) {

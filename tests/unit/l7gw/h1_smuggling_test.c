@@ -6,6 +6,8 @@
 #define H "Host: a.example\r\n"
 #define END "\r\n"
 #define CHUNKED "POST / HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n" END
+#define OPTIONS_8 "a, a, a, a, a, a, a, a"
+#define OPTIONS_32 OPTIONS_8 "," OPTIONS_8 "," OPTIONS_8 "," OPTIONS_8
 #define NEXT "GET /admin HTTP/1.1\r\n" H END
 #define NEXT_N (sizeof(NEXT) - 1)
 
@@ -185,6 +187,9 @@ static const struct exchange_case cases[] = {
         { "29: all hop-by-hop fields go", IN("GET / HTTP/1.1\r\n" H "Connection: close, x-b\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\n"
                                              "TE: trailers, deflate\r\nUpgrade: h2c\r\nX-B: 1\r\nProxy-Authorization: x\r\nX-C: 2\r\n" END),
           H1_OK, "GET a.example / 1.1 none te | x-c: 2" },
+        { "29: a flood of Connection options", IN("GET / HTTP/1.1\r\n" H "Connection: " OPTIONS_32 ", close, close, Host\r\n" END), H1_OK,
+          "GET a.example / 1.1 none" },
+        { "29: one option more", IN("GET / HTTP/1.1\r\n" H "Connection: " OPTIONS_32 "\r\nConnection: x\r\n" END), H1_BAD_FIELD },
         { "29: no token in Connection", IN("GET / HTTP/1.1\r\n" H "Connection: a b\r\n" END), H1_BAD_FIELD },
         { "31: underscore twin of X-Forwarded-For", IN("GET / HTTP/1.1\r\n" H "X_Forwarded-For: 1\r\n" END), H1_BAD_FIELD },
         { "31: underscore twin of Content-Length", IN("GET / HTTP/1.1\r\n" H "Content_Length: 1\r\n" END), H1_BAD_FIELD },

@@ -101,6 +101,41 @@ static void test_headers(void **state)
         RUN(rows, probes);
 }
 
+/* Kinds the agent does not make from routes today, on one line and on several; and inverted ones. */
+static void test_header_kinds(void **state)
+{
+        (void)state;
+        static const struct {
+                Model__StringMatch__Kind kind;
+                bool present_only, invert;
+                const char *value, *fields;
+                bool want;
+        } rows[] = {
+                { MODEL__STRING_MATCH__KIND__PREFIX, false, false, "ab", "X: abc\r\n", true }, { MODEL__STRING_MATCH__KIND__PREFIX, false, false, "abcd", "X: abc\r\n", false },
+                { MODEL__STRING_MATCH__KIND__PREFIX, false, false, "ab,c", "X: ab\r\nX: cd\r\n", true }, { MODEL__STRING_MATCH__KIND__PREFIX, false, false, "ab,d", "X: ab\r\nX: cd\r\n", false },
+                { MODEL__STRING_MATCH__KIND__SUFFIX, false, false, "bc", "X: abc\r\n", true }, { MODEL__STRING_MATCH__KIND__SUFFIX, false, false, "b,cd", "X: ab\r\nX: cd\r\n", true },
+                { MODEL__STRING_MATCH__KIND__SUFFIX, false, false, "a,cd", "X: ab\r\nX: cd\r\n", false }, { MODEL__STRING_MATCH__KIND__EXACT, false, false, ",,", "X:\r\nX:\r\nX:\r\n", true },
+                { MODEL__STRING_MATCH__KIND__EXACT, false, false, "a,,b", "X: a\r\nX:\r\nX: b\r\n", true }, { MODEL__STRING_MATCH__KIND__EXACT, false, false, "a,b,", "X: a\r\nX:\r\nX: b\r\n", false },
+                { MODEL__STRING_MATCH__KIND__EXACT, true, false, "", "X: a\r\nX: b\r\n", true }, { MODEL__STRING_MATCH__KIND__EXACT, true, false, "", "Y: a\r\n", false },
+                { MODEL__STRING_MATCH__KIND__EXACT, false, true, "a", "X: a\r\n", false }, { MODEL__STRING_MATCH__KIND__EXACT, false, true, "a", "X: b\r\n", true },
+                { MODEL__STRING_MATCH__KIND__EXACT, false, true, "a", "Y: a\r\n", true },
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                static const struct row row[] = { { "", "", '^', "/", .header = "X=", .rule = "r" } };
+                world_init(&w);
+                rows_add(&w, row, 1);
+                Model__NamedMatch *n = w.gw.listeners[0]->virtual_hosts[0]->routes[0]->match->headers[0];
+                n->value->kind = rows[i].kind;
+                n->value->value = arena_strdup(&w.arena, rows[i].value);
+                n->present_only = rows[i].present_only;
+                n->invert = rows[i].invert;
+                world_must_build(&w);
+                const struct probe p = { "h", "GET /", rows[i].fields, rows[i].want ? "r" : NULL };
+                probes_run(&w, &p, 1);
+                world_fini(&w);
+        }
+}
+
 static void test_methods(void **state)
 {
         (void)state;
@@ -307,7 +342,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_paths), cmocka_unit_test(test_order_is_kept), cmocka_unit_test(test_matching_across_routes),
-                cmocka_unit_test(test_headers), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
+                cmocka_unit_test(test_headers), cmocka_unit_test(test_header_kinds), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
                 cmocka_unit_test(test_hosts), cmocka_unit_test(test_listener_isolation), cmocka_unit_test(test_less_specific_host),
                 cmocka_unit_test(test_no_host), cmocka_unit_test(test_weights), cmocka_unit_test(test_many),
         };
