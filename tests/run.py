@@ -59,7 +59,7 @@ def count(output, exit_status):
 
 class Suite:
     def __init__(self, name):
-        self.name, self.passed, self.failed, self.excused, self.programs, self.started = name, 0, [], [], 0, time.monotonic()
+        self.name, self.passed, self.failed, self.excused, self.programs, self.started, self.took_s = name, 0, [], [], 0, time.monotonic(), 0.0
 
     def add(self, program, output, status):
         self.programs += 1
@@ -77,7 +77,7 @@ class Suite:
     def line(self):
         extra = "".join("  (not run here: %s)" % e for e in self.excused)
         return "%-8s %d passed, %d failed  [%d programs, %.1f s]%s" % (
-            self.name + ":", self.passed, len(self.failed), self.programs, time.monotonic() - self.started, extra)
+            self.name + ":", self.passed, len(self.failed), self.programs, self.took_s, extra)
 
 
 def sanitizer_env(build):
@@ -99,6 +99,7 @@ def run_meson(build, name):
     if not os.path.exists(log):
         suite.failed.append("no test ran: " + (p.stdout + p.stderr).strip()[-400:])
         return suite
+    suite.took_s = time.monotonic() - suite.started
     with open(log) as f:
         for line in f:
             t = json.loads(line)
@@ -129,7 +130,9 @@ def run_e2e(build, only):
             suite.add(program, "".join(lines), int(m.group(2)))
         else:
             lines.append(line)
-    if p.wait() != 0 and not suite.failed:
+    status = p.wait()
+    suite.took_s = time.monotonic() - suite.started
+    if status != 0 and not suite.failed:
         suite.failed.append("tests/e2e/run.py: exit status %d" % p.returncode)
     return suite
 
