@@ -24,7 +24,8 @@
         L(LINGER_MS, 2000, "and for how long") \
         L(TRIES, 3, "endpoints tried for one request when connecting fails") \
         L(AVOID_MS, 1000, "an endpoint that refused is chosen last for this long") \
-        L(UPSTREAM_IDLE_PER_PEER, 128, "idle connections one worker keeps to one endpoint") \
+        L(CONNECTS_PER_PEER, 64, "connections one worker opens to one endpoint at once: a burst must not overflow its backlog") \
+        L(UPSTREAM_IDLE_PER_PEER, 512, "idle connections one worker keeps to one endpoint") \
         L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it lines are dropped and counted") \
         L(LOG_FLUSH_MS, 100, "access log delay") \
         L(ACCEPT_PAUSE_MS, 100, "accepting rests this long when descriptors run out") \

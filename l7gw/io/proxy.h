@@ -7,6 +7,7 @@
 #include "l7gw/core/dispatch.h"
 #include "l7gw/io/conn.h"
 
+struct peer;
 struct exchange {
         struct stream s; /* first: a stream of ours is an exchange */
         struct worker *w;
@@ -15,6 +16,9 @@ struct exchange {
         struct dispatch d;
         const struct gen_cluster *cluster;
         struct upconn *up;              /* NULL: none attached */
+        struct peer *wait_peer;         /* waiting there for a connection; NULL: not waiting */
+        struct exchange *wait_next, **wait_pprev;
+        uint64_t wait_since_ms;
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
         bool expect, no_reuse;

@@ -18,7 +18,8 @@ struct upconn {
         struct loop_defer defer;
         struct timer timer;                     /* connecting, one try, or idle in the pool */
         struct peer *peer;
-        struct exchange *x;                     /* NULL unless CONNECTING or ACTIVE */
+        struct exchange *x;                     /* NULL unless ACTIVE */
+        uint64_t start_ms;                      /* when connecting began */
         struct h1_client h;
         struct chain out;
         struct buf in;                          /* part of a head, or what the client side had no room for */
@@ -47,6 +48,9 @@ static struct peer *peer_get(struct worker *w, const struct balance_endpoint *e)
         if (!p)
                 return NULL;
         p->key = key;
+        p->addr = e->addr;
+        p->port = e->port;
+        p->waiters_end = &p->waiters;
         if (map_put(&w->peers, SPAN(p->key.b, sizeof p->key.b), p) < 0) {
                 free(p);
                 return NULL;
@@ -56,7 +60,7 @@ static struct peer *peer_get(struct worker *w, const struct balance_endpoint *e)
 
 static void peer_put(struct worker *w, struct peer *p)
 {
-        if (p->n_conns > 0)
+        if (p->n_conns > 0 || p->n_waiters > 0)
                 return;
         map_del(&w->peers, SPAN(p->key.b, sizeof p->key.b));
         free(p);
@@ -77,6 +81,8 @@ static void up_close(struct upconn *u)
                 return;
         if (u->state == UP_IDLE)
                 idle_remove(u);
+        if (u->state == UP_CONNECTING)
+                u->peer->n_connecting--;
         u->state = UP_DEAD;
         timer_stop(&u->timer);
         loop_defer_cancel(&u->defer);
@@ -137,9 +143,35 @@ static void detach(struct exchange *x)
         timer_stop(&u->timer);
 }
 
+static void wait_add(struct peer *p, struct exchange *x)
+{
+        x->wait_peer = p;
+        x->wait_since_ms = loop_now_ms(x->w->loop);
+        x->wait_next = NULL;
+        x->wait_pprev = p->waiters_end;
+        *p->waiters_end = x;
+        p->waiters_end = &x->wait_next;
+        p->n_waiters++;
+}
+
+static void wait_remove(struct exchange *x)
+{
+        struct peer *p = x->wait_peer;
+        *x->wait_pprev = x->wait_next;
+        if (x->wait_next)
+                x->wait_next->wait_pprev = x->wait_pprev;
+        else
+                p->waiters_end = x->wait_pprev;
+        x->wait_peer = NULL;
+        p->n_waiters--;
+        peer_put(x->w, p);
+}
+
 void upstream_detach(struct exchange *x)
 {
         struct upconn *u = x->up;
+        if (x->wait_peer)
+                wait_remove(x);
         if (!u)
                 return;
         detach(x);
@@ -173,6 +205,7 @@ static struct upconn *idle_take(struct peer *p, const struct stream *s)
                         continue;
                 }
                 idle_remove(u);
+                timer_stop(&u->timer);
                 u->state = UP_ACTIVE;
                 u->reused = true;
                 return u;
@@ -180,12 +213,13 @@ static struct upconn *idle_take(struct peer *p, const struct stream *s)
         return NULL;
 }
 
-static struct upconn *connect_start(struct worker *w, struct peer *p, const struct balance_endpoint *e)
+static bool connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
 {
         struct upconn *u = calloc(1, sizeof *u);
         if (!u)
-                return NULL;
-        *u = (struct upconn){ .w = w, .peer = p, .state = UP_CONNECTING, .f.fd = -1, .defer.fn = up_run, .next = w->ups };
+                return false;
+        *u = (struct upconn){ .w = w, .peer = p, .state = UP_CONNECTING, .f.fd = -1, .defer.fn = up_run, .next = w->ups,
+                              .start_ms = loop_now_ms(w->loop) };
         timer_init(&u->timer, up_timer);
         chain_init(&u->out, &w->chunks);
         buf_init(&u->in, IN_MAX);
@@ -194,24 +228,39 @@ static struct upconn *connect_start(struct worker *w, struct peer *p, const stru
         u->pprev = &w->ups;
         w->ups = u;
         p->n_conns++;
+        p->n_connecting++;
         worker_count(w, WORKER_UPSTREAM_CONNECTS);
-        int fd = socket_connect(&e->addr, e->port);
+        int fd = socket_connect(&p->addr, p->port);
         if (fd < 0 || loop_add(w->loop, &u->f, fd, up_event) < 0) {
                 if (fd >= 0)
                         close(fd);
+                worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
                 up_close(u);
-                return NULL;
+                return false;
         }
-        return u;
+        timer_set(loop_timers(w->loop), &u->timer, u->start_ms + timeout_ms);
+        return true;
 }
 
-static void avoid(struct exchange *x)
+/* As many connections under way as requests wait, up to the limit; false when none is. */
+static bool connect_more(struct exchange *x, struct peer *p)
+{
+        uint32_t ms = x->cluster->model->connect_timeout_ms;
+        while (p->n_connecting < MIN(p->n_waiters, (size_t)L7_CONNECTS_PER_PEER))
+                if (!connect_start(x->w, p, ms ? ms : x->w->options->connect_ms))
+                        break;
+        return p->n_connecting > 0;
+}
+
+/* The endpoint x wanted cannot be connected: x may go on elsewhere. */
+static void avoid(struct exchange *x, enum reason r)
 {
         struct balance *b = &x->cluster->set->balance[x->w->id];
         struct balance_endpoint *e = balance_find(b, &x->up_addr, x->up_port);
-        worker_count(x->w, WORKER_UPSTREAM_CONNECT_FAILURES);
         if (e)
                 e->avoid_until_ms = loop_now_ms(x->w->loop) + L7_AVOID_MS;
+        x->up_reason = r;
+        x->tries++;
         x->tried[x->n_tried++] = (struct balance_tried){ x->up_addr, x->up_port };
 }
 
@@ -235,24 +284,61 @@ void upstream_begin(struct exchange *x)
                 struct peer *p = peer_get(w, e);
                 struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
                 if (u) {
-                        worker_count(w, WORKER_UPSTREAM_REUSES);
                         attach(x, u);
                         up_send_request(u);
                         return;
                 }
                 p = peer_get(w, e); /* taking from the pool may have ended it */
-                u = p ? connect_start(w, p, e) : NULL;
-                if (u) {
-                        uint32_t ms = x->cluster->model->connect_timeout_ms;
-                        attach(x, u);
-                        timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + (ms ? ms : w->options->connect_ms));
-                        return;
+                if (p) {
+                        wait_add(p, x);
+                        if (connect_more(x, p))
+                                return;
+                        wait_remove(x);
                 }
-                x->up_reason = REASON_CONNECT_FAILED;
-                x->tries++;
-                avoid(x);
+                avoid(x, REASON_CONNECT_FAILED);
         }
         proxy_fail(x, x->up_reason);
+}
+
+/* A usable connection goes to whoever waits longest; one that must not have a used connection waits for a new one. */
+static bool waiter_serve(struct upconn *u)
+{
+        for (struct exchange *x = u->peer->waiters; x; x = x->wait_next) {
+                if (x->no_reuse && u->n_requests > 0)
+                        continue;
+                wait_remove(x); /* the peer stays: it has u */
+                u->state = UP_ACTIVE;
+                u->reused = u->n_requests > 0;
+                attach(x, u);
+                up_send_request(u);
+                return true;
+        }
+        return false;
+}
+
+/* Those who wait since until_ms or before go elsewhere; for the others connections must be under way. */
+static void waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
+{
+        while (p->waiters && (p->waiters->wait_since_ms <= until_ms || !connect_more(p->waiters, p))) {
+                struct exchange *x = p->waiters;
+                wait_remove(x);
+                avoid(x, r);
+                upstream_begin(x);
+        }
+}
+
+/* Connecting failed.  A refusal holds for all who wait there; a timeout only for those who waited all that time. */
+static void connect_failed(struct upconn *u, enum reason r)
+{
+        struct worker *w = u->w;
+        struct peer *p = u->peer;
+        uint64_t until_ms = r == REASON_CONNECT_TIMEOUT ? u->start_ms : UINT64_MAX;
+        worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
+        p->n_conns++; /* held: the waiters below may be all that keeps it */
+        up_close(u);
+        waiters_move(p, until_ms, r);
+        p->n_conns--;
+        peer_put(w, p);
 }
 
 /* ---- request ---- */
@@ -274,8 +360,8 @@ static void up_send_request(struct upconn *u)
         struct stream *s = &x->s;
         uint32_t try_ms = x->d.rule->model->try_timeout_ms;
         stream_set(s, STREAM_SEND);
-        u->state = UP_ACTIVE;
-        u->n_requests++;
+        if (u->n_requests++ > 0)
+                worker_count(u->w, WORKER_UPSTREAM_REUSES);
         h1_client_request(&u->h, s, &u->w->head, &u->out);
         body_forward(u);
         if (s->req_done)
@@ -358,10 +444,13 @@ static void up_flush(struct upconn *u)
 
 static const struct h1_client_ops client_ops = { .interim = proxy_interim, .head = proxy_response_head };
 
-static void to_pool(struct upconn *u)
+/* A connection without a request: to a waiter, or into the pool. */
+static void to_pool(struct upconn *u, uint32_t keep_ms)
 {
         struct worker *w = u->w;
         struct peer *p = u->peer;
+        if (waiter_serve(u))
+                return;
         if (p->n_idle >= L7_UPSTREAM_IDLE_PER_PEER || w->drain != DRAIN_NONE) {
                 up_close(u);
                 return;
@@ -373,25 +462,23 @@ static void to_pool(struct upconn *u)
         u->idle_pprev = &p->idle;
         p->idle = u;
         p->n_idle++;
+        timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + keep_ms);
 }
 
 static void response_complete(struct upconn *u, size_t left_over)
 {
         struct exchange *x = u->x;
         uint32_t max = x->cluster->model->max_requests_per_connection, keep_s = x->cluster->model->keepalive_s;
+        uint32_t keep_ms = u->w->options->upstream_idle_ms;
         bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
                     (max == 0 || u->n_requests < max);
-        uint32_t idle_ms = u->w->options->upstream_idle_ms;
-        detach(x);
         if (keep_s)
-                idle_ms = MIN(idle_ms, keep_s * 1000u);
-        if (keep) {
-                to_pool(u);
-                if (u->state == UP_IDLE)
-                        timer_set(loop_timers(u->w->loop), &u->timer, loop_now_ms(u->w->loop) + idle_ms);
-        } else {
+                keep_ms = (uint32_t)MIN((uint64_t)keep_ms, keep_s * 1000ull);
+        detach(x);
+        if (keep)
+                to_pool(u, keep_ms);
+        else
                 up_close(u);
-        }
         proxy_response_end(x);
 }
 
@@ -508,14 +595,18 @@ static void up_read(struct upconn *u)
 
 /* ---- events ---- */
 
-static void connect_failed(struct upconn *u, enum reason r)
+static void connected(struct upconn *u)
 {
-        struct exchange *x = u->x;
-        detach(x);
-        up_close(u);
-        x->up_reason = r;
-        avoid(x);
-        upstream_begin(x);
+        struct worker *w = u->w;
+        struct peer *p = u->peer;
+        p->n_connecting--;
+        p->n_conns++; /* held */
+        u->state = UP_ACTIVE;
+        timer_stop(&u->timer);
+        to_pool(u, w->options->upstream_idle_ms);
+        waiters_move(p, 0, REASON_CONNECT_FAILED); /* beyond the limit of connects: the next ones begin */
+        p->n_conns--;
+        peer_put(w, p);
 }
 
 static void up_event(struct loop_fd *f, unsigned events)
@@ -535,7 +626,7 @@ static void up_event(struct loop_fd *f, unsigned events)
                         connect_failed(u, REASON_CONNECT_FAILED);
                         return;
                 }
-                up_send_request(u);
+                connected(u);
                 return;
         case UP_ACTIVE:
                 if (u->readable)

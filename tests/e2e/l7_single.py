@@ -819,6 +819,7 @@ def refused_config(site, check):
         with open(site.path("status/" + names[0])) as f:
             return f.read()
     with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections, not an old listener
         thief.bind(("127.83.1.2", HTTP))
         thief.listen(1)
         site.write("second", SECOND_GATEWAY)
