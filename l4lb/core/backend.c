@@ -88,9 +88,14 @@ static int make(struct backends *r, uint16_t i, const char *pool, const struct i
         if (adjacency < 0)
                 return adjacency;
         struct backend *b = &r->b[i];
-        *b = (struct backend){ .state = BACKEND_RESERVED, .health = health, .adjacency = (uint16_t)adjacency,
-                               .epoch = (uint16_t)(b->epoch + 1), .port = port, .addr = *addr,
-                               .id = backend_id(pool, addr), .pool = TAKE_PTR(pool_copy) };
+        *b = (struct backend){ .state = BACKEND_RESERVED,
+                               .health = health,
+                               .adjacency = (uint16_t)adjacency,
+                               .epoch = (uint16_t)(b->epoch + 1),
+                               .port = port,
+                               .addr = *addr,
+                               .id = backend_id(pool, addr),
+                               .pool = TAKE_PTR(pool_copy) };
         r->n = MAX(r->n, (size_t)i + 1);
         publish(r, i);
         return 0;
@@ -139,7 +144,8 @@ static void set_name(struct backend *b, const char *name)
         b->name = copy;
 }
 
-void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc, bool admin_down)
+void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc,
+                     bool admin_down)
 {
         struct backend *b = &r->b[index];
         BUG_ON(b->state == BACKEND_FREE || b->state == BACKEND_RETIRED);

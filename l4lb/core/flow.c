@@ -127,7 +127,9 @@ uint32_t flow_insert(struct flow_table *t, uint64_t hash, const struct tuple *ke
         unsigned way = (unsigned)__builtin_ctz(flow_match(b->tag, 0));
         struct flow *f = &t->flows[entry];
         t->free_head = f->next;
-        *f = (struct flow){ .key = *key, .backend = backend, .epoch = epoch, .state = FLOW_EMBRYONIC, .idle_s = idle_s };
+        *f = (struct flow){
+                .key = *key, .backend = backend, .epoch = epoch, .state = FLOW_EMBRYONIC, .idle_s = idle_s
+        };
         b->tag[way] = tag;
         b->entry[way] = entry;
         b->expires[way] = (uint16_t)(now_s + embryonic_s(key, idle_s));
@@ -170,7 +172,8 @@ bool flow_table_check(const struct flow_table *t)
                 for (unsigned i = 0; i < FLOW_WAYS; i++) {
                         if (t->buckets[b].tag[i] == 0)
                                 continue;
-                        if (t->buckets[b].entry[i] >= t->n_entries || t->flows[t->buckets[b].entry[i]].state == FLOW_FREE)
+                        if (t->buckets[b].entry[i] >= t->n_entries ||
+                            t->flows[t->buckets[b].entry[i]].state == FLOW_FREE)
                                 return false;
                         used++;
                 }

@@ -137,7 +137,8 @@ static inline void flow_prefetch_entry(const struct flow_table *t, uint64_t hash
         if (m)
                 __builtin_prefetch(&t->flows[t->buckets[b].entry[__builtin_ctz(m)]], 1);
 }
-static inline uint32_t flow_find_in(const struct flow_table *t, uint32_t bucket, uint16_t tag, const struct tuple *key, uint16_t now_s)
+static inline uint32_t flow_find_in(const struct flow_table *t, uint32_t bucket, uint16_t tag, const struct tuple *key,
+                                    uint16_t now_s)
 {
         const struct flow_bucket *b = &t->buckets[bucket];
         for (unsigned m = flow_match(b->tag, tag); m; m &= m - 1) {

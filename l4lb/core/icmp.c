@@ -31,8 +31,8 @@ static enum icmp_what error4(struct pkt *p, uint16_t *ret_port)
         const uint8_t *outer = p->p + p->l3, *in = p->p + p->l4 + ICMP_LEN;
         uint32_t left = MIN((uint32_t)p->l4_len, p->len - p->l4) - ICMP_LEN;
         unsigned header = left >= IPV4_LEN ? (in[0] & 15u) * 4u : 0;
-        if (left < IPV4_LEN || in[0] >> 4 != 4 || header < IPV4_LEN || left < header + 8 || (get_u16(in + 6) & IPV4_OFFSET) != 0 ||
-            raw_u32(in + 12) != raw_u32(outer + 16))
+        if (left < IPV4_LEN || in[0] >> 4 != 4 || header < IPV4_LEN || left < header + 8 ||
+            (get_u16(in + 6) & IPV4_OFFSET) != 0 || raw_u32(in + 12) != raw_u32(outer + 16))
                 return refuse(p, DROP_BAD_ICMP);
         const uint8_t *icmp = p->p + p->l4;
         if (icmp[0] == ICMP_UNREACHABLE && icmp[1] == ICMP_UNREACHABLE_FRAG_NEEDED && get_u16(icmp + 6) < 68)

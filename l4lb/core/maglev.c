@@ -70,7 +70,9 @@ int maglev_new(const struct maglev_backend *be, size_t n, uint64_t seed, struct 
         for (size_t i = 0; i < n; i++) {
                 BUG_ON(be[i].index == CELL_EMPTY || be[i].weight == 0);
                 rows[i] = (struct maglev_row){
-                        .id = be[i].id, .weight = be[i].weight, .index = be[i].index,
+                        .id = be[i].id,
+                        .weight = be[i].weight,
+                        .index = be[i].index,
                         .next = (uint32_t)(siphash24(&offset_key, &be[i].id, sizeof be[i].id) % n_slots),
                         .skip = (uint32_t)(siphash24(&skip_key, &be[i].id, sizeof be[i].id) % (n_slots - 1)) + 1,
                 };

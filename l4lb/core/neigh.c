@@ -5,13 +5,13 @@
 #include "l4lb/core/net.h"
 #include "l4lb/core/wire.h"
 
-#define NEIGH_WINDOW 16            /* slots an address may sit in: bounds every lookup */
-#define NEIGH_RETRY_MS 100         /* first retries while incomplete double from here */
+#define NEIGH_WINDOW 16    /* slots an address may sit in: bounds every lookup */
+#define NEIGH_RETRY_MS 100 /* first retries while incomplete double from here */
 #define NEIGH_RETRY_MAX_MS 1000
-#define NEIGH_LEARNED_TRIES 4      /* then an unpinned address is given up */
+#define NEIGH_LEARNED_TRIES 4 /* then an unpinned address is given up */
 #define NEIGH_REACHABLE_MS 30000
 #define NEIGH_PROBE_MS 1000
-#define NEIGH_PROBES 3             /* unicast, before the word is withdrawn */
+#define NEIGH_PROBES 3 /* unicast, before the word is withdrawn */
 
 static_assert((L4_MAX_NEIGHBOURS & (L4_MAX_NEIGHBOURS - 1)) == 0, "masked");
 static_assert(sizeof(struct neigh_slot) == 32, "two slots per cache line");
@@ -94,7 +94,8 @@ static void slot_release(struct neigh *n, uint16_t k)
         *c = (struct neigh_ctl){ .state = seen ? NEIGH_DYING : NEIGH_FREE, .token = seen ? n->token + 1 : 0 };
 }
 
-static struct neigh_ctl *make(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], uint64_t now_ms, uint16_t *ret)
+static struct neigh_ctl *make(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], uint64_t now_ms,
+                              uint16_t *ret)
 {
         uint32_t home = home_of(n, port, af, addr);
         int victim = -1;
@@ -170,7 +171,8 @@ void neigh_doubt(struct neigh *n, uint16_t index, uint64_t now_ms)
 
 /* ---------------------------------------------------------------- learning */
 
-static bool learn(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], const uint8_t mac[6], bool override, uint64_t now_ms)
+static bool learn(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], const uint8_t mac[6],
+                  bool override, uint64_t now_ms)
 {
         uint16_t k;
         struct neigh_ctl *c = find(n, port, af, addr, &k);

@@ -116,7 +116,8 @@ int net_init(struct net *net, struct neigh *n, struct err *reterr)
                 struct net_route *rt = &net->routes[i];
                 char text[IPADDR_STR_MAX];
                 if (rt->via.af != rt->prefix.addr.af)
-                        return err_set(reterr, EINVAL, ipaddr_str(&rt->prefix.addr, text), "route and next hop differ in family");
+                        return err_set(reterr, EINVAL, ipaddr_str(&rt->prefix.addr, text),
+                                       "route and next hop differ in family");
                 rt->port = net_port_for(net, &rt->via, -1);
                 if (rt->port == PORT_NONE)
                         return err_set(reterr, EINVAL, ipaddr_str(&rt->via, text), "next hop is on no port's network");

@@ -22,7 +22,7 @@ static void parse_tcp(struct pkt *p)
                 return;
         }
         if ((flags & TCP_SYN && flags & (TCP_FIN | TCP_RST)) || (flags & (TCP_SYN | TCP_ACK | TCP_RST)) == 0) {
-                pkt_done(p, DROP_BAD_TCP_FLAGS); /* the latter: null, xmas and FIN scans (RFC 9293 3.5.2: all but SYN and RST carry ACK) */
+                pkt_done(p, DROP_BAD_TCP_FLAGS); /* null, xmas, FIN scans: RFC 9293 3.10.7.4, all but SYN and RST have ACK */
                 return;
         }
         if (get_u16(t) == 0 || get_u16(t + 2) == 0) {
@@ -204,7 +204,8 @@ static bool ipv6_addresses_ok(struct pkt *p, const uint8_t *ip)
         enum l4_verdict v = VERDICT_NONE;
         if (memcmp(src, dst, 16) == 0)
                 v = DROP_LAND;
-        else if (src[0] == 0xff || ipv6_loopback(src) || ipv6_mapped(src) || ipv6_loopback(dst) || ipv6_mapped(dst) || ip6_is_zero(dst))
+        else if (src[0] == 0xff || ipv6_loopback(src) || ipv6_mapped(src) || ipv6_loopback(dst) || ipv6_mapped(dst) ||
+                 ip6_is_zero(dst))
                 v = DROP_MARTIAN;
         if (v != VERDICT_NONE)
                 pkt_done(p, v);
@@ -252,7 +253,8 @@ static bool ipv6_extensions(struct pkt *p)
                         bytes = 8u + h[1] * 8u;
                 walked += bytes;
                 if (bad == VERDICT_NONE && (bytes > p->l4_len || walked > L4_MAX_EXTENSION_BYTES))
-                        bad = p->frag == PKT_FRAG_FIRST && bytes > p->l4_len ? DROP_FRAGMENT_TINY : DROP_EXTENSION_HEADERS;
+                        bad = p->frag == PKT_FRAG_FIRST && bytes > p->l4_len ? DROP_FRAGMENT_TINY
+                                                                             : DROP_EXTENSION_HEADERS;
                 if (bad == VERDICT_NONE && next == PROTO_FRAGMENT && p->frag != PKT_WHOLE)
                         bad = DROP_EXTENSION_HEADERS; /* nested */
                 if (bad != VERDICT_NONE) {
@@ -275,7 +277,8 @@ static void parse_ipv6(struct pkt *p)
                 return;
         }
         unsigned payload = get_u16(ip + 4);
-        if (ip[0] >> 4 != 6 || payload == 0 || payload + IPV6_LEN > p->wire_len - ETH_LEN || payload + IPV6_LEN > UINT16_MAX) {
+        if (ip[0] >> 4 != 6 || payload == 0 || payload + IPV6_LEN > p->wire_len - ETH_LEN ||
+            payload + IPV6_LEN > UINT16_MAX) {
                 pkt_done(p, DROP_BAD_IPV6_HEADER); /* payload 0: a jumbogram (RFC 2675) or nothing at all */
                 return;
         }

@@ -16,10 +16,7 @@ static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE))
 /* A TCP connection stays with its backend as long as that is known at all: a shard that drains closes its health port and
  * finishes what it has; a killed one's kernel answers RST; and a probe lost in a busy moment must cost nobody a
  * connection.  Any other shard could only reset it.  What opens something, and UDP, goes to the healthy. */
-static bool word_keeps(uint64_t w, bool established_tcp)
-{
-        return established_tcp ? w & BACKEND_USED : word_alive(w);
-}
+static bool word_keeps(uint64_t w, bool established_tcp) { return established_tcp ? w & BACKEND_USED : word_alive(w); }
 
 static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t word)
 {
@@ -32,7 +29,7 @@ static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t 
                 pkt_done(p, DROP_NO_NEIGHBOUR);
 }
 
-struct choice { /* of the hash alone */
+struct choice {             /* of the hash alone */
         uint16_t now, prev; /* backends; prev is BACKEND_NONE unless it differs and is not gone */
 };
 
@@ -57,7 +54,8 @@ static bool choose(const struct worker *w, const struct tables *t, struct pkt *p
         }
         ret->now = maglev_pick(now, hash);
         ret->prev = prev ? maglev_pick(prev, hash) : BACKEND_NONE;
-        if (ret->prev == ret->now || (ret->prev != BACKEND_NONE && !(backend_word(w->backends, ret->prev) & BACKEND_USED)))
+        if (ret->prev == ret->now ||
+            (ret->prev != BACKEND_NONE && !(backend_word(w->backends, ret->prev) & BACKEND_USED)))
                 ret->prev = BACKEND_NONE;
         return true;
 }
@@ -114,7 +112,8 @@ static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, 
         if (!keep)
                 flow_count(&w->flows, FLOW_COUNT_STATELESS);
         else
-                (void)flow_insert(&w->flows, p->hash, &p->key, backend, backend_word_epoch(word), t->services[p->service].idle_s,
+                (void)flow_insert(&w->flows, p->hash, &p->key, backend, backend_word_epoch(word),
+                                  t->services[p->service].idle_s,
                                   now_s); /* no room is counted there; the packet goes on without state */
         send_to(w, p, backend, word);
 }

@@ -47,7 +47,8 @@ static bool finish(struct prober *p, uint16_t i, bool success, uint64_t now_ms, 
         return true;
 }
 
-static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t flags, uint64_t adjacency, struct frame_out *ret)
+static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t flags, uint64_t adjacency,
+                      struct frame_out *ret)
 {
         const struct backend *b = &p->backends->b[i];
         const struct net *net = p->backends->net;
@@ -85,7 +86,8 @@ static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t 
         ret->len = (uint16_t)MAX((size_t)(tcp + TCP_LEN - ret->b), (size_t)ETH_MIN_FRAME);
 }
 
-static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, struct frame_out *ret_frame, struct probe_event *ret_event)
+static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, struct frame_out *ret_frame,
+                             struct probe_event *ret_event)
 {
         struct probe *q = &p->p[i];
         const struct backend *b = &p->backends->b[i];
@@ -95,7 +97,6 @@ static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, stru
                 q->state = PROBE_RESOLVING;
                 q->start_ms = now_ms;
                 q->timeout_ms = now_ms + b->check.timeout_ms;
-                /* fallthrough */
                 __attribute__((fallthrough));
         case PROBE_RESOLVING:
                 if (adjacency) {
@@ -130,7 +131,8 @@ static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, stru
         return finish(p, i, false, now_ms, ret_event) ? PROBER_EVENT : PROBER_IDLE;
 }
 
-enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out *ret_frame, struct probe_event *ret_event)
+enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out *ret_frame,
+                             struct probe_event *ret_event)
 {
         for (size_t i = 0; i < p->backends->n; i++) {
                 const struct backend *b = &p->backends->b[i];
@@ -200,7 +202,8 @@ static bool read_answer(const uint8_t *f, size_t len, struct answer *ret)
         return true;
 }
 
-bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_t len, uint64_t now_ms, struct probe_event *ret)
+bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_t len, uint64_t now_ms,
+                  struct probe_event *ret)
 {
         struct answer a;
         if (!read_answer(frame, len, &a)) {
@@ -210,8 +213,9 @@ bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_
         for (size_t i = 0; i < p->backends->n; i++) {
                 const struct backend *b = &p->backends->b[i];
                 const struct probe *q = &p->p[i];
-                if (q->state != PROBE_SENT || !wanted(b) || q->epoch != b->epoch || b->port != in_port || a.sport != b->check.port ||
-                    a.dport != q->sport || a.ack != q->seq + 1 || !(a.flags & TCP_ACK) || !ipaddr_eq(&a.src, &b->addr))
+                if (q->state != PROBE_SENT || !wanted(b) || q->epoch != b->epoch || b->port != in_port ||
+                    a.sport != b->check.port || a.dport != q->sport || a.ack != q->seq + 1 || !(a.flags & TCP_ACK) ||
+                    !ipaddr_eq(&a.src, &b->addr))
                         continue;
                 if (a.flags & TCP_RST) {
                         p->n_refused++;

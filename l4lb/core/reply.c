@@ -83,8 +83,8 @@ static bool answers6(const struct worker *w, const struct tables *t, const struc
 static bool nd_valid(const struct pkt *p, bool *ret_source_ll)
 {
         const uint8_t *ip = p->p + ETH_LEN, *nd = p->p + p->l4;
-        if (ip[7] != 255 || p->l4 != ETH_LEN + IPV6_LEN || p->l4_len < ND_NS_LEN || (uint32_t)p->l4 + p->l4_len > p->len || nd[1] != 0 ||
-            nd[8] == 0xff)
+        if (ip[7] != 255 || p->l4 != ETH_LEN + IPV6_LEN || p->l4_len < ND_NS_LEN ||
+            (uint32_t)p->l4 + p->l4_len > p->len || nd[1] != 0 || nd[8] == 0xff)
                 return false;
         *ret_source_ll = false;
         for (unsigned o = ND_NS_LEN; o < p->l4_len; o += nd[o + 1] * 8u) {
@@ -146,7 +146,9 @@ void reply_nd(struct worker *w, const struct tables *t, uint64_t now_ms, struct 
         const uint8_t *ip = p->p + ETH_LEN, *nd = p->p + p->l4;
         bool source_ll;
         if (nd[0] != ICMPV6_NS && nd[0] != ICMPV6_NA) {
-                pkt_done(p, DROP_ND_OTHER); /* router solicitations and advertisements, redirects: our routes are configured */
+                pkt_done(
+                        p,
+                        DROP_ND_OTHER); /* router solicitations and advertisements, redirects: our routes are configured */
                 return;
         }
         if (p->frag != PKT_WHOLE || p->wire_len != p->len || !nd_valid(p, &source_ll)) {

@@ -25,10 +25,11 @@ static int member_fail(struct model_error *e, const Model__EndpointSet *set, con
         char text[IPADDR_STR_MAX];
         ipaddr_str(a, text);
         if (rc == -ENETUNREACH)
-                return L4_FAIL(e, set->source, ENETUNREACH, "endpoint set %s: %s is on no shard port's network", set->id, text);
+                return L4_FAIL(e, set->source, ENETUNREACH, "endpoint set %s: %s is on no shard port's network",
+                               set->id, text);
         if (rc == -ENOSPC)
-                return L4_LIMIT(e, set->source, "endpoint set %s: more than %d backends or %d neighbours", set->id, L4_MAX_BACKENDS,
-                                L4_MAX_NEIGHBOURS);
+                return L4_LIMIT(e, set->source, "endpoint set %s: more than %d backends or %d neighbours", set->id,
+                                L4_MAX_BACKENDS, L4_MAX_NEIGHBOURS);
         return L4_FAIL(e, set->source, -rc, "endpoint set %s: %s: %s", set->id, text, strerror(-rc));
 }
 
@@ -65,7 +66,8 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
                 if (rc < 0 || !endpoint_wanted(set, ep, p->af))
                         continue;
                 if (ipaddr_from_bytes(ep->addr.data, ep->addr.len, &a) < 0) {
-                        rc = L4_FAIL(e, set->source, EINVAL, "endpoint set %s: an address of %zu bytes", set->id, ep->addr.len);
+                        rc = L4_FAIL(e, set->source, EINVAL, "endpoint set %s: an address of %zu bytes", set->id,
+                                     ep->addr.len);
                         continue;
                 }
                 int b = backends_reserve(r, p->id, &a, now_ms);
@@ -75,7 +77,8 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
                 }
                 if (member_known(m, n, (uint16_t)b)) {
                         backends_put(r, (uint16_t)b, now_ms);
-                        rc = L4_FAIL(e, set->source, EEXIST, "endpoint set %s: two endpoints with one address", set->id);
+                        rc = L4_FAIL(e, set->source, EEXIST, "endpoint set %s: two endpoints with one address",
+                                     set->id);
                         continue;
                 }
                 m[n] = (struct pool_member){ (uint16_t)b, ep->weight ? ep->weight : 1, ep->state, strdup(ep->name) };
@@ -101,13 +104,16 @@ static bool member_healthy(const struct backends *r, const struct pool_member *m
 }
 
 /* Who gets new connections: healthy READY; else healthy DRAINING; else (fail open) all READY; else all DRAINING. */
-static size_t members_elect(const struct backends *r, const struct pool *p, struct maglev_backend *ret, bool *ret_fail_open)
+static size_t members_elect(const struct backends *r, const struct pool *p, struct maglev_backend *ret,
+                            bool *ret_fail_open)
 {
         static const struct {
                 Model__EndpointState state;
                 bool healthy;
-        } tiers[] = { { MODEL__ENDPOINT_STATE__ENDPOINT_READY, true }, { MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING, true },
-                      { MODEL__ENDPOINT_STATE__ENDPOINT_READY, false }, { MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING, false } };
+        } tiers[] = { { MODEL__ENDPOINT_STATE__ENDPOINT_READY, true },
+                      { MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING, true },
+                      { MODEL__ENDPOINT_STATE__ENDPOINT_READY, false },
+                      { MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING, false } };
         size_t n = 0;
         *ret_fail_open = false;
         for (size_t k = 0; n == 0 && k < ARRAY_SIZE(tiers); k++) {
@@ -132,8 +138,14 @@ static int pool_maglev(const struct tables *t, struct pool *p, struct maglev **r
         return n ? maglev_new(be, n, t->conf.cluster_key.k0, ret) : 0;
 }
 
-static struct maglev *now_of(const struct pool *p) { return atomic_load_explicit((_Atomic(struct maglev *) *)&p->now, memory_order_relaxed); }
-static struct maglev *prev_of(const struct pool *p) { return atomic_load_explicit((_Atomic(struct maglev *) *)&p->prev, memory_order_relaxed); }
+static struct maglev *now_of(const struct pool *p)
+{
+        return atomic_load_explicit((_Atomic(struct maglev *) *)&p->now, memory_order_relaxed);
+}
+static struct maglev *prev_of(const struct pool *p)
+{
+        return atomic_load_explicit((_Atomic(struct maglev *) *)&p->prev, memory_order_relaxed);
+}
 
 /* Puts m (owned) in place of the current table, which becomes the previous one; release: cells before pointer. */
 static void pool_swap(struct pool *p, struct maglev *m, uint64_t now_ms, maglev_retire_fn *retire, void *arg)
@@ -149,7 +161,6 @@ static void pool_swap(struct pool *p, struct maglev *m, uint64_t now_ms, maglev_
         if (older)
                 retire(arg, older);
 }
-
 
 /* ---------------------------------------------------------------- building */
 
@@ -257,7 +268,8 @@ static int service_build(struct tables *t, const struct model *m, const Model__L
         return legs_build(t, m, d, vip->addr.af, now_ms, s, e);
 }
 
-static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *net, struct map *by_id, struct model_error *e)
+static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *net, struct map *by_id,
+                      struct model_error *e)
 {
         for (size_t i = 0; i < l4->n_vips; i++) {
                 const Model__Vip *v = l4->vips[i];
@@ -267,10 +279,12 @@ static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *n
                 bool v4 = info->addr.af == 4;
                 uint8_t owner = v4 ? net_owner4(net, info->addr.b) : net_owner6(net, info->addr.b, 0);
                 if (owner != PORT_NONE)
-                        return L4_FAIL(e, v->source, EADDRINUSE, "VIP %s is the address of port %s", v->id, net->ports[owner].name);
+                        return L4_FAIL(e, v->source, EADDRINUSE, "VIP %s is the address of port %s", v->id,
+                                       net->ports[owner].name);
                 for (uint32_t k = 0; k < t->n_vips; k++)
                         if (ipaddr_eq(&t->vips[k].addr, &info->addr))
-                                return L4_FAIL(e, v->source, EEXIST, "VIP %s: its address is taken by VIP %s", v->id, t->vips[k].id);
+                                return L4_FAIL(e, v->source, EEXIST, "VIP %s: its address is taken by VIP %s", v->id,
+                                               t->vips[k].id);
                 info->id = arena_strdup(&t->arena, v->id);
                 if (!info->id || map_put(by_id, span_str(info->id), info) < 0)
                         return L4_FAIL(e, v->source, ENOMEM, "out of memory");
@@ -281,7 +295,8 @@ static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *n
 
 static int tables_alloc(struct tables *t, const Model__L4 *l4)
 {
-        size_t n_listeners = l4 ? l4->n_listeners : 0, n_vips = l4 ? l4->n_vips : 0, n_pools = l4 ? 2 * l4->n_pools : 0, n_legs = 0;
+        size_t n_listeners = l4 ? l4->n_listeners : 0, n_vips = l4 ? l4->n_vips : 0, n_pools = l4 ? 2 * l4->n_pools : 0,
+               n_legs = 0;
         for (size_t i = 0; i < n_listeners; i++)
                 n_legs += MODEL_MAX_L4_LEGS;
         t->vips = arena_calloc(&t->arena, MAX(n_vips, (size_t)1), sizeof *t->vips);
@@ -369,7 +384,8 @@ static void members_apply(struct tables *t, const struct tables *old, uint64_t n
                 for (size_t k = 0; k < t->pools[i].n_members; k++) {
                         const struct pool_member *m = &t->pools[i].members[k];
                         in[m->backend / 64] |= UINT64_C(1) << m->backend % 64;
-                        backends_commit(r, m->backend, m->name, &t->pools[i].check, m->state == MODEL__ENDPOINT_STATE__ENDPOINT_DOWN);
+                        backends_commit(r, m->backend, m->name, &t->pools[i].check,
+                                        m->state == MODEL__ENDPOINT_STATE__ENDPOINT_DOWN);
                 }
         for (size_t b = 0; b < r->n; b++) {
                 if (r->b[b].state != BACKEND_ACTIVE || (in[b / 64] >> b % 64 & 1))
@@ -388,7 +404,8 @@ void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms)
                 struct pool *p = &t->pools[i];
                 const struct pool *like = pool_like(old, p);
                 struct maglev *m;
-                if (pool_maglev(t, p, &m) == 0) { /* health may have changed since the build; without memory the built one serves */
+                if (pool_maglev(t, p, &m) ==
+                    0) { /* health may have changed since the build; without memory the built one serves */
                         maglev_put(now_of(p));
                         atomic_store_explicit(&p->now, m, memory_order_relaxed); /* relaxed: published with t later */
                 }
@@ -417,8 +434,8 @@ int tables_health_changed(struct tables *t, uint16_t backend, uint64_t now_ms, m
         return rc;
 }
 
-int tables_endpoints(struct tables *t, const Model__EndpointSet *set, uint64_t now_ms, maglev_retire_fn *retire, void *arg,
-                     struct model_error *reterr)
+int tables_endpoints(struct tables *t, const Model__EndpointSet *set, uint64_t now_ms, maglev_retire_fn *retire,
+                     void *arg, struct model_error *reterr)
 {
         int rc = 0;
         for (uint32_t i = 0; rc == 0 && i < t->n_pools; i++) {

@@ -9,7 +9,8 @@ static int check_vip(const Model__Vip *v, struct model_error *e)
         if (v->prefix_len != 0 && v->prefix_len != 8 * v->addr.len)
                 return L4_REFUSE(e, v->source, "VIP %s: a prefix of addresses is not supported", v->id);
         if (v->advertise_profile[0])
-                return L4_REFUSE(e, v->source, "VIP %s: advertisement (profile %s) is not supported", v->id, v->advertise_profile);
+                return L4_REFUSE(e, v->source, "VIP %s: advertisement (profile %s) is not supported", v->id,
+                                 v->advertise_profile);
         if (v->withdraw_when_empty)
                 return L4_REFUSE(e, v->source, "VIP %s: withdraw_when_empty is not supported", v->id);
         return 0;
@@ -28,7 +29,8 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
         if (l->affinity != MODEL__AFFINITY__AFFINITY_TUPLE && l->affinity != MODEL__AFFINITY__AFFINITY_SOURCE)
                 return L4_REFUSE(e, l->source, "listener %s: this affinity is not supported", l->id);
         if (l->affinity_s)
-                return L4_REFUSE(e, l->source, "listener %s: a limit on affinity is not supported: it is by hash and lasts", l->id);
+                return L4_REFUSE(e, l->source,
+                                 "listener %s: a limit on affinity is not supported: it is by hash and lasts", l->id);
         if (l->idle_s > FLOW_IDLE_MAX_S)
                 return L4_LIMIT(e, l->source, "listener %s: idle_s %u is over %d", l->id, l->idle_s, FLOW_IDLE_MAX_S);
         if (l->max_connections_per_s || l->max_connections)
@@ -41,8 +43,10 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
 static int check_distribution(const Model__L4Distribution *d, struct model_error *e)
 {
         for (size_t i = 0; i < d->n_legs; i++)
-                if (d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__FORWARD && d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__DROP)
-                        return L4_REFUSE(e, d->source, "distribution %s: rejecting (RST, ICMP unreachable) is not supported", d->id);
+                if (d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__FORWARD &&
+                    d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__DROP)
+                        return L4_REFUSE(e, d->source,
+                                         "distribution %s: rejecting (RST, ICMP unreachable) is not supported", d->id);
         return 0;
 }
 
@@ -55,7 +59,8 @@ static int check_health(const Model__Pool *p, const Model__HealthCheck *h, struc
         if (h->path[0] || h->host[0] || h->expect[0])
                 return L4_REFUSE(e, p->source, "pool %s: a TCP health check has no path, host or expect", p->id);
         if (h->port == 0 || h->port > UINT16_MAX)
-                return L4_FAIL(e, p->source, EINVAL, "pool %s: the health check needs a port: layer 2 endpoints have none", p->id);
+                return L4_FAIL(e, p->source, EINVAL,
+                               "pool %s: the health check needs a port: layer 2 endpoints have none", p->id);
         return 0;
 }
 
@@ -68,7 +73,9 @@ static int check_pool(const Model__Pool *p, struct model_error *e)
         if (p->slow_start_ms)
                 return L4_REFUSE(e, p->source, "pool %s: slow start is not supported", p->id);
         if (p->panic_pct)
-                return L4_REFUSE(e, p->source, "pool %s: panic_pct is not supported: it fails open when no endpoint is healthy", p->id);
+                return L4_REFUSE(e, p->source,
+                                 "pool %s: panic_pct is not supported: it fails open when no endpoint is healthy",
+                                 p->id);
         if (p->tunnel_source[0])
                 return L4_REFUSE(e, p->source, "pool %s: tunnels are not supported", p->id);
         return p->health_check ? check_health(p, p->health_check, e) : 0;
@@ -77,7 +84,8 @@ static int check_pool(const Model__Pool *p, struct model_error *e)
 int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, struct model_error *reterr)
 {
         if (e->port)
-                return L4_REFUSE(reterr, set->source, "endpoint set %s: layer 2 forwarding keeps the port, but %s has port %u", set->id,
+                return L4_REFUSE(reterr, set->source,
+                                 "endpoint set %s: layer 2 forwarding keeps the port, but %s has port %u", set->id,
                                  e->name, e->port);
         if (e->priority)
                 return L4_REFUSE(reterr, set->source, "endpoint set %s: priorities are not supported", set->id);

@@ -5,8 +5,11 @@
 
 #define L4_SECTION "l4"
 int tables_check(const struct model *m, struct model_error *reterr) NONNULL(1, 2) MUST_USE;
-int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, struct model_error *reterr) NONNULL(1, 2, 3) MUST_USE;
+int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, struct model_error *reterr)
+        NONNULL(1, 2, 3) MUST_USE;
 /* Refuses: returns -EOPNOTSUPP (stage UNSUPPORTED) or another -errno (stage BUILD), *reterr filled. */
-#define L4_REFUSE(e, src, ...) (model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, L4_SECTION, src, __VA_ARGS__), -EOPNOTSUPP)
-#define L4_FAIL(e, src, errno_value, ...) (model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, L4_SECTION, src, __VA_ARGS__), -(errno_value))
-#define L4_LIMIT(e, src, ...) (model_error_set(e, CONTROL__NACK_STAGE__NACK_LIMIT, L4_SECTION, src, __VA_ARGS__), -ENOSPC)
+#define L4_ERROR_(e, stage, src, errno_value, ...) \
+        (model_error_set(e, CONTROL__NACK_STAGE__NACK_##stage, L4_SECTION, src, __VA_ARGS__), -(errno_value))
+#define L4_REFUSE(e, src, ...) L4_ERROR_(e, UNSUPPORTED, src, EOPNOTSUPP, __VA_ARGS__)
+#define L4_FAIL(e, src, errno_value, ...) L4_ERROR_(e, BUILD, src, errno_value, __VA_ARGS__)
+#define L4_LIMIT(e, src, ...) L4_ERROR_(e, LIMIT, src, ENOSPC, __VA_ARGS__)

@@ -3,19 +3,17 @@
 #include "l4lb/core/verdict.h"
 #include "l4lb/core/pkt.h"
 
-const uint8_t verdict_kinds[VERDICT_N] = {
-        [VERDICT_NONE] = VERDICT_KIND_NONE,
+const uint8_t verdict_kinds[VERDICT_N] = { [VERDICT_NONE] = VERDICT_KIND_NONE,
 #define V(id, kind, help) [id] = VERDICT_KIND_##kind,
-        VERDICTS(V)
+                                           VERDICTS(V)
 #undef V
 };
 
 static const struct {
         const char *name, *help;
-} verdict_text[VERDICT_N] = {
-        [VERDICT_NONE] = { "NONE", "not decided" },
+} verdict_text[VERDICT_N] = { [VERDICT_NONE] = { "NONE", "not decided" },
 #define V(id, kind, help) [id] = { #id, help },
-        VERDICTS(V)
+                              VERDICTS(V)
 #undef V
 };
 

@@ -1,4 +1,5 @@
-/* l4lb/core/wire.h - offsets, numbers and checksums of Ethernet, ARP, IP, TCP, UDP and ICMP.  Layer: l4lb/core, pure, header only.
+/* l4lb/core/wire.h - offsets, numbers and checksums of Ethernet, ARP, IP, TCP, UDP and ICMP.
+ * Layer: l4lb/core, pure, header only.
  * Loads and stores are byte-wise or by memcpy: frames have no alignment.  Callers have checked the bounds. */
 #pragma once
 #include "lib/base.h"
@@ -129,7 +130,8 @@ static inline void eth_write(uint8_t *p, const uint8_t dst[6], const uint8_t src
         memcpy(p + 6, src, 6);
         set_u16(p + 12, ethertype);
 }
-static inline void ip6_write(uint8_t *p, uint16_t payload_len, uint8_t next, uint8_t hop_limit, const uint8_t *src, const uint8_t *dst)
+static inline void ip6_write(uint8_t *p, uint16_t payload_len, uint8_t next, uint8_t hop_limit, const uint8_t *src,
+                             const uint8_t *dst)
 {
         memset(p, 0, 8);
         p[0] = 0x60;

@@ -15,7 +15,8 @@
 static struct world *world;
 static size_t n_failed; /* rows that failed so far: a run shows them all */
 
-static void fail_row(const struct l4_row *r, const char *what, const struct pkt *p, const uint8_t *want, size_t want_len)
+static void fail_row(const struct l4_row *r, const char *what, const struct pkt *p, const uint8_t *want,
+                     size_t want_len)
 {
         char hex[4 * 512];
         frame_hex(p->p, MIN(p->len, 200u), hex, sizeof hex);
@@ -129,7 +130,7 @@ static void test_all_verdicts_have_rows(void **state)
 {
         static const enum l4_verdict elsewhere[] = {
                 DROP_RATE_LIMITED, DROP_NO_NEIGHBOUR, DROP_NO_TABLES, /* pipeline_test: need a state of the world */
-                DROP_TX_FULL, DROP_PUNT_FULL,                         /* io */
+                DROP_TX_FULL,      DROP_PUNT_FULL,                    /* io */
         };
         (void)state;
         for (unsigned v = 1; v < VERDICT_N; v++) {
@@ -157,13 +158,16 @@ static void test_burst(void **state)
                 for (size_t i = 0; i < n; i++) {
                         const struct l4_row *r = &l4_rows[from + i];
                         uint32_t len = (uint32_t)frame_make(r->in, world->net.ports[r->in_port].mac, frames[i]);
-                        p[i] = (struct pkt){ .p = frames[i], .len = len, .wire_len = len, .cap = len + ROOM, .in_port = r->in_port };
+                        p[i] = (struct pkt){
+                                .p = frames[i], .len = len, .wire_len = len, .cap = len + ROOM, .in_port = r->in_port
+                        };
                 }
                 pipeline_run(&world->worker, world->tables, world->now_ms, p, n);
                 verdicts_count(&world->worker.verdicts, p, n);
                 assert_int_equal(verdicts_sum(&world->worker.verdicts), n);
                 for (size_t i = 0; i < n; i++)
-                        if (!l4_rows[from + i].before && l4_rows[from + i].verdict != DROP_FRAGMENT_UNKNOWN && p[i].verdict != l4_rows[from + i].verdict)
+                        if (!l4_rows[from + i].before && l4_rows[from + i].verdict != DROP_FRAGMENT_UNKNOWN &&
+                            p[i].verdict != l4_rows[from + i].verdict)
                                 fail_row(&l4_rows[from + i], "another verdict in a burst", &p[i], NULL, 0);
         }
         assert_int_equal(n_failed, 0);
@@ -203,12 +207,15 @@ static int write_seeds(const char *dir)
 int main(int argc, char **argv)
 {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows), cmocka_unit_test(test_cuts), cmocka_unit_test(test_burst),
+                cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_cuts),
+                cmocka_unit_test(test_burst),
                 cmocka_unit_test(test_all_verdicts_have_rows),
         };
         world = world_new(FLOWS);
-        int r = argc == 3 && strcmp(argv[1], "--seeds") == 0 ? write_seeds(argv[2])
-                                                               : cmocka_run_group_tests_name("l4_core", tests, NULL, NULL);
+        int r = argc == 3 && strcmp(argv[1], "--seeds") == 0
+                        ? write_seeds(argv[2])
+                        : cmocka_run_group_tests_name("l4_core", tests, NULL, NULL);
         world_free(world);
         return r;
 }

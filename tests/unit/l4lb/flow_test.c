@@ -48,7 +48,10 @@ static uint32_t insert(struct flow_table *t, const struct tuple *k, uint16_t bac
         return flow_insert(t, tuple_hash(&key, k), k, backend, 1, IDLE, now);
 }
 
-static uint32_t find(const struct flow_table *t, const struct tuple *k, uint16_t now) { return flow_find(t, tuple_hash(&key, k), k, now); }
+static uint32_t find(const struct flow_table *t, const struct tuple *k, uint16_t now)
+{
+        return flow_find(t, tuple_hash(&key, k), k, now);
+}
 
 static void test_hash_is_siphash(void **state)
 {
@@ -72,7 +75,8 @@ static void test_match_equals_scalar(void **state)
                 }
                 for (unsigned want = 0; want < 4; want++) {
                         assert_int_equal(flow_match(tag, (uint16_t)want), flow_match_scalar(tag, (uint16_t)want));
-                        assert_int_equal(flow_match(tag, (uint16_t)(want | 0x8000)), flow_match_scalar(tag, (uint16_t)(want | 0x8000)));
+                        assert_int_equal(flow_match(tag, (uint16_t)(want | 0x8000)),
+                                         flow_match_scalar(tag, (uint16_t)(want | 0x8000)));
                 }
         }
 }
@@ -243,9 +247,15 @@ static void test_sizes(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_hash_is_siphash), cmocka_unit_test(test_match_equals_scalar), T(test_life),
-                T(test_udp_embryonic_is_shorter), T(test_sweep), T(test_flood_keeps_established), T(test_eviction_by_idleness),
-                T(test_against_reference), cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_hash_is_siphash),
+                cmocka_unit_test(test_match_equals_scalar),
+                T(test_life),
+                T(test_udp_embryonic_is_shorter),
+                T(test_sweep),
+                T(test_flood_keeps_established),
+                T(test_eviction_by_idleness),
+                T(test_against_reference),
+                cmocka_unit_test(test_sizes),
         };
         return cmocka_run_group_tests_name("flow", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ struct build {
         const char *text;
         uint8_t b[FRAME_MAX]; /* grows to the left: the bytes are b + at .. end */
         size_t at;
-        int next;             /* protocol number of what follows; -1 = none, -4/-6 = an IP header, -806 = ARP */
+        int next; /* protocol number of what follows; -1 = none, -4/-6 = an IP header, -806 = ARP */
         size_t pad, cut;
         bool has_cut;
 };
@@ -112,13 +112,15 @@ static void layer_ip4(struct build *f, const struct layer *l)
         bool fragment = num(l, "off", 0) != 0 || arg(l, "mf");
         if (!fragment)
                 transport_sum(f, proto, src, dst, 4);
-        size_t n_opt = arg(l, "opt") ? hex(f, arg(l, "opt"), opt, sizeof opt) : 0, header = IPV4_LEN + (n_opt + 3) / 4 * 4;
+        size_t n_opt = arg(l, "opt") ? hex(f, arg(l, "opt"), opt, sizeof opt) : 0,
+               header = IPV4_LEN + (n_opt + 3) / 4 * 4;
         size_t total = header + size_of(f);
         uint8_t *ip = front(f, header);
         ip[0] = (uint8_t)(num(l, "ver", 4) << 4 | num(l, "ihl", (unsigned)header / 4));
         set_u16(ip + 2, (uint16_t)num(l, "len", (unsigned)total));
         set_u16(ip + 4, (uint16_t)num(l, "id", 0));
-        set_u16(ip + 6, (uint16_t)(num(l, "off", 0) / 8 | (arg(l, "mf") ? IPV4_MF : 0u) | (arg(l, "df") ? IPV4_DF : 0u)));
+        set_u16(ip + 6,
+                (uint16_t)(num(l, "off", 0) / 8 | (arg(l, "mf") ? IPV4_MF : 0u) | (arg(l, "df") ? IPV4_DF : 0u)));
         ip[8] = (uint8_t)num(l, "ttl", 64);
         ip[9] = (uint8_t)proto;
         memcpy(ip + 12, src, 4);
@@ -141,7 +143,8 @@ static void layer_ip6(struct build *f, const struct layer *l)
                 transport_sum(f, f->next, src, dst, 16);
         size_t payload = size_of(f);
         uint8_t *ip = front(f, IPV6_LEN);
-        ip6_write(ip, (uint16_t)num(l, "plen", (unsigned)payload), (uint8_t)num(l, "nh", f->next >= 0 ? (unsigned)f->next : PROTO_NONE),
+        ip6_write(ip, (uint16_t)num(l, "plen", (unsigned)payload),
+                  (uint8_t)num(l, "nh", f->next >= 0 ? (unsigned)f->next : PROTO_NONE),
                   (uint8_t)num(l, "hl", f->next == PROTO_ICMPV6 ? 255 : 64), src, dst);
         ip[0] = (uint8_t)(num(l, "ver", 6) << 4);
         f->next = -6;
@@ -360,7 +363,9 @@ size_t frame_make(const char *text, const uint8_t port_mac[6], uint8_t ret[FRAME
         }
         if (strcmp(ls[0].args[0], "eth") != 0)
                 eth_write(front(&f, ETH_LEN), port_mac, sender,
-                          f.next == -6 ? ETHERTYPE_IPV6 : f.next == -806 ? ETHERTYPE_ARP : ETHERTYPE_IPV4);
+                          f.next == -6     ? ETHERTYPE_IPV6
+                          : f.next == -806 ? ETHERTYPE_ARP
+                                           : ETHERTYPE_IPV4);
         free(copy);
         size_t len = size_of(&f);
         memcpy(ret, f.b + f.at, len);
@@ -392,7 +397,8 @@ bool frame_icmp_sum_ok(const uint8_t *p, size_t len)
                 total = IPV6_LEN + (size_t)get_u16(ip + 4);
                 sum = cksum_pseudo(ip + 8, ip + 24, 16, (uint32_t)(total - header), PROTO_ICMPV6);
         }
-        return ETH_LEN + total <= len && total >= header + ICMP_LEN && cksum_fold(cksum_add(sum, ip + header, total - header)) == 0;
+        return ETH_LEN + total <= len && total >= header + ICMP_LEN &&
+               cksum_fold(cksum_add(sum, ip + header, total - header)) == 0;
 }
 
 void frame_hex(const uint8_t *p, size_t n, char *ret, size_t cap)

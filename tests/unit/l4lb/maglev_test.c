@@ -41,7 +41,8 @@ static void test_sizes(void **state)
         static const struct {
                 size_t n;
                 uint32_t slots;
-        } cases[] = { { 1, 251 }, { 2, 251 }, { 3, 509 }, { 5, 509 }, { 6, 1021 }, { 11, 4093 }, { 41, 16381 }, { 164, 65537 }, { 1000, 65537 } };
+        } cases[] = { { 1, 251 },   { 2, 251 },    { 3, 509 },     { 5, 509 },     { 6, 1021 },
+                      { 11, 4093 }, { 41, 16381 }, { 164, 65537 }, { 1000, 65537 } };
         (void)state;
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
                 assert_int_equal(maglev_slots_for(cases[i].n), cases[i].slots);
@@ -167,8 +168,9 @@ static void test_pick_covers(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes), cmocka_unit_test(test_even_shares), cmocka_unit_test(test_weights),
-                cmocka_unit_test(test_deterministic), cmocka_unit_test(test_disruption), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_sizes),       cmocka_unit_test(test_even_shares),
+                cmocka_unit_test(test_weights),     cmocka_unit_test(test_deterministic),
+                cmocka_unit_test(test_disruption),  cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_pick_covers),
         };
         return cmocka_run_group_tests_name("maglev", tests, NULL, NULL);

@@ -53,20 +53,26 @@ static void test_resolve_v4(void **state)
         assert_int_equal(neigh_word(&w->neigh, (uint16_t)k), 0);
         assert_int_equal(neigh_lookup(&w->neigh, 0, 4, a.b), 0);
         assert_int_equal(requests(w, &f), 1);
-        size_t n = frame_make("eth ff:ff:ff:ff:ff:ff 02:00:00:00:00:01 / arp request 02:00:00:00:00:01 10.20.0.2 00:00:00:00:00:00 10.20.0.50 / pad 60",
+        size_t n = frame_make("eth ff:ff:ff:ff:ff:ff 02:00:00:00:00:01 / arp request 02:00:00:00:00:01 10.20.0.2 "
+                              "00:00:00:00:00:00 10.20.0.50 / pad 60",
                               w->net.ports[0].mac, want);
         assert_int_equal(f.len, n);
         assert_memory_equal(f.b, want, n);
-        assert_false(input(w, 1, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* another port */
-        assert_false(input(w, 0, "arp reply 03:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* group address */
-        assert_false(input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.51 02:00:00:00:00:01 10.20.0.2")); /* nobody asked */
+        assert_false(
+                input(w, 1, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* another port */
+        assert_false(
+                input(w, 0, "arp reply 03:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* group address */
+        assert_false(
+                input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.51 02:00:00:00:00:01 10.20.0.2")); /* nobody asked */
         assert_true(input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2"));
         uint64_t word = adjacency_make((uint8_t[]){ 2, 0xdd, 0, 0, 0, 1 }, 0);
         assert_int_equal(neigh_word(&w->neigh, (uint16_t)k), word);
         assert_int_equal(neigh_lookup(&w->neigh, 0, 4, a.b), word);
         assert_int_equal(neigh_lookup(&w->neigh, 1, 4, a.b), 0);
-        assert_false(input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* same again */
-        assert_true(input(w, 0, "arp request 02:dd:00:00:00:02 10.20.0.50 00:00:00:00:00:00 10.20.0.50")); /* it moved */
+        assert_false(
+                input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2")); /* same again */
+        assert_true(
+                input(w, 0, "arp request 02:dd:00:00:00:02 10.20.0.50 00:00:00:00:00:00 10.20.0.50")); /* it moved */
         assert_int_equal(w->neigh.n_changed, 1);
         assert_int_equal(requests(w, &f), 0);
 }
@@ -79,11 +85,14 @@ static void test_resolve_v6(void **state)
         uint8_t want[FRAME_MAX];
         int k = neigh_pin(&w->neigh, 0, &a, w->now_ms);
         assert_int_equal(requests(w, &f), 1);
-        size_t n = frame_make("eth 33:33:ff:00:00:50 02:00:00:00:00:01 / ip6 fd00:20::2 > ff02::1:ff00:50 / ns fd00:20::50 sll=02:00:00:00:00:01",
+        size_t n = frame_make("eth 33:33:ff:00:00:50 02:00:00:00:00:01 / ip6 fd00:20::2 > ff02::1:ff00:50 / ns "
+                              "fd00:20::50 sll=02:00:00:00:00:01",
                               w->net.ports[0].mac, want);
         assert_int_equal(f.len, n);
         assert_memory_equal(f.b, want, n);
-        assert_false(input(w, 0, "ip6 fd00:20::50 > fd00:20::2 / na fd00:20::50 flags=O")); /* no link-layer address, unsolicited */
+        assert_false(input(
+                w, 0,
+                "ip6 fd00:20::50 > fd00:20::2 / na fd00:20::50 flags=O")); /* no link-layer address, unsolicited */
         assert_true(input(w, 0, "ip6 fd00:20::50 > fd00:20::2 / na fd00:20::50 flags=SO tll=02:dd:00:00:00:06"));
         uint64_t word = neigh_word(&w->neigh, (uint16_t)k);
         assert_int_equal(word, adjacency_make((uint8_t[]){ 2, 0xdd, 0, 0, 0, 6 }, 0));
@@ -154,7 +163,8 @@ static void test_bounded_and_grace(void **state)
                 uint8_t reply[FRAME_MAX];
                 w->now_ms++;
                 neigh_want(&w->neigh, 0, &a, w->now_ms);
-                size_t len = frame_make("arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2", w->net.ports[0].mac, reply);
+                size_t len = frame_make("arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2",
+                                        w->net.ports[0].mac, reply);
                 memcpy(reply + ETH_LEN + 14, a.b, 4);
                 neigh_input(&w->neigh, 0, reply, len, w->now_ms);
         }
@@ -182,10 +192,12 @@ static void test_bounded_and_grace(void **state)
 /* Frames that only look like neighbour traffic, cut anywhere. */
 static void test_cut_frames(void **state)
 {
-        static const char *const frames[] = { "arp reply 02:dd:00:00:00:01 10.20.0.1 02:00:00:00:00:01 10.20.0.2",
-                                              "ip6 fd00:20::1 > fd00:20::2 / na fd00:20::1 flags=SO tll=02:dd:00:00:00:01",
-                                              "ip6 fd00:20::1 > fd00:20::2 / na fd00:20::1 flags=SO opt=0200000000000000",
-                                              "ip4 192.0.2.1 > 10.20.0.9 / tcp 80 > 4000 A", "ip6 2001:db8:10::1 > fd00:20::9 / tcp 80 > 4000 A" };
+        static const char *const frames[] = {
+                "arp reply 02:dd:00:00:00:01 10.20.0.1 02:00:00:00:00:01 10.20.0.2",
+                "ip6 fd00:20::1 > fd00:20::2 / na fd00:20::1 flags=SO tll=02:dd:00:00:00:01",
+                "ip6 fd00:20::1 > fd00:20::2 / na fd00:20::1 flags=SO opt=0200000000000000",
+                "ip4 192.0.2.1 > 10.20.0.9 / tcp 80 > 4000 A", "ip6 2001:db8:10::1 > fd00:20::9 / tcp 80 > 4000 A"
+        };
         struct world *w = *state;
         for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
                 uint8_t f[FRAME_MAX];
@@ -206,7 +218,8 @@ static void test_routes(void **state)
         struct err e;
         (void)state;
         memset(&net, 0, sizeof net);
-        static const char *const prefixes[] = { "0.0.0.0/0", "198.51.100.0/24", "198.51.100.128/25", "198.51.100.200/32", "2001:db8::/32", "2001:db8:1::/48" };
+        static const char *const prefixes[] = { "0.0.0.0/0",         "198.51.100.0/24", "198.51.100.128/25",
+                                                "198.51.100.200/32", "2001:db8::/32",   "2001:db8:1::/48" };
         static const char *const vias[] = { "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "fd00::1", "fd00::2" };
         neigh_init(&neigh, &net, (struct siphash_key){ 0 });
         net.n_ports = 1;
@@ -222,9 +235,16 @@ static void test_routes(void **state)
         assert_int_equal(net_init(&net, &neigh, &e), 0);
         static const struct {
                 const char *dst, *via; /* NULL via: on-link; "" no route */
-        } cases[] = { { "8.8.8.8", "10.0.0.1" }, { "198.51.100.1", "10.0.0.2" }, { "198.51.100.129", "10.0.0.3" }, { "198.51.100.200", "10.0.0.4" },
-                      { "10.0.0.77", NULL }, { "10.0.1.77", "10.0.0.1" }, { "2001:db8:1::5", "fd00::2" }, { "2001:db8:2::5", "fd00::1" },
-                      { "fd00::77", NULL }, { "2001:db9::1", "" } };
+        } cases[] = { { "8.8.8.8", "10.0.0.1" },
+                      { "198.51.100.1", "10.0.0.2" },
+                      { "198.51.100.129", "10.0.0.3" },
+                      { "198.51.100.200", "10.0.0.4" },
+                      { "10.0.0.77", NULL },
+                      { "10.0.1.77", "10.0.0.1" },
+                      { "2001:db8:1::5", "fd00::2" },
+                      { "2001:db8:2::5", "fd00::1" },
+                      { "fd00::77", NULL },
+                      { "2001:db9::1", "" } };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct ipaddr d = addr(cases[i].dst);
                 const struct net_hop4 *h4 = d.af == 4 ? net_route4(&net, d.b) : NULL;
@@ -260,8 +280,13 @@ static void test_routes(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                T(test_resolve_v4), T(test_resolve_v6), T(test_retries_and_loss), T(test_learned_is_given_up),
-                T(test_bounded_and_grace), T(test_cut_frames), cmocka_unit_test(test_routes),
+                T(test_resolve_v4),
+                T(test_resolve_v6),
+                T(test_retries_and_loss),
+                T(test_learned_is_given_up),
+                T(test_bounded_and_grace),
+                T(test_cut_frames),
+                cmocka_unit_test(test_routes),
         };
         return cmocka_run_group_tests_name("neigh", tests, NULL, NULL);
 }

@@ -172,7 +172,7 @@ static void test_previous_table(void **state)
         for (unsigned c = 0; c < CLIENTS; c++)
                 before[c] = tcp(w, c, "S");
         health(w, "10.30.2.2", true); /* half of the slots change */
-        world_reset_worker(w, 1024); /* all entries lost */
+        world_reset_worker(w, 1024);  /* all entries lost */
         for (unsigned c = 0; c < CLIENTS; c++)
                 assert_int_equal(tcp(w, c, "A"), before[c]);
         assert_true(metric_get(&w->worker.flows.counters[FLOW_COUNT_FOLLOWED_PREVIOUS]) > CLIENTS / 3);
@@ -217,7 +217,8 @@ static void test_removed_backend_lingers(void **state)
         replace_tables(w, NULL, 3);
         assert_int_equal(backend_at(w, "10.30.2.2"), gone);
         assert_int_not_equal(w->backends.b[gone].epoch, epoch);
-        assert_int_equal(w->backends.b[gone].health, HEALTH_INITIAL); /* joins a working pool: first it must prove itself */
+        assert_int_equal(w->backends.b[gone].health,
+                         HEALTH_INITIAL); /* joins a working pool: first it must prove itself */
         for (unsigned c = 3 * CLIENTS; c < 4 * CLIENTS; c++)
                 assert_int_equal(tcp(w, c, "S"), 1);
 }
@@ -256,8 +257,11 @@ static void test_icmp_follows_flow(void **state)
         for (unsigned c = 0; c < CLIENTS; c++) {
                 char text[256];
                 uint8_t shard = tcp(w, c, "A");
-                health(w, "10.30.2.2", c % 2 != 0); /* a table change must not lead it astray while the flow's shard lives */
-                snprintf(text, sizeof text, "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / ip4 192.0.2.1 > 198.51.100.%u keep=28 / tcp 80 > %u A",
+                health(w, "10.30.2.2",
+                       c % 2 != 0); /* a table change must not lead it astray while the flow's shard lives */
+                snprintf(text, sizeof text,
+                         "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / ip4 192.0.2.1 > 198.51.100.%u keep=28 / "
+                         "tcp 80 > %u A",
                          c % 200 + 1, 2000 + c);
                 uint32_t live = w->worker.flows.n_live;
                 struct pkt p = run(w, 0, text);
@@ -275,13 +279,15 @@ static void test_fragments_follow_flow(void **state)
                 char text[160];
                 snprintf(text, sizeof text, "ip4 198.51.100.9 > 192.0.2.1 / udp %u > 53", 3000 + c);
                 uint8_t shard = run(w, 0, text).out_port;
-                snprintf(text, sizeof text, "ip4 198.51.100.9 > 192.0.2.1 mf id=%u / udp %u > 53 len=900 / data 800", c, 3000 + c);
+                snprintf(text, sizeof text, "ip4 198.51.100.9 > 192.0.2.1 mf id=%u / udp %u > 53 len=900 / data 800", c,
+                         3000 + c);
                 assert_int_equal(run(w, 0, text).out_port, shard);
                 snprintf(text, sizeof text, "ip4 198.51.100.9 > 192.0.2.1 off=808 proto=17 id=%u / data 84", c);
                 assert_int_equal(run(w, 0, text).out_port, shard);
         }
         w->now_ms += 3000;
-        assert_int_equal(run(w, 0, "ip4 198.51.100.9 > 192.0.2.1 off=808 proto=17 id=0 / data 84").verdict, DROP_FRAGMENT_UNKNOWN);
+        assert_int_equal(run(w, 0, "ip4 198.51.100.9 > 192.0.2.1 off=808 proto=17 id=0 / data 84").verdict,
+                         DROP_FRAGMENT_UNKNOWN);
 }
 
 static void test_budgets(void **state)
@@ -293,7 +299,8 @@ static void test_budgets(void **state)
                 unsigned per_s;
         } cases[] = {
                 { "ip4 198.51.100.7 > 192.0.2.1 / icmp 8.0", REPLY_ECHO, L4_MAX_REPLIES_PER_S },
-                { "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 192.0.2.1", REPLY_ARP, L4_MAX_REPLIES_PER_S },
+                { "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 192.0.2.1", REPLY_ARP,
+                  L4_MAX_REPLIES_PER_S },
                 { "arp reply 02:cc:00:00:00:01 10.20.0.1 02:00:00:00:00:01 10.20.0.2", PUNT_NEIGH, L4_MAX_PUNTS_PER_S },
         };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -357,9 +364,11 @@ static void test_before_the_first_model(void **state)
         struct tables *t = w->tables;
         w->tables = NULL;
         assert_int_equal(run(w, 0, "ip4 198.51.100.7 > 192.0.2.1 / tcp 4000 > 80 S").verdict, DROP_NO_TABLES);
-        assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 192.0.2.1").verdict, DROP_ARP_OTHER);
+        assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 192.0.2.1").verdict,
+                         DROP_ARP_OTHER);
         assert_int_equal(run(w, 0, "ip4 198.51.100.7 > 10.20.0.2 / icmp 8.0").verdict, REPLY_ECHO);
-        assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 10.20.0.2").verdict, REPLY_ARP);
+        assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 10.20.0.2").verdict,
+                         REPLY_ARP);
         w->tables = t;
 }
 
@@ -372,7 +381,8 @@ static void test_source_affinity(void **state)
                 uint8_t first = 0;
                 for (unsigned port = 1; port < 20; port++) {
                         char text[128];
-                        snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / tcp %u > 80 S", c + 1, 2000 + port);
+                        snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / tcp %u > 80 S", c + 1,
+                                 2000 + port);
                         struct pkt p = run(w, 0, text);
                         assert_int_equal(p.verdict, FORWARD_SHARD);
                         first = first ? first : p.out_port;
@@ -399,11 +409,23 @@ static void test_idle_flow_expires(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                T(test_both_shards_get_flows), T(test_syn_costs_nothing), T(test_health_moves_only_what_opens),
-                T(test_health_does_not_touch_the_others), T(test_all_down_fails_open), T(test_previous_table),
-                T(test_removed_backend_lingers), T(test_same_model_changes_nothing), T(test_draining_keeps_flows),
-                T(test_icmp_follows_flow), T(test_fragments_follow_flow), T(test_budgets), T(test_no_neighbour),
-                T(test_on_link_client), T(test_before_the_first_model), T(test_source_affinity), T(test_idle_flow_expires),
+                T(test_both_shards_get_flows),
+                T(test_syn_costs_nothing),
+                T(test_health_moves_only_what_opens),
+                T(test_health_does_not_touch_the_others),
+                T(test_all_down_fails_open),
+                T(test_previous_table),
+                T(test_removed_backend_lingers),
+                T(test_same_model_changes_nothing),
+                T(test_draining_keeps_flows),
+                T(test_icmp_follows_flow),
+                T(test_fragments_follow_flow),
+                T(test_budgets),
+                T(test_no_neighbour),
+                T(test_on_link_client),
+                T(test_before_the_first_model),
+                T(test_source_affinity),
+                T(test_idle_flow_expires),
         };
         return cmocka_run_group_tests_name("pipeline", tests, NULL, NULL);
 }

@@ -24,18 +24,24 @@ static int teardown(void **state)
         return 0;
 }
 
-static enum prober_step next(struct world *w, struct frame_out *f, struct probe_event *e) { return prober_next(&w->prober, w->now_ms, f, e); }
+static enum prober_step next(struct world *w, struct frame_out *f, struct probe_event *e)
+{
+        return prober_next(&w->prober, w->now_ms, f, e);
+}
 
 static size_t l4_of(const uint8_t *f) { return ETH_LEN + (get_u16(f + 12) == ETHERTYPE_IPV4 ? IPV4_LEN : IPV6_LEN); }
 
 /* The backend's answer to the SYN f. */
-static bool answer(struct world *w, const struct frame_out *f, const char *flags, uint32_t ack_off, struct probe_event *e)
+static bool answer(struct world *w, const struct frame_out *f, const char *flags, uint32_t ack_off,
+                   struct probe_event *e)
 {
         char text[256];
         uint8_t r[FRAME_MAX];
         const uint8_t *t = f->b + l4_of(f->b);
-        snprintf(text, sizeof text, "%s / tcp %u > %u %s ack=%u", f->port == 1 && get_u16(f->b + 12) == ETHERTYPE_IPV4
-                 ? "ip4 10.30.1.2 > 10.30.1.1" : "ip6 fd00:30:1::2 > fd00:30:1::1", get_u16(t + 2), get_u16(t), flags, get_u32(t + 4) + ack_off);
+        snprintf(text, sizeof text, "%s / tcp %u > %u %s ack=%u",
+                 f->port == 1 && get_u16(f->b + 12) == ETHERTYPE_IPV4 ? "ip4 10.30.1.2 > 10.30.1.1"
+                                                                      : "ip6 fd00:30:1::2 > fd00:30:1::1",
+                 get_u16(t + 2), get_u16(t), flags, get_u32(t + 4) + ack_off);
         size_t n = frame_make(text, w->net.ports[f->port].mac, r);
         return prober_input(&w->prober, f->port, r, n, w->now_ms, e);
 }
@@ -47,7 +53,8 @@ static void check_tcp_frame(const struct frame_out *f, uint8_t flags)
         if (v4)
                 assert_true(frame_ip4_sum_ok(f->b, f->len));
         const uint8_t *ip = f->b + ETH_LEN;
-        uint32_t sum = v4 ? cksum_pseudo(ip + 12, ip + 16, 4, TCP_LEN, PROTO_TCP) : cksum_pseudo(ip + 8, ip + 24, 16, TCP_LEN, PROTO_TCP);
+        uint32_t sum = v4 ? cksum_pseudo(ip + 12, ip + 16, 4, TCP_LEN, PROTO_TCP)
+                          : cksum_pseudo(ip + 8, ip + 24, 16, TCP_LEN, PROTO_TCP);
         assert_int_equal(cksum_fold(cksum_add(sum, t, TCP_LEN)), 0);
         assert_int_equal(t[13], flags);
         assert_int_equal(get_u16(t + 2), 9000);
@@ -118,7 +125,8 @@ static void test_silence(void **state)
         }
         assert_false(e.up);
         assert_int_equal(sent, 2);
-        assert_true(w->neigh.ctl[w->backends.b[0].adjacency].due_ms <= w->now_ms); /* perhaps it moved: ask its neighbour slot */
+        assert_true(w->neigh.ctl[w->backends.b[0].adjacency].due_ms <=
+                    w->now_ms);                /* perhaps it moved: ask its neighbour slot */
         assert_true(w->now_ms - start <= 401); /* fall 2, interval and timeout 200 ms */
 }
 
@@ -146,9 +154,9 @@ static void test_strays_are_ignored(void **state)
         struct probe_event e;
         uint8_t r[FRAME_MAX];
         assert_int_equal(next(w, &f, &e), PROBER_FRAME);
-        assert_false(answer(w, &f, "SA", 2, &e));  /* wrong acknowledgement */
-        assert_false(answer(w, &f, "A", 1, &e));   /* neither SYN nor RST */
-        assert_false(answer(w, &f, "R", 1, &e));   /* RFC 9293 3.5.2: an RST in SYN-SENT must acknowledge */
+        assert_false(answer(w, &f, "SA", 2, &e)); /* wrong acknowledgement */
+        assert_false(answer(w, &f, "A", 1, &e));  /* neither SYN nor RST */
+        assert_false(answer(w, &f, "R", 1, &e));  /* RFC 9293 3.5.2: an RST in SYN-SENT must acknowledge */
         size_t n = frame_make("ip4 10.30.1.2 > 10.30.1.1 / tcp 9000 > 61440 SA ack=77", w->net.ports[1].mac, r);
         for (size_t cut = 0; cut <= n; cut++) {
                 uint8_t *exact = malloc(cut ? cut : 1);
@@ -158,7 +166,7 @@ static void test_strays_are_ignored(void **state)
         }
         assert_true(w->prober.n_stray > 3);
         assert_int_equal(w->backends.b[0].health, HEALTH_UNKNOWN);
-        assert_true(answer(w, &f, "SA", 1, &e)); /* the right one still counts */
+        assert_true(answer(w, &f, "SA", 1, &e));  /* the right one still counts */
         assert_false(answer(w, &f, "SA", 1, &e)); /* once */
 }
 
@@ -214,8 +222,9 @@ static void test_gone_backend_is_not_probed(void **state)
 int main(void)
 {
         static const struct CMUnitTest tests[] = {
-                T(test_success), T(test_refused_twice_is_down), T(test_silence), T(test_rise), T(test_strays_are_ignored),
-                T(test_unresolved_neighbour_is_failure), T(test_ipv6), T(test_gone_backend_is_not_probed),
+                T(test_success), T(test_refused_twice_is_down),      T(test_silence),
+                T(test_rise),    T(test_strays_are_ignored),         T(test_unresolved_neighbour_is_failure),
+                T(test_ipv6),    T(test_gone_backend_is_not_probed),
         };
         return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
 }

@@ -51,12 +51,12 @@ static ProtobufCBinaryData bytes_of(struct arena *a, const char *text)
         return (ProtobufCBinaryData){ ipaddr_len(&ip), p };
 }
 
-#define NEW(a, type, init)                                              \
-        ({                                                              \
-                type *new_ = arena_alloc(a, sizeof(type));              \
-                BUG_ON(!new_);                                          \
-                init(new_);                                             \
-                new_;                                                   \
+#define NEW(a, type, init)                                                                                             \
+        ({                                                                                                             \
+                type *new_ = arena_alloc(a, sizeof(type));                                                             \
+                BUG_ON(!new_);                                                                                         \
+                init(new_);                                                                                            \
+                new_;                                                                                                  \
         })
 #define LIST(a, type, n) ((type **)arena_calloc(a, (n), sizeof(type *)))
 
@@ -64,7 +64,7 @@ static Model__Source *source(struct arena *a, const char *kind, const char *name
 {
         Model__Source *s = NEW(a, Model__Source, model__source__init);
         s->kind = (char *)(uintptr_t)kind;
-        s->namespace_ = (char *)(uintptr_t)"default";
+        s->namespace_ = (char *)(uintptr_t) "default";
         s->name = (char *)(uintptr_t)name;
         return s;
 }
@@ -149,14 +149,15 @@ static Model__EndpointSetList *make_sets(struct arena *a)
         sets->sets = LIST(a, Model__EndpointSet, 2);
         sets->sets[0] = s;
         sets->sets[1] = empty;
-        s->id = (char *)(uintptr_t)"shards/default";
-        empty->id = (char *)(uintptr_t)"shards/empty";
+        s->id = (char *)(uintptr_t) "shards/default";
+        empty->id = (char *)(uintptr_t) "shards/empty";
         s->version = empty->version = 1;
         s->source = source(a, "ShardPool", "default");
         s->endpoints = LIST(a, Model__Endpoint, 4);
         for (uint32_t i = 0; i < 2; i++)
                 for (unsigned k = 0; k < 2; k++) {
-                        Model__Endpoint *e = s->endpoints[s->n_endpoints++] = NEW(a, Model__Endpoint, model__endpoint__init);
+                        Model__Endpoint *e = s->endpoints[s->n_endpoints++] =
+                                NEW(a, Model__Endpoint, model__endpoint__init);
                         e->addr = bytes_of(a, k ? v6[i] : v4[i]);
                         e->name = (char *)(uintptr_t)names[i];
                 }
@@ -202,7 +203,8 @@ int world_model(const struct world_spec *spec, uint64_t generation, struct model
 
 /* ---------------------------------------------------------------- world */
 
-static void port(struct net *net, const char *name, enum port_role role, uint8_t mac_last, const char *a4, const char *a6)
+static void port(struct net *net, const char *name, enum port_role role, uint8_t mac_last, const char *a4,
+                 const char *a6)
 {
         struct net_port *p = &net->ports[net->n_ports++];
         snprintf(p->name, sizeof p->name, "%s", name);
@@ -226,13 +228,15 @@ void world_resolve(struct world *w)
                         uint8_t r[ETH_LEN + IPV6_LEN + ND_NS_LEN + 8] = { 0 };
                         if (w->neigh.ctl[i].state == NEIGH_FREE || neigh_word(&w->neigh, i))
                                 continue;
-                        eth_write(r, w->net.ports[s->port].mac, mac_of(w, s), s->af == 4 ? ETHERTYPE_ARP : ETHERTYPE_IPV6);
+                        eth_write(r, w->net.ports[s->port].mac, mac_of(w, s),
+                                  s->af == 4 ? ETHERTYPE_ARP : ETHERTYPE_IPV6);
                         if (s->af == 4) {
                                 memcpy(r + ETH_LEN, (uint8_t[]){ 0, 1, 8, 0, 6, 4, 0, 2 }, 8);
                                 memcpy(r + ETH_LEN + 8, mac_of(w, s), 6);
                                 memcpy(r + ETH_LEN + 14, s->addr, 4);
                         } else {
-                                ip6_write(r + ETH_LEN, ND_NS_LEN + 8, PROTO_ICMPV6, 255, s->addr, w->net.ports[s->port].link_local);
+                                ip6_write(r + ETH_LEN, ND_NS_LEN + 8, PROTO_ICMPV6, 255, s->addr,
+                                          w->net.ports[s->port].link_local);
                                 uint8_t *na = r + ETH_LEN + IPV6_LEN;
                                 na[0] = ICMPV6_NA;
                                 na[4] = ND_SOLICITED | ND_OVERRIDE;
@@ -258,7 +262,8 @@ void world_reset_worker(struct world *w, uint32_t flow_entries)
         free(w->flow_mem);
         w->flow_mem = aligned_alloc(64, flow_table_bytes(flow_entries));
         BUG_ON(!w->flow_mem);
-        worker_init(&w->worker, w->flow_mem, flow_entries, (struct siphash_key){ 11, 12 }, &w->net, &w->neigh, &w->backends, w->now_ms);
+        worker_init(&w->worker, w->flow_mem, flow_entries, (struct siphash_key){ 11, 12 }, &w->net, &w->neigh,
+                    &w->backends, w->now_ms);
 }
 
 struct world *world_new(uint32_t flow_entries)
@@ -274,7 +279,8 @@ struct world *world_new(uint32_t flow_entries)
         port(&w->net, "up", PORT_UPLINK, 0x01, "10.20.0.2/24", "fd00:20::2/64");
         port(&w->net, "s1", PORT_SHARD, 0x11, "10.30.1.1/30", "fd00:30:1::1/64");
         port(&w->net, "s2", PORT_SHARD, 0x12, "10.30.2.1/30", "fd00:30:2::1/64");
-        w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
+        w->net.routes[w->net.n_routes++] =
+                (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
         w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("::/0"), .via = addr("fd00:20::1") };
         BUG_ON(net_init(&w->net, &w->neigh, &e) < 0);
         backends_init(&w->backends, &w->net, &w->neigh);
@@ -300,9 +306,14 @@ void world_free(struct world *w)
         free(w);
 }
 
-void world_run(struct world *w, uint8_t in_port, uint8_t *frame, size_t len, size_t wire_len, size_t cap, struct pkt *ret)
+void world_run(struct world *w, uint8_t in_port, uint8_t *frame, size_t len, size_t wire_len, size_t cap,
+               struct pkt *ret)
 {
-        *ret = (struct pkt){ .p = frame, .len = (uint32_t)len, .wire_len = (uint32_t)wire_len, .cap = (uint32_t)cap, .in_port = in_port };
+        *ret = (struct pkt){ .p = frame,
+                             .len = (uint32_t)len,
+                             .wire_len = (uint32_t)wire_len,
+                             .cap = (uint32_t)cap,
+                             .in_port = in_port };
         pipeline_run(&w->worker, w->tables, w->now_ms, ret, 1);
         verdicts_count(&w->worker.verdicts, ret, 1);
 }
