@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -75,6 +76,8 @@ static int serve(const struct settings *s, struct loop *l)
         if (loop_signals(l, signals, ARRAY_SIZE(signals), on_signal, l) < 0)
                 return fatal("start_failed", &(struct err){ "signals", "cannot handle signals" });
         signal(SIGPIPE, SIG_IGN);
+        if (setpriority(PRIO_PROCESS, 0, s->nice) < 0) /* before EAL: its threads inherit it */
+                log_warn("priority_not_set", "nice=%d reason=%s", s->nice, LOG_ESC(strerror(errno)));
         if (eal_init(s, &e) < 0)
                 return fatal("start_failed", &e);
         int r = control_new(s, l, &c, &e);

@@ -67,6 +67,7 @@ static void read_dpdk(const struct conf_group *g, struct settings *s)
 {
         read_cores(g, s);
         s->hugepages = conf_bool_or(g, "hugepages", true);
+        s->nice = (int)conf_int_or(g, "nice", -20, 19, -10);
         s->memory_mb = (unsigned)conf_int_or(g, "memory_mb", 32, 1 << 20, 256);
         s->n_eal = conf_list_len(g, "eal");
         if (s->n_eal > SETTINGS_MAX_EAL_ARGS) {
@@ -112,8 +113,11 @@ static void read_port(const struct conf_group *g, struct settings *s, struct set
         read_addrs(g, p);
         p->queues = (unsigned)conf_int_or(g, "queues", 0, SETTINGS_MAX_QUEUES, 0);
         p->mtu = (unsigned)conf_int_or(g, "mtu", MTU_MIN, MTU_MAX, 1500);
-        p->rx_desc = (unsigned)conf_int_or(g, "rx_desc", 64, 4096, 512);
-        p->tx_desc = (unsigned)conf_int_or(g, "tx_desc", 64, 4096, 512);
+        /* A NIC's rings beyond 512 fall out of its share of the cache; a software port's ring must outlast the time for
+         * which the kernel may give our core to somebody else. */
+        unsigned desc = strncmp(device, "net_af_xdp", 10) == 0 ? 2048 : 512;
+        p->rx_desc = (unsigned)conf_int_or(g, "rx_desc", 64, 4096, desc);
+        p->tx_desc = (unsigned)conf_int_or(g, "tx_desc", 64, 4096, desc);
 }
 
 static void read_ports(const struct conf_group *root, struct settings *s)

@@ -39,6 +39,7 @@ struct settings {
 
         unsigned cores[SETTINGS_MAX_WORKERS]; /* CPU of each worker */
         size_t n_cores;
+        int nice; /* of all our threads: matters where cores are shared */
         bool hugepages;
         unsigned memory_mb;
         char eal[SETTINGS_MAX_EAL_ARGS][128];
