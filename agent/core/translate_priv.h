@@ -92,7 +92,7 @@ struct tx {
 /* memory (translate.c) */
 void tx_fail(struct tx *tx, int error) NORETURN;
 void *tx_alloc(struct tx *tx, size_t n, size_t size) __attribute__((returns_nonnull));
-const char *tx_printf(struct tx *tx, const char *fmt, ...) PRINTF(2, 3) __attribute__((returns_nonnull));
+const char *tx_printf(struct tx *tx, const char *fmt, ...) PRINTF(2, 3) NONNULL(1, 2) __attribute__((returns_nonnull, noinline));
 const char *tx_dup(struct tx *tx, const char *s) __attribute__((returns_nonnull));
 void vec_add(struct tx *tx, struct vec *v, const void *p);
 void map_set(struct tx *tx, struct map *m, const char *key, void *value);
