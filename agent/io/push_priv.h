@@ -1,4 +1,4 @@
-/* agent/io/push_priv.h - what push.c (groups, plan) and push_peer.c (connections, frames) share.  Layer: agent/io. */
+/* agent/io/push_priv.h - what the files of the push side share.  Layer: agent/io; private to push*.c. */
 #pragma once
 #include "agent/io/push.h"
 #include "lib/core/frame.h"
@@ -73,7 +73,26 @@ struct push {
         metric_t counters[PUSH_COUNTER_N];
 };
 
-/* push.c, called by push_peer.c */
+/* push.c */
+void offer_set(struct offer *to, struct manifest *m, uint64_t stamp); /* takes its own reference; m may be NULL */
+bool same_hash(const struct manifest *a, const struct manifest *b);   /* false when one is NULL */
+const char *group_name(const struct group *g);
+
+/* push_endpoints.c */
+void overlay_send(struct member *m); /* what m's active manifest does not hold yet */
+bool overlay_newer(const struct group *g, uint64_t stamp);
+void overlay_trim(struct group *g);  /* forgets what the good manifest holds */
+void overlay_free(struct overlay_set *o);
+
+/* push_member.c, called by push.c */
+const char *member_state_str(enum member_state s);
+void member_offer(struct member *m);  /* the group's target, if it can take one now */
+void member_recognise(struct member *m, const struct offer *o);
+bool member_is_held(const struct member *m);
+void member_timer(struct timer *t, uint64_t now_ms);
+void group_activate(struct push *p, struct group *g);
+
+/* push_member.c, called by push_peer.c */
 struct member *member_find(struct push *p, const char *name);
 void member_connected(struct member *m, struct push_peer *peer, const Control__Hello *h);
 void member_gone(struct member *m, const char *why);
