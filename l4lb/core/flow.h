@@ -118,14 +118,16 @@ static inline unsigned flow_match(const uint16_t tag[FLOW_WAYS], uint16_t want) 
 static inline unsigned flow_match(const uint16_t tag[FLOW_WAYS], uint16_t want) { return flow_match_scalar(tag, want); }
 #endif
 
-/* Prefetch in three passes over a burst: buckets, then entries of matching tags, then find. */
-static inline void flow_prefetch_buckets(const struct flow_table *t, uint64_t hash)
+/* Prefetch in three passes over a burst: buckets, then entries of matching tags, then find.
+ * always_inline is needed, not a wish: gcc takes a function that only prefetches for a pure one and drops the calls. */
+#define FLOW_PREFETCH static inline __attribute__((always_inline)) void
+FLOW_PREFETCH flow_prefetch_buckets(const struct flow_table *t, uint64_t hash)
 {
         uint32_t b = flow_bucket1(t, hash);
         __builtin_prefetch(&t->buckets[b]);
         __builtin_prefetch(&t->buckets[flow_bucket2(t, b, flow_tag(hash))]);
 }
-static inline void flow_prefetch_entry(const struct flow_table *t, uint64_t hash)
+FLOW_PREFETCH flow_prefetch_entry(const struct flow_table *t, uint64_t hash)
 {
         uint16_t tag = flow_tag(hash);
         uint32_t b = flow_bucket1(t, hash);

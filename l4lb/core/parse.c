@@ -158,7 +158,7 @@ static void parse_ipv4(struct pkt *p)
                 pkt_done(p, DROP_SHORT);
                 return;
         }
-        if (!(p->rx_flags & PKT_RX_IP_CKSUM_GOOD) && cksum_fold(cksum_add(0, ip, header)) != 0) {
+        if (!(p->rx_flags & PKT_RX_IP_CKSUM_GOOD) && !cksum_header_ok(ip, header)) {
                 pkt_done(p, DROP_BAD_CHECKSUM);
                 return;
         }

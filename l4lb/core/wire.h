@@ -99,6 +99,17 @@ static inline uint16_t cksum_fold(uint32_t sum)
         sum = (sum & 0xffff) + (sum >> 16);
         return (uint16_t)~sum;
 }
+/* Is the sum of an IPv4 header (a multiple of 4 bytes) right?  RFC 1071 2(B): the sum is the same in any byte order, so
+ * 32-bit words are added as they lie and folded once. */
+static inline bool cksum_header_ok(const uint8_t *p, size_t n)
+{
+        uint64_t sum = 0;
+        for (size_t i = 0; i < n; i += 4)
+                sum += raw_u32(p + i);
+        sum = (sum & 0xffffffff) + (sum >> 32);
+        sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+        return cksum_fold((uint32_t)sum) == 0;
+}
 /* RFC 1624 equation 3: HC' = ~(~HC + ~m + m').  A sum that was wrong stays wrong by the same amount. */
 static inline uint16_t cksum_update(uint16_t cksum, uint16_t from, uint16_t to)
 {
