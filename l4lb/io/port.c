@@ -67,12 +67,27 @@ static void port_note_fds(struct port *p, unsigned first, const struct socket_se
         }
 }
 
+/* What we add to a device string that does not say it itself. */
+static const char *device_default(const char *device)
+{
+        static const struct {
+                const char *driver, *key, *add;
+        } rows[] = {
+                /* The kernel's softirq receives; the PMD's default (64) would make every empty poll a system call. */
+                { "net_af_xdp", "busy_budget=", ",busy_budget=0" },
+                /* 512 frames overflow whenever somebody else has our core for a moment; 4096 are 8 MiB each way. */
+                { "net_af_packet", "framecnt=", ",framecnt=4096" },
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+                if (strncmp(device, rows[i].driver, strlen(rows[i].driver)) == 0 && !strstr(device, rows[i].key))
+                        return rows[i].add;
+        return "";
+}
+
 static int port_find(struct port *p, struct err *reterr)
 {
-        char name[64], device[sizeof p->conf->device + 16];
-        /* The kernel's softirq receives; the PMD's default (64) would make every empty poll a system call. */
-        bool softirq = strncmp(p->conf->device, "net_af_xdp", 10) == 0 && !strstr(p->conf->device, "busy_budget=");
-        snprintf(device, sizeof device, "%s%s", p->conf->device, softirq ? ",busy_budget=0" : "");
+        char name[64], device[sizeof p->conf->device + 32];
+        snprintf(device, sizeof device, "%s%s", p->conf->device, device_default(p->conf->device));
         device_name(device, name);
         if (rte_eth_dev_get_port_by_name(name, &p->id) == 0)
                 return 0; /* PCI: EAL probed it */
