@@ -277,9 +277,13 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
                            .generation = generation, .prev = prev, .err = reterr };
         map_init(&tx->clusters);
         map_init(&tx->certs);
+        map_init(&tx->taken);
+        map_init(&tx->held_by);
         int r = translate_pass(tx);
         map_fini(&tx->clusters);
         map_fini(&tx->certs);
+        map_fini(&tx->taken);
+        map_fini(&tx->held_by);
         free(tx);
         if (r < 0) {
                 translation_free(t);

@@ -29,6 +29,7 @@ struct translate_conf {
         cert_read_fn *cert_read;
 };
 /* Addresses that Gateways already hold (from their last status): kept before anything new is given. */
+/* Grants of one Gateway stand together. */
 struct vip_grant { const char *gateway /* ns/name */; struct ipaddr addr; };
 
 struct quarantine { /* an object some data plane refused: kept out, and its status says so */

@@ -82,6 +82,8 @@ struct tx {
         const struct translation *prev;
         struct map clusters;  /* id -> struct tx_cluster */
         struct map certs;     /* id -> struct tx_cert */
+        struct map held_by;   /* Gateway ns/name -> its first struct vip_grant in held */
+        struct map taken;     /* address as text -> the last Gateway that took it */
         struct tx_gateway *gateways; size_t n_gateways;
         struct tx_route *routes; size_t n_routes;
         struct err *err;

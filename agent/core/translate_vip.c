@@ -10,6 +10,7 @@ struct vips {
         struct tx *tx;
         struct tx_gateway **order; /* by age */
         struct holder *holders; size_t n, cap;
+        uint64_t *next; /* per pool: everything below is taken (addresses are never given back in a pass) */
 };
 
 static int age_cmp(const void *a, const void *b)
@@ -42,6 +43,12 @@ static void refuse(struct tx_gateway *g, const char *reason, const char *why)
         g->report->stop = why;
 }
 
+static const char *address_key(struct tx *tx, const struct ipaddr *a)
+{
+        char text[IPADDR_STR_MAX];
+        return tx_dup(tx, ipaddr_str(a, text));
+}
+
 static void take(struct vips *v, struct tx_gateway *g, const struct ipaddr *a)
 {
         if (v->n == v->cap) {
@@ -53,15 +60,14 @@ static void take(struct vips *v, struct tx_gateway *g, const struct ipaddr *a)
                 v->cap = cap;
         }
         v->holders[v->n++] = (struct holder){ g, *a };
+        map_set(v->tx, &v->tx->taken, address_key(v->tx, a), g);
         g->report->addresses[g->report->n_addresses++] = *a;
 }
 
 static bool taken(const struct vips *v, const struct ipaddr *a)
 {
-        for (size_t i = 0; i < v->n; i++)
-                if (ipaddr_eq(&v->holders[i].addr, a))
-                        return true;
-        return false;
+        char text[IPADDR_STR_MAX];
+        return map_get(&v->tx->taken, span_str(ipaddr_str(a, text))) != NULL;
 }
 
 /* The listener of an older Gateway on one address:port that x cannot stand beside, or NULL. */
@@ -148,7 +154,8 @@ static bool choose_free(struct vips *v, uint8_t af, struct ipaddr *ret)
                 if (p->addr.af != af)
                         continue;
                 bool whole = p->len >= ipaddr_len(&p->addr) * 8 - 1;
-                for (uint64_t n = whole ? 0 : 1; prefix_at(p, n, ret); n++) {
+                for (uint64_t n = MAX(v->next[i], (uint64_t)!whole); prefix_at(p, n, ret); n++) {
+                        v->next[i] = n;
                         struct ipaddr next;
                         if (af == 4 && !whole && !prefix_at(p, n + 1, &next))
                                 break; /* broadcast */
@@ -164,11 +171,10 @@ static const struct ipaddr *held_by(const struct vips *v, const struct tx_gatewa
         const struct tx *tx = v->tx;
         char id[512];
         (void)snprintf(id, sizeof id, "%s/%s", g->gw->o.namespace, g->gw->o.name); /* names are limited to 253 each */
-        for (size_t i = 0; i < tx->n_held; i++) {
-                const struct vip_grant *h = &tx->held[i];
-                if (h->addr.af == af && strcmp(h->gateway, id) == 0 && in_pools(tx->conf, &h->addr) && !taken(v, &h->addr))
+        const struct vip_grant *h = map_get(&tx->held_by, span_str(id)), *end = tx->held + tx->n_held;
+        for (; h && h < end && strcmp(h->gateway, id) == 0; h++)
+                if (h->addr.af == af && in_pools(tx->conf, &h->addr) && !taken(v, &h->addr))
                         return &h->addr;
-        }
         return NULL;
 }
 
@@ -226,7 +232,8 @@ static int addr_cmp(const void *a, const void *b) { return ipaddr_cmp(a, b); }
 
 void translate_vips(struct tx *tx)
 {
-        struct vips v = { .tx = tx, .order = TX_ARRAY(tx, struct tx_gateway *, tx->n_gateways) };
+        struct vips v = { .tx = tx, .order = TX_ARRAY(tx, struct tx_gateway *, tx->n_gateways),
+                          .next = TX_ARRAY(tx, uint64_t, tx->conf->n_vip_pools) };
         for (size_t i = 0; i < tx->n_gateways; i++) {
                 struct tx_gateway *g = &tx->gateways[i];
                 v.order[i] = g;
@@ -239,6 +246,9 @@ void translate_vips(struct tx *tx)
                 for (size_t k = 0; v.order[i]->accepted && k < v.order[i]->gw->n_addresses; k++)
                         if (*v.order[i]->gw->addresses[k].value)
                                 ask_by_value(&v, v.order[i], &v.order[i]->gw->addresses[k]);
+        for (size_t i = 0; i < tx->n_held; i++)
+                if (!map_get(&tx->held_by, span_str(tx->held[i].gateway)))
+                        map_set(tx, &tx->held_by, tx->held[i].gateway, (void *)(uintptr_t)&tx->held[i]);
         choose_all(&v, true);
         choose_all(&v, false);
         tx->t->vips = TX_ARRAY(tx, struct vip_grant, v.n);
