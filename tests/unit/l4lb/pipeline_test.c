@@ -315,6 +315,33 @@ static void test_budgets(void **state)
         assert_int_equal(verdicts_sum(&w->worker.verdicts), metric_get(&w->worker.verdicts.received));
 }
 
+/* The checksum of the answer for every checksum of the request: the carry must go around. */
+static void test_echo_every_checksum(void **state)
+{
+        static const char *const requests[] = { "ip4 198.51.100.7 > 192.0.2.1 / icmp 8.0 / data 2",
+                                                "ip6 2001:db8:99::7 > 2001:db8:10::1 / icmp 128.0 / data 2" };
+        struct world *w = *state;
+        for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+                uint8_t request[FRAME_MAX], f[FRAME_MAX];
+                size_t n = frame_make(requests[i], w->net.ports[0].mac, request);
+                uint8_t *ip = request + ETH_LEN, *icmp = ip + (i == 0 ? IPV4_LEN : IPV6_LEN);
+                size_t len = (size_t)(request + n - icmp);
+                for (unsigned v = 0; v <= UINT16_MAX; v++) {
+                        struct pkt p;
+                        set_u16(icmp + 4, (uint16_t)v);
+                        set_u16(icmp + 2, 0);
+                        uint32_t sum = i == 0 ? 0 : cksum_pseudo(ip + 8, ip + 24, 16, (uint32_t)len, PROTO_ICMPV6);
+                        set_u16(icmp + 2, cksum_fold(cksum_add(sum, icmp, len)));
+                        memcpy(f, request, n);
+                        w->now_ms++; /* within the budget */
+                        world_run(w, 0, f, n, n, n, &p);
+                        assert_int_equal(p.verdict, REPLY_ECHO);
+                        if (!frame_icmp_sum_ok(f, n))
+                                fail_msg("request %zu, identifier %04x: checksum of the reply is wrong", i, v);
+                }
+        }
+}
+
 static void test_no_neighbour(void **state)
 {
         struct world *w = *state;
@@ -421,6 +448,7 @@ int main(void)
                 T(test_icmp_follows_flow),
                 T(test_fragments_follow_flow),
                 T(test_budgets),
+                T(test_echo_every_checksum),
                 T(test_no_neighbour),
                 T(test_on_link_client),
                 T(test_before_the_first_model),
