@@ -46,7 +46,7 @@ class Memory:
 
 def download(site, check):
     lab = site.lab
-    total = 1024 * MIB if not lab.sanitized else 128 * MIB
+    total = 1024 * MIB
     start = time.monotonic()
     with Memory(lab) as m:
         p = lab.client.run(["curl", "-sS", "--noproxy", "*", "--max-time", "150", "--connect-to", "::%s:" % site.v4, "-o", "/dev/null", "-w",
