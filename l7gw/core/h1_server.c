@@ -277,7 +277,7 @@ static void down_end(struct stream *s)
         response_over(h);
 }
 
-static void down_fail(struct stream *s)
+static void down_cut(struct stream *s)
 {
         struct h1_server *h = s->session;
         /* Content-Length and chunked show the cut by a plain close; a close-delimited body only by RST. */
@@ -302,5 +302,5 @@ static void down_drained(struct stream *s, size_t n)
 
 static const struct stream_down h1_down = {
         .interim = down_interim, .head = down_head, .data = down_data, .end = down_end,
-        .fail = down_fail, .room = down_room, .drained = down_drained,
+        .cut = down_cut, .room = down_room, .drained = down_drained,
 };

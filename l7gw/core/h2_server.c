@@ -452,7 +452,7 @@ static void down_end(struct stream *s)
         h->engine->output(h->conn);
 }
 
-static void down_fail(struct stream *s)
+static void down_cut(struct stream *s)
 {
         stream_kill(s->session, s, NGHTTP2_INTERNAL_ERROR);
 }
@@ -474,5 +474,5 @@ static void down_drained(struct stream *s, size_t n)
 
 static const struct stream_down h2_down = {
         .interim = down_interim, .head = down_head, .data = down_data, .end = down_end,
-        .fail = down_fail, .room = down_room, .drained = down_drained,
+        .cut = down_cut, .room = down_room, .drained = down_drained,
 };

@@ -2,12 +2,12 @@
  *
  *      session (h1_server, h2_server)            engine (l7gw/io/proxy)
  *        request, req_data, req_end      ──▶       routes, filters, picks an endpoint, sends
- *        head, data, end, fail           ◀──       what comes back
+ *        head, data, end, cut            ◀──       what comes back
  *
  * Back-pressure is a window number: whoever sends asks the other side's room() first and is told by a call (resp_room,
  * drained) when room has grown.  Nobody stores more than room() promised plus one read.
  * Ownership: the engine allocates a stream in open() and frees it in close(); between the two the session owns it.  After
- * end() or fail() the engine must not touch the stream again, except in close().
+ * end() or cut() the engine must not touch the stream again, except in close().
  * A stream owns one arena: everything about the exchange lives there and dies in one call.  Thread rule: one worker. */
 #pragma once
 #include "l7gw/core/chain.h"
@@ -36,7 +36,7 @@ struct stream_down { /* what a session offers to the engine */
         void (*head)(struct stream *s);                         /* s->resp is the final head */
         void (*data)(struct stream *s, struct span d);          /* borrows d for the call */
         void (*end)(struct stream *s);                          /* complete; trailers, if any, in s->resp_trailers */
-        void (*fail)(struct stream *s);                         /* cut: the client must be able to see it */
+        void (*cut)(struct stream *s);                          /* cut: the client must be able to see it */
         size_t (*room)(const struct stream *s);                 /* response bytes it will take now */
         void (*drained)(struct stream *s, size_t n);            /* n more request body bytes went out upstream */
 };

@@ -118,7 +118,7 @@ void proxy_fail(struct exchange *x, enum reason r)
         upstream_detach(x);
         if (s->resp_head) { /* too late for an answer, or a slow HTTP/2 client holds a finished one */
                 x->reason = r;
-                s->down->fail(s);
+                s->down->cut(s);
         } else {
                 x->d.reason = r;
                 x->d.status = reason_status(r);
