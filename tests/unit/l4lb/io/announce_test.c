@@ -1,4 +1,4 @@
-/* Announcements of VIPs, byte for byte. */
+/* tests/unit/l4lb/io/announce_test.c - announcements of VIPs, byte for byte. */
 #include "lib/base.h"
 #include "l4lb/core/announce.h"
 

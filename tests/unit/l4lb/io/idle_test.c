@@ -1,4 +1,4 @@
-/* The idle ladder: what a worker does after the n-th empty poll in a row. */
+/* tests/unit/l4lb/io/idle_test.c - the idle ladder: what a worker does after the n-th empty poll in a row. */
 #include "lib/base.h"
 #include "l4lb/io/idle.h"
 

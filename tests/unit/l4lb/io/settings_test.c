@@ -1,4 +1,4 @@
-/* Configuration files: what is taken, and that every refusal names its line and its reason. */
+/* tests/unit/l4lb/io/settings_test.c - configuration files: what is taken, and that every refusal names its line and its reason. */
 #include "lib/base.h"
 #include "l4lb/io/control.h"
 #include "l4lb/io/settings.h"
