@@ -8,16 +8,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static const char usage[] =
-        "Usage: l4lb -c FILE [--check]\n"
-        "The layer-4 front tier: spreads connections to VIPs over a pool of shards.\n"
-        "\n"
-        "  -c, --config FILE  configuration (see configs/l4lb.cfg)\n"
-        "      --check        validate the configuration and exit: 0 good, 1 bad\n"
-        "      --help         this text\n"
-        "      --version      print the version\n"
-        "\n"
-        "Runs in the foreground and logs to stderr.  SIGTERM or SIGINT ends it.\n";
+static const char usage[] = "Usage: l4lb -c FILE [--check]\n"
+                            "The layer-4 front tier: spreads connections to VIPs over a pool of shards.\n"
+                            "\n"
+                            "  -c, --config FILE  configuration (see configs/l4lb.cfg)\n"
+                            "      --check        validate the configuration and exit: 0 good, 1 bad\n"
+                            "      --help         this text\n"
+                            "      --version      print the version\n"
+                            "\n"
+                            "Runs in the foreground and logs to stderr.  SIGTERM or SIGINT ends it.\n";
 
 struct options {
         const char *config;
@@ -27,9 +26,11 @@ struct options {
 /* -1 = go on, else the exit status. */
 static int options_read(int argc, char **argv, struct options *ret)
 {
-        static const struct option longs[] = { { "config", required_argument, NULL, 'c' }, { "check", no_argument, NULL, 'k' },
-                                               { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'v' },
-                                               { NULL, 0, NULL, 0 } };
+        static const struct option longs[] = {{"config", required_argument, NULL, 'c'},
+                                              {"check", no_argument, NULL, 'k'},
+                                              {"help", no_argument, NULL, 'h'},
+                                              {"version", no_argument, NULL, 'v'},
+                                              {NULL, 0, NULL, 0}};
         for (int o; (o = getopt_long(argc, argv, "c:h", longs, NULL)) != -1;) {
                 switch (o) {
                 case 'c':
@@ -70,11 +71,11 @@ static int fatal(const char *event, const struct err *e)
 
 static int serve(const struct settings *s, struct loop *l)
 {
-        static const int signals[] = { SIGTERM, SIGINT };
+        static const int signals[] = {SIGTERM, SIGINT};
         struct control *c = NULL;
-        struct err e = { 0 };
+        struct err e = {0};
         if (loop_signals(l, signals, ARRAY_SIZE(signals), on_signal, l) < 0)
-                return fatal("start_failed", &(struct err){ "signals", "cannot handle signals" });
+                return fatal("start_failed", &(struct err){"signals", "cannot handle signals"});
         signal(SIGPIPE, SIG_IGN);
         if (setpriority(PRIO_PROCESS, 0, s->nice) < 0) /* before EAL: its threads inherit it */
                 log_warn("priority_not_set", "nice=%d reason=%s", s->nice, LOG_ESC(strerror(errno)));
@@ -95,8 +96,8 @@ static int serve(const struct settings *s, struct loop *l)
 int main(int argc, char **argv)
 {
         static struct settings s;
-        struct options o = { 0 };
-        struct err e = { 0 };
+        struct options o = {0};
+        struct err e = {0};
         int r = options_read(argc, argv, &o);
         if (r >= 0)
                 return r;
@@ -108,7 +109,7 @@ int main(int argc, char **argv)
         log_init("l4lb", s.log_level);
         struct loop *l = loop_new();
         if (!l)
-                return fatal("start_failed", &(struct err){ "loop", "cannot make an event loop" });
+                return fatal("start_failed", &(struct err){"loop", "cannot make an event loop"});
         r = serve(&s, l);
         loop_free(l);
         return r;

@@ -20,8 +20,8 @@ static uint8_t *eth(struct frame_out *f, const uint8_t dst[6], const uint8_t src
 /*  htype 2 | ptype 2 | hlen 1 | plen 1 | op 2 | sender MAC 6 | sender IP 4 | target MAC 6 | target IP 4 */
 static void announce4(const uint8_t mac[6], const uint8_t addr[4], struct frame_out *f)
 {
-        static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
-        static const uint8_t head[8] = { 0, 1, 8, 0, 6, 4, 0, 1 };
+        static const uint8_t broadcast[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+        static const uint8_t head[8] = {0, 1, 8, 0, 6, 4, 0, 1};
         uint8_t *p = eth(f, broadcast, mac, ETH_ARP);
         memcpy(p, head, sizeof head);
         memcpy(p + 8, mac, 6);
@@ -45,8 +45,8 @@ static uint16_t icmp6_checksum(const uint8_t *ip6, const uint8_t *p, size_t n)
 
 static void announce6(const struct net_port *port, const uint8_t addr[16], struct frame_out *f)
 {
-        static const uint8_t all_nodes_mac[6] = { 0x33, 0x33, 0, 0, 0, 1 };
-        static const uint8_t all_nodes[16] = { 0xff, 0x02, [15] = 1 };
+        static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
+        static const uint8_t all_nodes[16] = {0xff, 0x02, [15] = 1};
         uint8_t *ip = eth(f, all_nodes_mac, port->mac, ETH_IPV6), *na = ip + 40;
         memset(ip, 0, 40 + NA_BYTES);
         ip[0] = 0x60;

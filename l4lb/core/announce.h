@@ -1,5 +1,5 @@
-/* l4lb/core/announce.h - tells a link where an address lives now: gratuitous ARP and unsolicited neighbour advertisement.
- * Layer: l4lb/core, pure.  Thread rule: none, values in and out. */
+/* l4lb/core/announce.h - tells a link where an address lives now: gratuitous ARP and unsolicited neighbour
+ * advertisement. Layer: l4lb/core, pure.  Thread rule: none, values in and out. */
 #pragma once
 #include "lib/core/ipaddr.h"
 #include "l4lb/core/neigh.h"

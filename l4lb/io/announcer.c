@@ -38,7 +38,7 @@ static void announcer_tick(struct timer *t, uint64_t now_ms)
 
 void announcer_init(struct announcer *a, struct loop *l, struct workers *ws, const struct net *net)
 {
-        *a = (struct announcer){ .loop = l, .workers = ws, .net = net };
+        *a = (struct announcer){.loop = l, .workers = ws, .net = net};
         timer_init(&a->timer, announcer_tick);
 }
 

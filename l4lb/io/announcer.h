@@ -4,17 +4,17 @@
 #include "l4lb/core/tables.h"
 #include "l4lb/io/worker.h"
 
-#define ANNOUNCE_ROUNDS 3       /* RFC 4861 10: MAX_NEIGHBOR_ADVERTISEMENT; RFC 5227 2.3 asks for two */
+#define ANNOUNCE_ROUNDS 3 /* RFC 4861 10: MAX_NEIGHBOR_ADVERTISEMENT; RFC 5227 2.3 asks for two */
 #define ANNOUNCE_INTERVAL_MS 1000
-#define ANNOUNCE_BATCH 64       /* addresses per BATCH_MS: 4096 VIPs take 0.64 s a round */
+#define ANNOUNCE_BATCH 64 /* addresses per BATCH_MS: 4096 VIPs take 0.64 s a round */
 #define ANNOUNCE_BATCH_MS 10
 
 struct announcer {
-        struct loop *loop;        /* borrowed, all three */
+        struct loop *loop; /* borrowed, all three */
         struct workers *workers;
         const struct net *net;
         struct timer timer;
-        struct ipaddr *addrs;     /* heap */
+        struct ipaddr *addrs; /* heap */
         size_t n, next;
         unsigned rounds_left;
         uint64_t n_sent;

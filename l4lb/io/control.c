@@ -1,4 +1,5 @@
-/* l4lb/io/control.c - see control.h.  Builds generations, publishes them, and drives the neighbour and probe machines. */
+/* l4lb/io/control.c - see control.h.  Builds generations, publishes them, and drives the neighbour and probe machines.
+ */
 #include "lib/base.h"
 #include "l4lb/io/control.h"
 
@@ -81,13 +82,13 @@ static void backend_changed(struct control *c, const struct probe_event *e)
 {
         const struct backend *b = &c->backends->b[e->backend];
         char addr[IPADDR_STR_MAX];
-        log_info("backend_health", "pool=%s backend=%s addr=%s health=%s", LOG_ESC(b->pool), LOG_ESC(b->name ? b->name : ""),
-                 ipaddr_str(&b->addr, addr), e->up ? "up" : "down");
+        log_info("backend_health", "pool=%s backend=%s addr=%s health=%s", LOG_ESC(b->pool),
+                 LOG_ESC(b->name ? b->name : ""), ipaddr_str(&b->addr, addr), e->up ? "up" : "down");
         if (c->active) {
                 int r = tables_health_changed(c->active->tables, e->backend, now_of(c), maglev_retired, c);
                 if (r < 0)
-                        log_error("rebuild_failed", "pool=%s error=%s action=%s", LOG_ESC(b->pool), LOG_ESC(strerror(-r)),
-                                  LOG_ESC("the previous table stays"));
+                        log_error("rebuild_failed", "pool=%s error=%s action=%s", LOG_ESC(b->pool),
+                                  LOG_ESC(strerror(-r)), LOG_ESC("the previous table stays"));
         }
         dpclient_status_changed(c->dp);
 }
@@ -199,8 +200,9 @@ static int prepare(void *arg, const struct model *m, struct model_error *reterr)
 {
         struct control *c = arg;
         struct tables *t = NULL;
-        struct tables_conf conf = { .tcp_idle_s = c->settings->tcp_idle_s, .udp_idle_s = c->settings->udp_idle_s,
-                                    .cluster_key = L4_CLUSTER_KEY };
+        struct tables_conf conf = {.tcp_idle_s = c->settings->tcp_idle_s,
+                                   .udp_idle_s = c->settings->udp_idle_s,
+                                   .cluster_key = L4_CLUSTER_KEY};
         int r = tables_build(m, c->net, c->backends, &conf, now_of(c), &t, reterr);
         if (r < 0)
                 return r;
@@ -238,7 +240,7 @@ static void abort_pending(void *arg)
 static void endpoints(void *arg, const Model__EndpointSet *set)
 {
         struct control *c = arg;
-        struct model_error e = { 0 };
+        struct model_error e = {0};
         if (!c->active)
                 return;
         int r = tables_endpoints(c->active->tables, set, now_of(c), maglev_retired, c, &e);
@@ -318,19 +320,24 @@ static int machines_new(struct control *c, struct err *reterr)
 
 static int dp_new(struct control *c, struct err *reterr)
 {
-        static const struct dpclient_ops ops = { prepare, activate, abort_pending, endpoints, fill_status };
+        static const struct dpclient_ops ops = {prepare, activate, abort_pending, endpoints, fill_status};
         const struct settings *s = c->settings;
         Control__Limits limits = CONTROL__LIMITS__INIT;
         limits.max_endpoints = L4_MAX_BACKENDS;
         limits.max_vips = MODEL_MAX_VIPS;
-        struct dpclient_conf conf = { .agent_socket = s->agent, .state_dir = s->state_dir, .name = s->name, .pool = "",
-                                      .role = CONTROL__ROLE__ROLE_L4, .limits = limits };
+        struct dpclient_conf conf = {.agent_socket = s->agent,
+                                     .state_dir = s->state_dir,
+                                     .name = s->name,
+                                     .pool = "",
+                                     .role = CONTROL__ROLE__ROLE_L4,
+                                     .limits = limits};
         int r = dpclient_new(c->loop, &conf, &ops, c, &c->dp, reterr);
         if (r < 0)
                 return r;
-        struct err e = { 0 };
+        struct err e = {0};
         r = dpclient_boot(c->dp, &e);
-        if (r < 0 && r != -ENOENT) /* nothing stored is normal; a store that cannot be used is not, but the agent may help */
+        if (r < 0 &&
+            r != -ENOENT) /* nothing stored is normal; a store that cannot be used is not, but the agent may help */
                 log_error("boot_state_unusable", "place=%s reason=%s action=%s", LOG_ESC(e.place), LOG_ESC(e.msg),
                           LOG_ESC("waiting for the agent"));
         return 0;
@@ -377,8 +384,8 @@ int control_run(struct control *c, struct err *reterr)
         if (r < 0)
                 return r;
         timer_set(loop_timers(c->loop), &c->machines, now_of(c));
-        log_info("ready", "name=%s workers=%u ports=%zu generation=%" PRIu64, c->settings->name, c->workers.n, c->ports.n,
-                 c->active ? c->active->tables->generation : 0);
+        log_info("ready", "name=%s workers=%u ports=%zu generation=%" PRIu64, c->settings->name, c->workers.n,
+                 c->ports.n, c->active ? c->active->tables->generation : 0);
         if (s->agent[0])
                 dpclient_start(c->dp);
         r = loop_run(c->loop);

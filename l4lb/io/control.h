@@ -1,5 +1,5 @@
-/* l4lb/io/control.h - the control thread: owns everything that changes and publishes it to the workers.  Layer: l4lb/io.
- * Thread rule: the main thread, which runs the loop; EAL is up before control_new and ends after control_free.
+/* l4lb/io/control.h - the control thread: owns everything that changes and publishes it to the workers.  Layer:
+ * l4lb/io. Thread rule: the main thread, which runs the loop; EAL is up before control_new and ends after control_free.
  * Life of a generation: dpclient prepare -> tables_build (all that can fail) -> activate: tables_commit, publish one
  * pointer -> grace period -> tables_free, dpclient_release. */
 #pragma once

@@ -34,8 +34,8 @@ PRINTF(2, 3) static void arg_add(struct args *a, const char *fmt, ...)
         a->n++;
 }
 
-/* EAL writes whole lines through stdio; each becomes one event.  Their levels are not passed on: the cookie is the level of
- * all, since EAL is told to say warnings and errors only, or everything when we debug. */
+/* EAL writes whole lines through stdio; each becomes one event.  Their levels are not passed on: the cookie is the
+ * level of all, since EAL is told to say warnings and errors only, or everything when we debug. */
 static ssize_t eal_log_write(void *cookie, const char *p, size_t n)
 {
         const enum log_level *level = cookie;
@@ -53,7 +53,7 @@ static void eal_log_open(const struct settings *s)
 {
         static enum log_level level;
         level = s->log_level == LOG_DEBUG ? LOG_DEBUG : LOG_WARN;
-        FILE *f = fopencookie(&level, "w", (cookie_io_functions_t){ .write = eal_log_write });
+        FILE *f = fopencookie(&level, "w", (cookie_io_functions_t){.write = eal_log_write});
         BUG_ON(!f); /* boot-time allocation */
         setvbuf(f, NULL, _IOLBF, 1024);
         rte_openlog_stream(f); /* never fails in 22.11; lives as long as the process */
@@ -95,7 +95,8 @@ bool device_is_pci(const char *device)
         return memchr(device, ':', strcspn(device, ",")) != NULL;
 }
 
-/* "0@(0,2),1@1": the control thread may use every CPU of ours that no worker owns; all of them when the workers own all. */
+/* "0@(0,2),1@1": the control thread may use every CPU of ours that no worker owns; all of them when the workers own
+ * all. */
 static int lcores_arg(const struct settings *s, struct args *a, struct err *reterr)
 {
         cpu_set_t ours, rest;
@@ -104,7 +105,8 @@ static int lcores_arg(const struct settings *s, struct args *a, struct err *rete
         rest = ours;
         for (size_t i = 0; i < s->n_cores; i++) {
                 if (!CPU_ISSET(s->cores[i], &ours))
-                        return err_set(reterr, EINVAL, "dpdk.cores", "CPU %u does not exist or is not ours to use", s->cores[i]);
+                        return err_set(reterr, EINVAL, "dpdk.cores", "CPU %u does not exist or is not ours to use",
+                                       s->cores[i]);
                 CPU_CLR(s->cores[i], &rest);
         }
         if (CPU_COUNT(&rest) == 0)
@@ -171,12 +173,14 @@ int eal_init(const struct settings *s, struct err *reterr)
         if (r < 0)
                 return r;
         eal_log_open(s);
-        /* libxdp's program dispatcher wants a bpffs and leaves pins behind; a single program per port is all we need. */
+        /* libxdp's program dispatcher wants a bpffs and leaves pins behind; a single program per port is all we need.
+         */
         setenv("LIBXDP_SKIP_DISPATCHER", "1", 0);
         if (rte_eal_init(a.n, a.argv) < 0)
                 return err_set(reterr, rte_errno ? rte_errno : EIO, "dpdk", "EAL refused to start: %s%s",
                                rte_strerror(rte_errno),
-                               s->hugepages ? " (no hugepages or no hugetlbfs mounted? or set dpdk.hugepages = false)" : "");
+                               s->hugepages ? " (no hugepages or no hugetlbfs mounted? or set dpdk.hugepages = false)"
+                                            : "");
         lib_print_take("libxdp.so.1", "libxdp_set_print");
         lib_print_take("libbpf.so.1", "libbpf_set_print");
         return 0;
@@ -188,7 +192,8 @@ static void remove_dir(const char *path)
         if (!d)
                 return;
         for (struct dirent *e; (e = readdir(d));)
-                (void)unlinkat(dirfd(d), e->d_name, 0); /* "." and ".." fail, and what else fails the next start reuses */
+                (void)unlinkat(dirfd(d), e->d_name,
+                               0); /* "." and ".." fail, and what else fails the next start reuses */
         closedir(d);
         (void)rmdir(path); /* litter at worst */
 }

@@ -1,8 +1,8 @@
 /* l4lb/io/eal.h - starts and ends DPDK's environment from our settings.  Layer: l4lb/io.
- * Thread rule: main thread, once per process.  Afterwards the main thread is lcore 0 (the control thread, free to run on any
- * CPU no worker owns) and worker i is lcore i + 1, pinned to settings.cores[i].
- * Coexistence: every instance has its own EAL file prefix, made of its name and state directory, so several may run on one
- * host; eal_fini removes what the prefix left in the runtime directory. */
+ * Thread rule: main thread, once per process.  Afterwards the main thread is lcore 0 (the control thread, free to run
+ * on any CPU no worker owns) and worker i is lcore i + 1, pinned to settings.cores[i]. Coexistence: every instance has
+ * its own EAL file prefix, made of its name and state directory, so several may run on one host; eal_fini removes what
+ * the prefix left in the runtime directory. */
 #pragma once
 #include "l4lb/io/settings.h"
 

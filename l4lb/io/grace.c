@@ -13,7 +13,7 @@ struct grace_item {
 
 void grace_init(struct grace *g, struct rte_rcu_qsbr *qs)
 {
-        *g = (struct grace){ .qs = qs };
+        *g = (struct grace){.qs = qs};
         g->tail = &g->head;
 }
 
@@ -26,7 +26,7 @@ void grace_defer(struct grace *g, grace_fn *fn, void *arg, void *object)
                 fn(arg, object);
                 return;
         }
-        *i = (struct grace_item){ .token = rte_rcu_qsbr_start(g->qs), .fn = fn, .arg = arg, .object = object };
+        *i = (struct grace_item){.token = rte_rcu_qsbr_start(g->qs), .fn = fn, .arg = arg, .object = object};
         *g->tail = i;
         g->tail = &i->next;
 }

@@ -1,5 +1,5 @@
-/* l4lb/io/idle.h - the back-off ladder of a worker with nothing to do: poll, poll with pauses, then rest longer and longer.
- * Layer: l4lb/io; no effect of its own.  Thread rule: one worker. */
+/* l4lb/io/idle.h - the back-off ladder of a worker with nothing to do: poll, poll with pauses, then rest longer and
+ * longer. Layer: l4lb/io; no effect of its own.  Thread rule: one worker. */
 #pragma once
 #include "lib/base.h"
 
@@ -7,8 +7,8 @@
 enum idle_step { IDLE_SPIN, IDLE_PAUSE, IDLE_REST };
 struct idle {
         unsigned spin_polls, pause_polls, sleep_us_max; /* settings */
-        unsigned empty;    /* polls in a row that brought nothing */
-        unsigned sleep_us; /* of the next rest, when it is a sleep */
+        unsigned empty;                                 /* polls in a row that brought nothing */
+        unsigned sleep_us;                              /* of the next rest, when it is a sleep */
 };
 
 static inline void idle_busy(struct idle *i)

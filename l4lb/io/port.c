@@ -1,5 +1,6 @@
-/* l4lb/io/port.c - see port.h.  Virtual devices are probed one by one, so that an error names its port; PCI devices were
- * given to EAL.  All ports share one pool of mbufs, because L2 forwarding hands a received buffer to another port. */
+/* l4lb/io/port.c - see port.h.  Virtual devices are probed one by one, so that an error names its port; PCI devices
+ * were given to EAL.  All ports share one pool of mbufs, because L2 forwarding hands a received buffer to another port.
+ */
 #include "lib/base.h"
 #include "l4lb/io/port.h"
 #include "l4lb/io/eal.h"
@@ -15,14 +16,14 @@
 #include <rte_mbuf_pool_ops.h>
 
 #define POOL_CACHE 256
-#define AF_XDP_RING 2048         /* the PMD's fill ring is this long whatever rx_desc says; so is its completion ring */
-#define AF_XDP_FRAME 4096u       /* see paged_pool_create */
-#define POOL_SPARE 1024          /* frames of the control thread, rings towards it */
+#define AF_XDP_RING 2048   /* the PMD's fill ring is this long whatever rx_desc says; so is its completion ring */
+#define AF_XDP_FRAME 4096u /* see paged_pool_create */
+#define POOL_SPARE 1024    /* frames of the control thread, rings towards it */
 #define FRAME_OVERHEAD (14 + 4 + 8) /* Ethernet header, checksum, two VLAN tags */
 
-/* Sockets by which net_af_xdp and net_af_packet receive.  These PMDs give no rx interrupts in DPDK 22.11, but the kernel makes
- * their sockets readable when packets wait, so an idle worker can block on them: we note which ones appear while a port (or
- * a queue) is opened. */
+/* Sockets by which net_af_xdp and net_af_packet receive.  These PMDs give no rx interrupts in DPDK 22.11, but the
+ * kernel makes their sockets readable when packets wait, so an idle worker can block on them: we note which ones appear
+ * while a port (or a queue) is opened. */
 struct socket_set {
         int fd[4096];
         size_t n;
@@ -62,7 +63,8 @@ static void port_note_fds(struct port *p, unsigned first, const struct socket_se
                 if (socket_set_has(before, after.fd[i]))
                         continue;
                 p->fds[first++] = after.fd[i];
-                /* What this host's own stack sends by the interface is not received traffic.  AF_XDP has no such option: fine. */
+                /* What this host's own stack sends by the interface is not received traffic.  AF_XDP has no such
+                 * option: fine. */
                 (void)setsockopt(after.fd[i], SOL_PACKET, PACKET_IGNORE_OUTGOING, &ignore, sizeof ignore);
         }
 }
@@ -74,9 +76,9 @@ static const char *device_default(const char *device)
                 const char *driver, *key, *add;
         } rows[] = {
                 /* The kernel's softirq receives; the PMD's default (64) would make every empty poll a system call. */
-                { "net_af_xdp", "busy_budget=", ",busy_budget=0" },
+                {"net_af_xdp", "busy_budget=", ",busy_budget=0"},
                 /* 512 frames overflow whenever somebody else has our core for a moment; 4096 are 8 MiB each way. */
-                { "net_af_packet", "framecnt=", ",framecnt=4096" },
+                {"net_af_packet", "framecnt=", ",framecnt=4096"},
         };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
                 if (strncmp(device, rows[i].driver, strlen(rows[i].driver)) == 0 && !strstr(device, rows[i].key))
@@ -95,8 +97,9 @@ static int port_find(struct port *p, struct err *reterr)
         if (r == 0)
                 r = rte_eth_dev_get_port_by_name(name, &p->id);
         if (r < 0)
-                return err_set(reterr, -r, p->conf->name, "cannot open device \"%s\"%s%s; the lines event=eal say more", device,
-                               r == -1 ? "" : ": ", r == -1 ? "" : rte_strerror(-r)); /* PMDs say -1 for anything */
+                return err_set(reterr, -r, p->conf->name, "cannot open device \"%s\"%s%s; the lines event=eal say more",
+                               device, r == -1 ? "" : ": ",
+                               r == -1 ? "" : rte_strerror(-r)); /* PMDs say -1 for anything */
         return 0;
 }
 
@@ -130,25 +133,27 @@ static void limit_workers(struct ports *ps, size_t n_cores)
                 const struct port *p = &ps->v[i];
                 unsigned queues = p->conf->queues ? MIN(p->conf->queues, p->max_queues) : p->max_queues;
                 if (queues < ps->n_workers) {
-                        log_warn("workers_limited", "port=%s queues=%u cores=%zu workers=%u reason=%s", p->conf->name, queues,
-                                 n_cores, queues, LOG_ESC("one queue pair per worker and port; the other cores stay unused"));
+                        log_warn("workers_limited", "port=%s queues=%u cores=%zu workers=%u reason=%s", p->conf->name,
+                                 queues, n_cores, queues,
+                                 LOG_ESC("one queue pair per worker and port; the other cores stay unused"));
                         ps->n_workers = queues;
                 }
         }
 }
 
-/* net_af_xdp of DPDK 22.11 registers "number of objects x object size" bytes from the start of the pool as its frame memory.
- * That is right only when objects stand back to back; but an object never crosses a page, so with any other size the
- * pool has gaps, its end lies outside, and the kernel silently skips those frames: never sent, never received into.
- * Objects of exactly one small page leave no gaps, with 4 KiB pages and with huge ones. */
+/* net_af_xdp of DPDK 22.11 registers "number of objects x object size" bytes from the start of the pool as its frame
+ * memory. That is right only when objects stand back to back; but an object never crosses a page, so with any other
+ * size the pool has gaps, its end lies outside, and the kernel silently skips those frames: never sent, never received
+ * into. Objects of exactly one small page leave no gaps, with 4 KiB pages and with huge ones. */
 static struct rte_mempool *paged_pool_create(unsigned n, unsigned *ret_room)
 {
         struct rte_mempool_objsz size;
         const unsigned flags = RTE_MEMPOOL_F_NO_SPREAD; /* else DPDK pads the size for the sake of memory channels */
         (void)rte_mempool_calc_obj_size(0, flags, &size);
         const unsigned elt = AF_XDP_FRAME - size.header_size - size.trailer_size;
-        struct rte_pktmbuf_pool_private priv = { .mbuf_data_room_size = (uint16_t)(elt - sizeof(struct rte_mbuf)) };
-        struct rte_mempool *mp = rte_mempool_create_empty("packets", n, elt, POOL_CACHE, sizeof priv, SOCKET_ID_ANY, flags);
+        struct rte_pktmbuf_pool_private priv = {.mbuf_data_room_size = (uint16_t)(elt - sizeof(struct rte_mbuf))};
+        struct rte_mempool *mp =
+                rte_mempool_create_empty("packets", n, elt, POOL_CACHE, sizeof priv, SOCKET_ID_ANY, flags);
         if (!mp)
                 return NULL;
         int r = rte_mempool_set_ops_byname(mp, rte_mbuf_best_mempool_ops(), NULL);
@@ -182,10 +187,11 @@ static int pool_create(struct ports *ps, struct err *reterr)
         ps->pool = any_xdp ? paged_pool_create(n, &room)
                            : rte_pktmbuf_pool_create("packets", n, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
         if (!ps->pool)
-                return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes: %s", n, room,
-                               rte_strerror(rte_errno));
+                return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes: %s", n,
+                               room, rte_strerror(rte_errno));
         if (room < need)
-                return err_set(reterr, EINVAL, "ports", "mtu %u is too large beside a net_af_xdp port: %u bytes at most", mtu,
+                return err_set(reterr, EINVAL, "ports",
+                               "mtu %u is too large beside a net_af_xdp port: %u bytes at most", mtu,
                                room - RTE_PKTMBUF_HEADROOM - FRAME_OVERHEAD);
         log_info("packet_pool", "buffers=%u bytes=%u", n, room);
         return 0;
@@ -193,18 +199,21 @@ static int pool_create(struct ports *ps, struct err *reterr)
 
 static int port_configure(struct port *p, const struct ports *ps)
 {
-        struct rte_eth_conf conf = { 0 };
+        struct rte_eth_conf conf = {0};
         struct rte_eth_dev_info info;
-        uint16_t rx_desc = (uint16_t)p->conf->rx_desc, tx_desc = (uint16_t)p->conf->tx_desc, n = (uint16_t)ps->n_workers;
+        uint16_t rx_desc = (uint16_t)p->conf->rx_desc, tx_desc = (uint16_t)p->conf->tx_desc,
+                 n = (uint16_t)ps->n_workers;
         int r = rte_eth_dev_info_get(p->id, &info);
         if (r < 0)
                 return r;
         if (n > 1) {
                 conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-                conf.rx_adv_conf.rss_conf.rss_hf = (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
+                conf.rx_adv_conf.rss_conf.rss_hf =
+                        (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
         }
         conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
-        conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; /* one pool, one reference each */
+        conf.txmode.offloads =
+                info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; /* one pool, one reference each */
         r = rte_eth_dev_configure(p->id, n, n, &conf);
         if (r == 0)
                 r = rte_eth_dev_adjust_nb_rx_tx_desc(p->id, &rx_desc, &tx_desc);
@@ -226,7 +235,8 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
         uint16_t mtu;
         int r = port_configure(p, ps);
         if (r < 0)
-                return err_set(reterr, -r, c->name, "cannot configure %u queue(s): %s", ps->n_workers, rte_strerror(-r));
+                return err_set(reterr, -r, c->name, "cannot configure %u queue(s): %s", ps->n_workers,
+                               rte_strerror(-r));
         if (rte_eth_dev_get_mtu(p->id, &mtu) < 0 || mtu != c->mtu) {
                 r = rte_eth_dev_set_mtu(p->id, (uint16_t)c->mtu);
                 if (r < 0 && r != -ENOTSUP) /* pcap, null, ring know no MTU: any frame that fits a buffer passes */
@@ -241,15 +251,16 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
         if (r < 0 && rte_eth_allmulticast_enable(p->id) < 0)
                 log_warn("port_filter", "port=%s reason=%s", c->name,
                          LOG_ESC("neither promiscuous nor allmulticast: IPv6 neighbour discovery may not work"));
-        log_info("port_open", "port=%s device=%s mac=%02x:%02x:%02x:%02x:%02x:%02x queues=%u mtu=%u", c->name, LOG_ESC(c->device),
-                 p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5], ps->n_workers, c->mtu);
+        log_info("port_open", "port=%s device=%s mac=%02x:%02x:%02x:%02x:%02x:%02x queues=%u mtu=%u", c->name,
+                 LOG_ESC(c->device), p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5], ps->n_workers,
+                 c->mtu);
         return 0;
 }
 
 int ports_open(const struct settings *s, struct ports *ret, struct err *reterr)
 {
         int r = 0;
-        *ret = (struct ports){ 0 };
+        *ret = (struct ports){0};
         for (size_t i = 0; r == 0 && i < s->n_ports; i++) {
                 ret->v[i].conf = &s->ports[i];
                 r = port_probe(&ret->v[i], reterr);
@@ -273,7 +284,8 @@ void ports_close(struct ports *ps)
                 if (r == 0)
                         r = rte_eth_dev_close(ps->v[i].id);
                 if (r < 0)
-                        log_warn("port_close_failed", "port=%s error=%s", ps->v[i].conf->name, LOG_ESC(rte_strerror(-r)));
+                        log_warn("port_close_failed", "port=%s error=%s", ps->v[i].conf->name,
+                                 LOG_ESC(rte_strerror(-r)));
         }
         ps->n = 0;
         /* The pool is not freed: a PMD may return its last buffers only when EAL ends, and the process ends with it. */
@@ -283,11 +295,16 @@ void port_stats_get(const struct port *p, struct port_stats *ret)
 {
         struct rte_eth_stats st;
         struct rte_eth_link link;
-        *ret = (struct port_stats){ 0 };
+        *ret = (struct port_stats){0};
         if (rte_eth_stats_get(p->id, &st) == 0)
-                *ret = (struct port_stats){ .rx_packets = st.ipackets, .rx_bytes = st.ibytes, .tx_packets = st.opackets,
-                                            .tx_bytes = st.obytes, .rx_missed = st.imissed, .rx_errors = st.ierrors,
-                                            .rx_no_mbuf = st.rx_nombuf, .tx_errors = st.oerrors };
+                *ret = (struct port_stats){.rx_packets = st.ipackets,
+                                           .rx_bytes = st.ibytes,
+                                           .tx_packets = st.opackets,
+                                           .tx_bytes = st.obytes,
+                                           .rx_missed = st.imissed,
+                                           .rx_errors = st.ierrors,
+                                           .rx_no_mbuf = st.rx_nombuf,
+                                           .tx_errors = st.oerrors};
         if (rte_eth_link_get_nowait(p->id, &link) == 0)
                 ret->link_up = link.link_status == RTE_ETH_LINK_UP;
 }

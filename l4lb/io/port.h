@@ -1,6 +1,7 @@
 /* l4lb/io/port.h - DPDK ports: opened from device strings, one queue pair per worker.  Layer: l4lb/io.
- * Thread rule: ports_open/close and the statistics belong to the control thread; queue q of every port belongs to worker q
- * alone, so no queue is ever shared.  A port with fewer queues than workers limits the workers (ports_open says so). */
+ * Thread rule: ports_open/close and the statistics belong to the control thread; queue q of every port belongs to
+ * worker q alone, so no queue is ever shared.  A port with fewer queues than workers limits the workers (ports_open
+ * says so). */
 #pragma once
 #include "l4lb/io/settings.h"
 
@@ -11,7 +12,7 @@ struct port {
         uint16_t max_queues;              /* of rx and of tx, as the device says */
         uint8_t mac[6];
         bool started;
-        int fds[SETTINGS_MAX_QUEUES];     /* per queue: readable when packets wait; -1 = the device has none */
+        int fds[SETTINGS_MAX_QUEUES]; /* per queue: readable when packets wait; -1 = the device has none */
 };
 struct ports {
         struct port v[L4_MAX_PORTS];

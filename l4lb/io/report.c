@@ -1,6 +1,6 @@
 /* l4lb/io/report.c - what the admin socket shows: status, services, backends, metrics; and STATUS for the agent.
- * Layer: l4lb/io.  Thread rule: control thread; workers' counters are read with relaxed loads, so a sum may be a few packets
- * behind itself. */
+ * Layer: l4lb/io.  Thread rule: control thread; workers' counters are read with relaxed loads, so a sum may be a few
+ * packets behind itself. */
 #include "lib/base.h"
 #include "l4lb/io/control.h"
 
@@ -22,9 +22,11 @@ static uint64_t received_total(const struct control *c)
         return n;
 }
 
-static struct traffic_sum { uint64_t packets, bytes; } backend_traffic(const struct control *c, size_t backend)
+static struct traffic_sum {
+        uint64_t packets, bytes;
+} backend_traffic(const struct control *c, size_t backend)
 {
-        struct traffic_sum s = { 0 };
+        struct traffic_sum s = {0};
         for (unsigned i = 0; i < c->workers.n; i++) {
                 s.packets += metric_get(&c->workers.w[i]->backends[backend].packets);
                 s.bytes += metric_get(&c->workers.w[i]->backends[backend].bytes);
@@ -34,7 +36,7 @@ static struct traffic_sum { uint64_t packets, bytes; } backend_traffic(const str
 
 static struct traffic_sum service_traffic(const struct control *c, size_t counter)
 {
-        struct traffic_sum s = { 0 };
+        struct traffic_sum s = {0};
         for (unsigned i = 0; i < c->workers.n; i++) {
                 s.packets += metric_get(&c->workers.w[i]->services[counter].packets);
                 s.bytes += metric_get(&c->workers.w[i]->services[counter].bytes);
@@ -67,7 +69,8 @@ static void write_port(const struct port *p, struct json *j)
         struct port_stats st;
         char mac[18];
         port_stats_get(p, &st);
-        snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
+        snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2], p->mac[3],
+                 p->mac[4], p->mac[5]);
         json_obj(j);
         key_str(j, "name", p->conf->name);
         key_str(j, "role", p->conf->role == PORT_UPLINK ? "uplink" : "shard");
@@ -235,7 +238,7 @@ static int query_neighbours(void *arg, char *const *argv, size_t argc, struct js
         for (size_t i = 0; i < L4_MAX_NEIGHBOURS; i++) {
                 const struct neigh_slot *s = &c->neigh->slots[i];
                 uint64_t word = neigh_word(c->neigh, (uint16_t)i);
-                struct ipaddr addr = { .af = s->af };
+                struct ipaddr addr = {.af = s->af};
                 char text[IPADDR_STR_MAX], mac[18];
                 uint8_t m[6];
                 if (c->neigh->ctl[i].state == NEIGH_FREE)
@@ -266,12 +269,14 @@ static void label_sample(struct buf *b, const char *name, uint64_t v, const char
         metrics_sample(b, PREFIX, name, buf_cstr(&labels), v);
         buf_fini(&labels);
 }
-#define SAMPLE(b, name, v, ...) \
-        label_sample(b, name, v, (const char *const[]){ __VA_ARGS__ }, ARRAY_SIZE(((const char *const[]){ __VA_ARGS__ })) / 2)
+#define SAMPLE(b, name, v, ...)                                                                                        \
+        label_sample(b, name, v, (const char *const[]){__VA_ARGS__},                                                   \
+                     ARRAY_SIZE(((const char *const[]){__VA_ARGS__})) / 2)
 
 static void metrics_verdicts(const struct control *c, struct buf *b)
 {
-        static const struct metric_desc d = { "verdicts_total", "Packets by how they ended; the sum is packets received" };
+        static const struct metric_desc d = {"verdicts_total",
+                                             "Packets by how they ended; the sum is packets received"};
         metrics_family(b, PREFIX, &d, false);
         for (unsigned v = 1; v < VERDICT_N; v++)
                 SAMPLE(b, d.name, verdict_total(c, v), "verdict", verdict_name((enum l4_verdict)v));
@@ -280,30 +285,33 @@ static void metrics_verdicts(const struct control *c, struct buf *b)
 static void metrics_workers(const struct control *c, struct buf *b)
 {
         static const struct metric_desc worker[] = METRICS_DESC(WORKER_COUNTERS), flow[] = METRICS_DESC(FLOW_COUNTERS);
-        static const struct metric_desc live = { "flows", "Live flow entries" };
+        static const struct metric_desc live = {"flows", "Live flow entries"};
         char index[12];
         for (size_t k = 0; k < ARRAY_SIZE(worker) + ARRAY_SIZE(flow) + 1; k++) {
                 const struct metric_desc *d = k < ARRAY_SIZE(worker) ? &worker[k]
-                                              : k < ARRAY_SIZE(worker) + ARRAY_SIZE(flow) ? &flow[k - ARRAY_SIZE(worker)] : &live;
+                                              : k < ARRAY_SIZE(worker) + ARRAY_SIZE(flow)
+                                                      ? &flow[k - ARRAY_SIZE(worker)]
+                                                      : &live;
                 metrics_family(b, PREFIX, d, d == &live);
                 for (unsigned i = 0; i < c->workers.n; i++) {
                         const struct io_worker *w = c->workers.w[i];
                         const metric_t *m = k < ARRAY_SIZE(worker) ? &w->counters[k]
-                                            : d == &live ? &w->core.flows.live : &w->core.flows.counters[k - ARRAY_SIZE(worker)];
+                                            : d == &live           ? &w->core.flows.live
+                                                                   : &w->core.flows.counters[k - ARRAY_SIZE(worker)];
                         snprintf(index, sizeof index, "%u", i);
                         SAMPLE(b, d->name, metric_get(m), "worker", index);
                 }
         }
 }
 
-#define PORT_METRICS(P) /* P(field, name, help) */ \
-        P(rx_packets, "port_rx_packets_total", "Packets received by the device") \
-        P(rx_bytes, "port_rx_bytes_total", "Bytes received by the device") \
-        P(tx_packets, "port_tx_packets_total", "Packets sent by the device") \
-        P(tx_bytes, "port_tx_bytes_total", "Bytes sent by the device") \
-        P(rx_missed, "port_rx_missed_total", "Packets the device dropped because its queue was full") \
-        P(rx_errors, "port_rx_errors_total", "Packets the device could not receive") \
-        P(rx_no_mbuf, "port_rx_no_buffer_total", "Packets lost because no buffer was free") \
+#define PORT_METRICS(P) /* P(field, name, help) */                                                                     \
+        P(rx_packets, "port_rx_packets_total", "Packets received by the device")                                       \
+        P(rx_bytes, "port_rx_bytes_total", "Bytes received by the device")                                             \
+        P(tx_packets, "port_tx_packets_total", "Packets sent by the device")                                           \
+        P(tx_bytes, "port_tx_bytes_total", "Bytes sent by the device")                                                 \
+        P(rx_missed, "port_rx_missed_total", "Packets the device dropped because its queue was full")                  \
+        P(rx_errors, "port_rx_errors_total", "Packets the device could not receive")                                   \
+        P(rx_no_mbuf, "port_rx_no_buffer_total", "Packets lost because no buffer was free")                            \
         P(tx_errors, "port_tx_errors_total", "Packets the device could not send")
 
 static void metrics_ports(const struct control *c, struct buf *b)
@@ -311,11 +319,12 @@ static void metrics_ports(const struct control *c, struct buf *b)
         struct port_stats st[L4_MAX_PORTS];
         for (size_t i = 0; i < c->ports.n; i++)
                 port_stats_get(&c->ports.v[i], &st[i]);
-#define P(field, metric, help_) {                                                                       \
-                static const struct metric_desc d = { metric, help_ };                                  \
-                metrics_family(b, PREFIX, &d, false);                                                   \
-                for (size_t i = 0; i < c->ports.n; i++)                                                 \
-                        SAMPLE(b, d.name, st[i].field, "port", c->ports.v[i].conf->name);               \
+#define P(field, metric, help_)                                                                                        \
+        {                                                                                                              \
+                static const struct metric_desc d = {metric, help_};                                                   \
+                metrics_family(b, PREFIX, &d, false);                                                                  \
+                for (size_t i = 0; i < c->ports.n; i++)                                                                \
+                        SAMPLE(b, d.name, st[i].field, "port", c->ports.v[i].conf->name);                              \
         }
         PORT_METRICS(P)
 #undef P
@@ -323,9 +332,10 @@ static void metrics_ports(const struct control *c, struct buf *b)
 
 static void metrics_backends(const struct control *c, struct buf *b)
 {
-        static const struct metric_desc desc[] = { { "backend_packets_total", "Packets sent to the backend" },
-                                                   { "backend_bytes_total", "Bytes sent to the backend" },
-                                                   { "backend_up", "1 when the backend takes new connections by its health" } };
+        static const struct metric_desc desc[] = {
+                {"backend_packets_total", "Packets sent to the backend"},
+                {"backend_bytes_total", "Bytes sent to the backend"},
+                {"backend_up", "1 when the backend takes new connections by its health"}};
         char addr[IPADDR_STR_MAX];
         for (size_t k = 0; k < ARRAY_SIZE(desc); k++) {
                 metrics_family(b, PREFIX, &desc[k], k == 2);
@@ -335,16 +345,19 @@ static void metrics_backends(const struct control *c, struct buf *b)
                                 continue;
                         struct traffic_sum t = backend_traffic(c, i);
                         bool up = !x->admin_down && x->health != HEALTH_DOWN && x->health != HEALTH_INITIAL;
-                        SAMPLE(b, desc[k].name, k == 0 ? t.packets : k == 1 ? t.bytes : up, "pool", x->pool, "backend",
-                               x->name ? x->name : "", "addr", ipaddr_str(&x->addr, addr));
+                        SAMPLE(b, desc[k].name,
+                               k == 0   ? t.packets
+                               : k == 1 ? t.bytes
+                                        : up,
+                               "pool", x->pool, "backend", x->name ? x->name : "", "addr", ipaddr_str(&x->addr, addr));
                 }
         }
 }
 
 static void metrics_services(const struct control *c, struct buf *b)
 {
-        static const struct metric_desc desc[] = { { "service_packets_total", "Packets of the service sent to backends" },
-                                                   { "service_bytes_total", "Bytes of the service sent to backends" } };
+        static const struct metric_desc desc[] = {{"service_packets_total", "Packets of the service sent to backends"},
+                                                  {"service_bytes_total", "Bytes of the service sent to backends"}};
         for (size_t k = 0; k < ARRAY_SIZE(desc); k++) {
                 metrics_family(b, PREFIX, &desc[k], false);
                 for (size_t i = 0; i < c->services.n; i++) {
@@ -360,23 +373,26 @@ static void metrics_control(const struct control *c, struct buf *b)
                 struct metric_desc d;
                 uint64_t v;
         } rows[] = {
-                { { "punts_total", "Frames handled by the control thread" }, c->n_punts },
-                { { "control_frames_failed_total", "Frames of the control thread that found no buffer or ring" }, c->n_send_failed },
-                { { "control_stalls_total", "Times the control thread was 50 ms or more late: something else had its core" }, c->n_stalls },
-                { { "announcements_total", "Gratuitous ARP and unsolicited ND sent" }, c->announcer.n_sent },
-                { { "neighbour_requests_total", "ARP and ND requests sent" }, c->neigh->n_requests },
-                { { "neighbour_changes_total", "Neighbours whose MAC address changed" }, c->neigh->n_changed },
-                { { "neighbour_failures_total", "Neighbours that stopped answering" }, c->neigh->n_failed },
-                { { "probes_sent_total", "Health probes sent" }, c->prober->n_sent },
-                { { "probes_ok_total", "Health probes answered by SYN-ACK" }, c->prober->n_ok },
-                { { "probes_refused_total", "Health probes answered by RST" }, c->prober->n_refused },
-                { { "probes_timeout_total", "Health probes not answered in time" }, c->prober->n_timeout },
+                {{"punts_total", "Frames handled by the control thread"}, c->n_punts},
+                {{"control_frames_failed_total", "Frames of the control thread that found no buffer or ring"},
+                 c->n_send_failed},
+                {{"control_stalls_total",
+                  "Times the control thread was 50 ms or more late: something else had its core"},
+                 c->n_stalls},
+                {{"announcements_total", "Gratuitous ARP and unsolicited ND sent"}, c->announcer.n_sent},
+                {{"neighbour_requests_total", "ARP and ND requests sent"}, c->neigh->n_requests},
+                {{"neighbour_changes_total", "Neighbours whose MAC address changed"}, c->neigh->n_changed},
+                {{"neighbour_failures_total", "Neighbours that stopped answering"}, c->neigh->n_failed},
+                {{"probes_sent_total", "Health probes sent"}, c->prober->n_sent},
+                {{"probes_ok_total", "Health probes answered by SYN-ACK"}, c->prober->n_ok},
+                {{"probes_refused_total", "Health probes answered by RST"}, c->prober->n_refused},
+                {{"probes_timeout_total", "Health probes not answered in time"}, c->prober->n_timeout},
         };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
                 metrics_family(b, PREFIX, &rows[i].d, false);
                 metrics_sample(b, PREFIX, rows[i].d.name, NULL, rows[i].v);
         }
-        static const struct metric_desc gen = { "generation", "Active generation of the configuration" };
+        static const struct metric_desc gen = {"generation", "Active generation of the configuration"};
         metrics_family(b, PREFIX, &gen, true);
         metrics_sample(b, PREFIX, gen.name, NULL, c->active ? c->active->tables->generation : 0);
 }
@@ -409,13 +425,13 @@ static int query_help(void *arg, char *const *argv, size_t argc, struct json *j,
 }
 
 const struct admin_query control_queries[] = {
-        { "status", "Generation, ports, verdicts, backends, workers", query_status },
-        { "services", "VIP, protocol and ports of every service, its pools and traffic", query_services },
-        { "backends", "Every backend with its state, health and traffic", query_backends },
-        { "neighbours", "Every next hop and shard with its MAC address and state", query_neighbours },
-        { "metrics", "All counters as Prometheus text (in a JSON string)", query_metrics },
-        { "help", "This list", query_help },
-        { NULL, NULL, NULL },
+        {"status", "Generation, ports, verdicts, backends, workers", query_status},
+        {"services", "VIP, protocol and ports of every service, its pools and traffic", query_services},
+        {"backends", "Every backend with its state, health and traffic", query_backends},
+        {"neighbours", "Every next hop and shard with its MAC address and state", query_neighbours},
+        {"metrics", "All counters as Prometheus text (in a JSON string)", query_metrics},
+        {"help", "This list", query_help},
+        {NULL, NULL, NULL},
 };
 
 /* ---------------------------------------------------------------- STATUS for the agent */
@@ -448,7 +464,8 @@ static void fill_pool(const struct control *c, const struct pool *p, struct aren
         for (size_t i = 0; i < p->n_members; i++) {
                 const struct pool_member *m = &p->members[i];
                 enum health health = c->backends->b[m->backend].health;
-                if (m->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY && health != HEALTH_DOWN && health != HEALTH_INITIAL)
+                if (m->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY && health != HEALTH_DOWN &&
+                    health != HEALTH_INITIAL)
                         h->ready++;
                 else
                         h->down[h->n_down++] = m->name;

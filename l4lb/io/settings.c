@@ -197,7 +197,7 @@ static void read_control(const struct conf_group *g, struct settings *s)
 
 static void read_level(const struct conf_group *root, struct settings *s)
 {
-        static const char *const names[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
+        static const char *const names[LOG_LEVEL_N] = {"error", "warn", "info", "debug"};
         const char *level = conf_str_or(root, "log_level", "info");
         for (int i = 0; i < LOG_LEVEL_N; i++)
                 if (strcmp(level, names[i]) == 0) {
@@ -263,6 +263,6 @@ void settings_net(const struct settings *s, struct net *ret)
         }
         ret->n_ports = s->n_ports;
         for (size_t i = 0; i < s->n_routes; i++)
-                ret->routes[i] = (struct net_route){ .prefix = s->routes[i].prefix, .via = s->routes[i].via };
+                ret->routes[i] = (struct net_route){.prefix = s->routes[i].prefix, .via = s->routes[i].via};
         ret->n_routes = s->n_routes;
 }

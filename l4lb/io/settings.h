@@ -1,14 +1,14 @@
-/* l4lb/io/settings.h - configs/l4lb.cfg as values.  Layer: l4lb/io.  Thread rule: written once before threads start, then
- * read-only.  Ownership: self-contained (fixed arrays), so it may be copied and outlives the file. */
+/* l4lb/io/settings.h - configs/l4lb.cfg as values.  Layer: l4lb/io.  Thread rule: written once before threads start,
+ * then read-only.  Ownership: self-contained (fixed arrays), so it may be copied and outlives the file. */
 #pragma once
 #include "l4lb/core/net.h"
 #include "lib/io/log.h"
 
 /* S(name, limit, why) */
-#define SETTINGS_LIMITS(S) \
-        S(WORKERS, 32, "one per core") \
-        S(QUEUES, 32, "one per worker") \
-        S(EAL_ARGS, 32, "extra EAL arguments") \
+#define SETTINGS_LIMITS(S)                                                                                             \
+        S(WORKERS, 32, "one per core")                                                                                 \
+        S(QUEUES, 32, "one per worker")                                                                                \
+        S(EAL_ARGS, 32, "extra EAL arguments")                                                                         \
         S(UIDS, 16, "users allowed on the admin socket")
 enum {
 #define S(id, n, why) SETTINGS_MAX_##id = n,

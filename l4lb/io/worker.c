@@ -55,7 +55,9 @@ static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf *
                 p[i].wire_len = rte_pktmbuf_pkt_len(m[i]);
                 p[i].cap = p[i].len + rte_pktmbuf_tailroom(m[i]);
                 p[i].in_port = port;
-                p[i].rx_flags = (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD ? PKT_RX_IP_CKSUM_GOOD : 0;
+                p[i].rx_flags = (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD
+                                        ? PKT_RX_IP_CKSUM_GOOD
+                                        : 0;
                 multiseg += p[i].len != p[i].wire_len;
         }
         if (unlikely(multiseg))
@@ -225,7 +227,7 @@ static void worker_rest(struct io_worker *w)
                         for (int i = 0; i < n; i++)
                                 worker_event(w, ev[i].data.fd, ev[i].events);
                 } else {
-                        struct timespec ts = { .tv_nsec = (long)w->idle.sleep_us * 1000 };
+                        struct timespec ts = {.tv_nsec = (long)w->idle.sleep_us * 1000};
                         metric_add(&w->counters[WORKER_SLEEPS], 1);
                         clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
                 }

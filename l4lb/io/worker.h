@@ -22,20 +22,20 @@ struct traffic { /* one writer: the worker */
         metric_t packets, bytes;
 };
 
-#define WORKER_COUNTERS(C) /* C(ID, name, help) */ \
-        C(TURNS, "worker_turns_total", "Turns of the worker's loop") \
-        C(PAUSES, "worker_pauses_total", "Empty polls followed by a pause") \
-        C(SLEEPS, "worker_sleeps_total", "Times the worker slept") \
-        C(WAITS, "worker_waits_total", "Times the worker blocked on its ports' descriptors") \
-        C(STALLS, "worker_stalls_total", "Turns that began 50 ms or more late: something else had our core") \
-        C(FRAMES_SENT, "worker_frames_sent_total", "Frames of the control thread sent") \
-        C(FRAMES_LOST, "worker_frames_lost_total", "Frames of the control thread that found the transmit queue full") \
+#define WORKER_COUNTERS(C) /* C(ID, name, help) */                                                                     \
+        C(TURNS, "worker_turns_total", "Turns of the worker's loop")                                                   \
+        C(PAUSES, "worker_pauses_total", "Empty polls followed by a pause")                                            \
+        C(SLEEPS, "worker_sleeps_total", "Times the worker slept")                                                     \
+        C(WAITS, "worker_waits_total", "Times the worker blocked on its ports' descriptors")                           \
+        C(STALLS, "worker_stalls_total", "Turns that began 50 ms or more late: something else had our core")           \
+        C(FRAMES_SENT, "worker_frames_sent_total", "Frames of the control thread sent")                                \
+        C(FRAMES_LOST, "worker_frames_lost_total", "Frames of the control thread that found the transmit queue full")  \
         C(MULTISEG, "worker_multisegment_total", "Received frames of more than one buffer")
 enum worker_counter {
 #define C(id, name, help) WORKER_##id,
         WORKER_COUNTERS(C)
 #undef C
-        WORKER_COUNTER_N
+                WORKER_COUNTER_N
 };
 
 struct rte_mbuf;
@@ -49,10 +49,10 @@ struct tx_batch {
 struct io_worker {
         struct worker core; /* its counters are shared: read by anyone */
         struct workers *all;
-        unsigned index;     /* also the queue it owns on each port, and its QSBR id */
+        unsigned index; /* also the queue it owns on each port, and its QSBR id */
         struct idle idle;
         uint64_t now_ms, next_ms_tsc, ms_tsc;
-        bool rested; /* since the clock was read last */
+        bool rested;                     /* since the clock was read last */
         struct rte_ring *punts, *frames; /* shared: single producer, single consumer */
         int epfd, wakefd;                /* epfd -1: some port gives nothing to wait on */
         _Atomic bool resting;            /* shared: set before the last look at the frames ring */
@@ -77,12 +77,14 @@ struct workers {
 };
 
 /* Allocates workers for the ports' queues; nothing runs yet.  net, n and r are borrowed. */
-int workers_init(struct workers *ws, const struct settings *s, const struct ports *ps, struct loop *l, const struct net *net,
-                 const struct neigh *n, const struct backends *r, uint64_t now_ms, struct err *reterr) MUST_USE;
+int workers_init(struct workers *ws, const struct settings *s, const struct ports *ps, struct loop *l,
+                 const struct net *net, const struct neigh *n, const struct backends *r, uint64_t now_ms,
+                 struct err *reterr) MUST_USE;
 int workers_start(struct workers *ws, struct err *reterr) NONNULL(1, 2) MUST_USE;
 void workers_stop(struct workers *ws) NONNULL(1); /* each empties its queues once more, then ends */
 void workers_fini(struct workers *ws) NONNULL(1);
-/* One turn of one worker in the caller's thread: what tests and benches run instead of workers_start.  Packets received. */
+/* One turn of one worker in the caller's thread: what tests and benches run instead of workers_start.  Packets
+ * received. */
 unsigned worker_turn(struct io_worker *w) NONNULL(1);
 
 /* Control thread: sends a copy of the frame by port; false when there was no buffer or the ring was full. */

@@ -17,10 +17,11 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 
-/* An epoll set over this worker's queue of every port and its wake-up; stays -1 when some queue has nothing to wait on. */
+/* An epoll set over this worker's queue of every port and its wake-up; stays -1 when some queue has nothing to wait on.
+ */
 static int worker_wait_init(struct io_worker *w)
 {
-        struct epoll_event ev = { .events = EPOLLIN };
+        struct epoll_event ev = {.events = EPOLLIN};
         const struct ports *ps = w->all->ports;
         for (size_t i = 0; i < ps->n; i++)
                 if (ps->v[i].fds[w->index] < 0)
@@ -59,14 +60,15 @@ static int worker_memory(struct io_worker *w, struct err *reterr)
                 return err_set(reterr, ENOMEM, "worker", "out of memory");
         if (!w->flow_memory)
                 return err_set(reterr, ENOMEM, "flows.table_entries",
-                               "no room for a flow table of %zu MiB: raise dpdk.memory_mb or lower flows.table_entries", bytes >> 20);
+                               "no room for a flow table of %zu MiB: raise dpdk.memory_mb or lower flows.table_entries",
+                               bytes >> 20);
         w->punts = ring_new("punts", w->index, reterr);
         w->frames = w->punts ? ring_new("frames", w->index, reterr) : NULL;
         return w->frames ? 0 : -ENOMEM;
 }
 
-static int worker_new(struct workers *ws, unsigned index, const struct net *net, const struct neigh *n, const struct backends *r,
-                      uint64_t now_ms, struct err *reterr)
+static int worker_new(struct workers *ws, unsigned index, const struct net *net, const struct neigh *n,
+                      const struct backends *r, uint64_t now_ms, struct err *reterr)
 {
         struct io_worker *w = aligned_alloc(64, sizeof *w);
         struct siphash_key key;
@@ -77,8 +79,9 @@ static int worker_new(struct workers *ws, unsigned index, const struct net *net,
         w->all = ws;
         w->index = index;
         w->epfd = w->wakefd = -1;
-        w->idle = (struct idle){ .spin_polls = ws->settings->spin_polls, .pause_polls = ws->settings->pause_polls,
-                                 .sleep_us_max = ws->settings->sleep_us_max };
+        w->idle = (struct idle){.spin_polls = ws->settings->spin_polls,
+                                .pause_polls = ws->settings->pause_polls,
+                                .sleep_us_max = ws->settings->sleep_us_max};
         w->now_ms = now_ms;
         w->ms_tsc = rte_get_tsc_hz() / 1000;
         w->next_ms_tsc = rte_rdtsc();
@@ -96,10 +99,11 @@ static int worker_new(struct workers *ws, unsigned index, const struct net *net,
         return 0;
 }
 
-int workers_init(struct workers *ws, const struct settings *s, const struct ports *ps, struct loop *l, const struct net *net,
-                 const struct neigh *n, const struct backends *r, uint64_t now_ms, struct err *reterr)
+int workers_init(struct workers *ws, const struct settings *s, const struct ports *ps, struct loop *l,
+                 const struct net *net, const struct neigh *n, const struct backends *r, uint64_t now_ms,
+                 struct err *reterr)
 {
-        *ws = (struct workers){ .settings = s, .ports = ps, .loop = l };
+        *ws = (struct workers){.settings = s, .ports = ps, .loop = l};
         size_t size = rte_rcu_qsbr_get_memsize(ps->n_workers);
         ws->qs = aligned_alloc(64, (size + 63) / 64 * 64);
         if (!ws->qs || rte_rcu_qsbr_init(ws->qs, ps->n_workers) != 0)
@@ -124,7 +128,9 @@ int workers_start(struct workers *ws, struct err *reterr)
                         return err_set(reterr, -e, "worker", "cannot start lcore %u: %s", i + 1, rte_strerror(-e));
                 }
                 log_info("worker_start", "worker=%u cpu=%u idle=%s", i, ws->settings->cores[i],
-                         ws->w[i]->epfd >= 0 ? "wait" : ws->settings->sleep_us_max ? "sleep" : "spin");
+                         ws->w[i]->epfd >= 0          ? "wait"
+                         : ws->settings->sleep_us_max ? "sleep"
+                                                      : "spin");
         }
         return 0;
 }
@@ -191,7 +197,8 @@ bool workers_send(struct workers *ws, uint8_t port, const void *frame, size_t le
                 rte_pktmbuf_free(m);
                 return false;
         }
-        atomic_thread_fence(memory_order_seq_cst); /* the frame is in the ring before we look at `resting`; see worker_rest */
+        atomic_thread_fence(
+                memory_order_seq_cst); /* the frame is in the ring before we look at `resting`; see worker_rest */
         worker_wake(w);
         return true;
 }
@@ -204,8 +211,8 @@ size_t workers_punts(struct workers *ws, punt_fn *fn, void *arg)
                 unsigned n;
                 while ((n = rte_ring_sc_dequeue_burst(ws->w[i]->punts, (void **)m, WORKER_BURST, NULL)) > 0) {
                         for (unsigned k = 0; k < n; k++)
-                                fn(arg, (enum l4_verdict)m[k]->hash.usr, (uint8_t)m[k]->port, rte_pktmbuf_mtod(m[k], const uint8_t *),
-                                   rte_pktmbuf_data_len(m[k]));
+                                fn(arg, (enum l4_verdict)m[k]->hash.usr, (uint8_t)m[k]->port,
+                                   rte_pktmbuf_mtod(m[k], const uint8_t *), rte_pktmbuf_data_len(m[k]));
                         rte_pktmbuf_free_bulk(m, n);
                         total += n;
                 }

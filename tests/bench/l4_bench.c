@@ -1,12 +1,13 @@
 /* tests/bench/l4_bench.c - packets per second of l4lb's worker on one core, with no NIC in the way.
  *
- *   net_null0 (uplink) --rx--> [generator] -> worker_turn of l4lb/io: the whole real path -> net_null1, net_null2 (shards)
+ *   net_null0 (uplink) --rx--> [generator] -> worker_turn of l4lb/io: the whole real path -> net_null1, net_null2
+ * (shards)
  *
- * net_null hands out buffers without content, so a receive callback writes the frame under test into each: 64 bytes on the
- * wire (60 in the buffer), its flow chosen pseudo-randomly out of N.  The floor is the same ports and generator with the
- * core left out (rx burst, tx burst), so `ours - floor` is what l4lb itself costs.
- * Usage: l4_bench --state DIR [--flows N] [--seconds S] [--kind ack|syn] [--cpu N] [--hugepages]; prints one JSON object.
- * DIR is made by l4_state (one IPv4 VIP with TCP port 80, shards 10.30.1.2 and 10.30.2.2). */
+ * net_null hands out buffers without content, so a receive callback writes the frame under test into each: 64 bytes on
+ * the wire (60 in the buffer), its flow chosen pseudo-randomly out of N.  The floor is the same ports and generator
+ * with the core left out (rx burst, tx burst), so `ours - floor` is what l4lb itself costs. Usage: l4_bench --state DIR
+ * [--flows N] [--seconds S] [--kind ack|syn] [--cpu N] [--hugepages]; prints one JSON object. DIR is made by l4_state
+ * (one IPv4 VIP with TCP port 80, shards 10.30.1.2 and 10.30.2.2). */
 #include "lib/base.h"
 #include "l4lb/io/eal.h"
 #include "l4lb/io/worker.h"
@@ -70,8 +71,8 @@ static void *need(void *p)
 
 static void generator_init(struct generator *g, const uint8_t mac[6], const struct ipaddr *vip, const struct options *o)
 {
-        static const uint8_t ip_head[12] = { 0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0 };
-        *g = (struct generator){ .x = 0x9e3779b97f4a7c15u, .flows = o->flows };
+        static const uint8_t ip_head[12] = {0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 6, 0, 0};
+        *g = (struct generator){.x = 0x9e3779b97f4a7c15u, .flows = o->flows};
         uint8_t *p = g->frame;
         memcpy(p, mac, 6);
         memcpy(p + 6, "\2\0\0\0\0\1", 6);
@@ -85,7 +86,8 @@ static void generator_init(struct generator *g, const uint8_t mac[6], const stru
                 g->ip_sum += (uint32_t)p[i] << 8 | p[i + 1];
 }
 
-/* Flow f: source 10.64.0.0 + f / 32768, source port 1024 + f % 32768.  The IPv4 checksum is right: the core verifies it. */
+/* Flow f: source 10.64.0.0 + f / 32768, source port 1024 + f % 32768.  The IPv4 checksum is right: the core verifies
+ * it. */
 static uint16_t generate(uint16_t port, uint16_t queue, struct rte_mbuf **m, uint16_t n, uint16_t max, void *arg)
 {
         struct generator *g = arg;
@@ -110,9 +112,10 @@ static uint16_t generate(uint16_t port, uint16_t queue, struct rte_mbuf **m, uin
 
 /* ---------------------------------------------------------------- setting up */
 
-static void port_settings(struct settings_port *p, const char *name, const char *device, enum port_role role, const char *addr)
+static void port_settings(struct settings_port *p, const char *name, const char *device, enum port_role role,
+                          const char *addr)
 {
-        *p = (struct settings_port){ .role = role, .mtu = 1500, .rx_desc = 512, .tx_desc = 512, .n_addrs = 1 };
+        *p = (struct settings_port){.role = role, .mtu = 1500, .rx_desc = 512, .tx_desc = 512, .n_addrs = 1};
         snprintf(p->name, sizeof p->name, "%s", name);
         snprintf(p->device, sizeof p->device, "%s", device);
         if (ipprefix_parse(span_str(addr), &p->addrs[0]) < 0)
@@ -121,8 +124,14 @@ static void port_settings(struct settings_port *p, const char *name, const char 
 
 static void settings_make(struct settings *s, const struct options *o)
 {
-        *s = (struct settings){ .log_level = LOG_WARN, .cores = { o->cpu }, .n_cores = 1, .hugepages = o->hugepages, .n_ports = 3,
-                                .tcp_idle_s = 350, .udp_idle_s = 120, .spin_polls = UINT32_MAX };
+        *s = (struct settings){.log_level = LOG_WARN,
+                               .cores = {o->cpu},
+                               .n_cores = 1,
+                               .hugepages = o->hugepages,
+                               .n_ports = 3,
+                               .tcp_idle_s = 350,
+                               .udp_idle_s = 120,
+                               .spin_polls = UINT32_MAX};
         snprintf(s->name, sizeof s->name, "bench");
         snprintf(s->state_dir, sizeof s->state_dir, "%s", o->state);
         s->flow_entries = MAX(o->flows * 2, 1024u);
@@ -147,7 +156,7 @@ static void load_model(struct bench *b, const char *dir)
 /* Shards answer ARP as the real ones would: op 2, sender MAC and address. */
 static void learn_shard(struct bench *b, uint8_t port, const uint8_t addr[4], uint64_t now)
 {
-        uint8_t f[42] = { 0 };
+        uint8_t f[42] = {0};
         memcpy(f, b->net->ports[port].mac, 6);
         memcpy(f + 6, "\2\0\0\0\0", 5);
         f[11] = addr[2];
@@ -163,7 +172,7 @@ static void learn_shard(struct bench *b, uint8_t port, const uint8_t addr[4], ui
 
 static void build_tables(struct bench *b, uint64_t now)
 {
-        struct tables_conf conf = { .tcp_idle_s = 350, .udp_idle_s = 120, .cluster_key = L4_CLUSTER_KEY };
+        struct tables_conf conf = {.tcp_idle_s = 350, .udp_idle_s = 120, .cluster_key = L4_CLUSTER_KEY};
         struct tables *t = NULL;
         struct model_error me;
         if (tables_build(b->model, b->net, b->backends, &conf, now, &t, &me) < 0)
@@ -178,7 +187,7 @@ static void build_tables(struct bench *b, uint64_t now)
 static void setup(struct bench *b, const struct options *o)
 {
         struct err e;
-        struct siphash_key key = { 1, 2 };
+        struct siphash_key key = {1, 2};
         uint64_t now = 1000;
         settings_make(&b->s, o);
         load_model(b, o->state);
@@ -199,8 +208,8 @@ static void setup(struct bench *b, const struct options *o)
         if (workers_init(&b->workers, &b->s, &b->ports, NULL, b->net, b->neigh, b->backends, now, &e) < 0)
                 die(e.place, e.msg);
         build_tables(b, now);
-        learn_shard(b, 1, (const uint8_t[]){ 10, 30, 1, 2 }, now);
-        learn_shard(b, 2, (const uint8_t[]){ 10, 30, 2, 2 }, now);
+        learn_shard(b, 1, (const uint8_t[]){10, 30, 1, 2}, now);
+        learn_shard(b, 2, (const uint8_t[]){10, 30, 2, 2}, now);
         generator_init(&b->gen, b->net->ports[0].mac, &b->generation->tables->vips[0].addr, o);
         if (!rte_eth_add_rx_callback(b->ports.v[0].id, 0, generate, &b->gen))
                 die("generator", "receive callbacks do not work here");
@@ -223,7 +232,7 @@ static unsigned floor_turn(struct bench *b)
 
 static struct result measure(struct bench *b, bool floor, uint64_t cycles)
 {
-        struct result r = { 0 };
+        struct result r = {0};
         uint64_t begin = rte_rdtsc();
         while (r.cycles < cycles) {
                 for (unsigned i = 0; i < TURNS_PER_CHECK; i++)
@@ -263,7 +272,8 @@ static void report(const struct run *r)
         const struct io_worker *w = r->b->workers.w[0];
         double hz = (double)rte_get_tsc_hz(), per = (double)r->ours.cycles / (double)r->ours.packets;
         double floor = (double)r->floor.cycles / (double)r->floor.packets;
-        uint64_t forwarded = metric_get(&w->core.verdicts.packets[FORWARD_SHARD]), all = metric_get(&w->core.verdicts.received);
+        uint64_t forwarded = metric_get(&w->core.verdicts.packets[FORWARD_SHARD]),
+                 all = metric_get(&w->core.verdicts.received);
         struct buf out;
         struct json j;
         buf_init(&out, 1 << 16);
@@ -291,9 +301,9 @@ static void report(const struct run *r)
 
 static void options_read(int argc, char **argv, struct options *o)
 {
-        static const struct option longs[] = { { "state", 1, NULL, 's' }, { "flows", 1, NULL, 'f' }, { "seconds", 1, NULL, 't' },
-                                               { "kind", 1, NULL, 'k' },  { "cpu", 1, NULL, 'c' },   { "hugepages", 0, NULL, 'h' },
-                                               { NULL, 0, NULL, 0 } };
+        static const struct option longs[] = {
+                {"state", 1, NULL, 's'}, {"flows", 1, NULL, 'f'},     {"seconds", 1, NULL, 't'}, {"kind", 1, NULL, 'k'},
+                {"cpu", 1, NULL, 'c'},   {"hugepages", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
         for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
                 if (c == 's')
                         o->state = optarg;
@@ -317,7 +327,7 @@ static void options_read(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
         static struct bench b;
-        struct options o = { .flows = 65536, .seconds = 2 };
+        struct options o = {.flows = 65536, .seconds = 2};
         cpu_set_t set;
         if (sched_getaffinity(0, sizeof set, &set) == 0)
                 for (unsigned i = 0; i < CPU_SETSIZE; i++)
@@ -326,7 +336,7 @@ int main(int argc, char **argv)
         options_read(argc, argv, &o);
         log_init("l4_bench", LOG_WARN);
         setup(&b, &o);
-        struct run r = { .b = &b, .o = &o };
+        struct run r = {.b = &b, .o = &o};
         if (rte_eal_remote_launch(run_on_worker, &r, 1) < 0 || rte_eal_wait_lcore(1) < 0)
                 die("worker", "cannot start");
         report(&r);

@@ -1,5 +1,5 @@
-/* tests/packet/l4_state.c - makes a last-known-good store for l4lb out of a few lines of text, so that a test can run the
- * real binary with no agent.  Usage: l4_state STATE_DIR < LINES
+/* tests/packet/l4_state.c - makes a last-known-good store for l4lb out of a few lines of text, so that a test can run
+ * the real binary with no agent.  Usage: l4_state STATE_DIR < LINES
  *
  *   generation 7
  *   vip 192.0.2.10
@@ -37,15 +37,19 @@ static void *need(void *p)
         BUG_ON(!p);
         return p;
 }
-#define NEW(b, type, init) \
-        ({ type *new_ = need(arena_alloc(&(b)->arena, sizeof *new_)); init(new_); new_; })
+#define NEW(b, type, init)                                                                                             \
+        ({                                                                                                             \
+                type *new_ = need(arena_alloc(&(b)->arena, sizeof *new_));                                             \
+                init(new_);                                                                                            \
+                new_;                                                                                                  \
+        })
 
 static ProtobufCBinaryData addr_bytes(struct builder *b, const char *text, const char *line)
 {
         struct ipaddr a;
         if (ipaddr_parse(span_str(text), &a) < 0)
                 die(line, "not an address");
-        return (ProtobufCBinaryData){ ipaddr_len(&a), need(arena_dup(&b->arena, a.b, ipaddr_len(&a))) };
+        return (ProtobufCBinaryData){ipaddr_len(&a), need(arena_dup(&b->arena, a.b, ipaddr_len(&a)))};
 }
 
 static size_t pool_index(const struct builder *b, const char *name, const char *line)

@@ -7,18 +7,19 @@
 #include <cmocka.h>
 
 static const struct net_port port = {
-        .mac = { 2, 0, 0, 0, 0, 0x11 },
-        .link_local = { 0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 0x11 },
+        .mac = {2, 0, 0, 0, 0, 0x11},
+        .link_local = {0xfe, 0x80, [11] = 0xff, [12] = 0xfe, [15] = 0x11},
 };
 
 static void arp(void **state)
 {
         static const uint8_t want[] = {
-                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 0x11, 8, 6, /* broadcast */
-                0, 1, 8, 0, 6, 4, 0, 1,                                        /* Ethernet, IPv4, request */
-                2, 0, 0, 0, 0, 0x11, 192, 0, 2, 10, 0, 0, 0, 0, 0, 0, 192, 0, 2, 10, /* RFC 5227 3: sender = target */
+                0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,   0, 0, 0,  0, 0x11, 8, 6, /* broadcast */
+                0,    1,    8,    0,    6,    4,    0,   1,                       /* Ethernet, IPv4, request */
+                2,    0,    0,    0,    0,    0x11, 192, 0, 2, 10, 0, 0,    0, 0,
+                0,    0,    192,  0,    2,    10, /* RFC 5227 3: sender = target */
         };
-        struct ipaddr vip = { 4, { 192, 0, 2, 10 } };
+        struct ipaddr vip = {4, {192, 0, 2, 10}};
         struct frame_out f;
         (void)state;
         announce_frame(&port, 3, &vip, &f);
@@ -40,8 +41,8 @@ static unsigned checksum_of(const struct frame_out *f)
 
 static void advertisement(void **state)
 {
-        struct ipaddr vip = { 6, { 0x20, 1, 0xd, 0xb8, [15] = 0x10 } };
-        static const uint8_t all_nodes[] = { 0x33, 0x33, 0, 0, 0, 1 }, option[] = { 2, 1, 2, 0, 0, 0, 0, 0x11 };
+        struct ipaddr vip = {6, {0x20, 1, 0xd, 0xb8, [15] = 0x10}};
+        static const uint8_t all_nodes[] = {0x33, 0x33, 0, 0, 0, 1}, option[] = {2, 1, 2, 0, 0, 0, 0, 0x11};
         struct frame_out f;
         (void)state;
         announce_frame(&port, 0, &vip, &f);
@@ -62,6 +63,6 @@ static void advertisement(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(arp), cmocka_unit_test(advertisement) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(arp), cmocka_unit_test(advertisement)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,16 +12,17 @@ static const struct {
         const char *steps; /* s spin, p pause, r rest */
         unsigned sleeps[8];
 } cases[] = {
-        { "spin, pause, then sleeps that double up to the limit", 2, 2, 50, "sspprrrr", { 0, 0, 0, 0, 10, 20, 40, 50 } },
-        { "no spinning at all", 0, 0, 30, "rrrr", { 10, 20, 30, 30 } },
-        { "never sleeps", 1, 1, 0, "spppp", { 0 } },
-        { "only spins, then rests", 3, 0, 10, "sssrr", { 0, 0, 0, 10, 10 } },
-        { "a limit below the first sleep", 0, 0, 4, "rr", { 4, 4 } },
+        {"spin, pause, then sleeps that double up to the limit", 2, 2, 50, "sspprrrr", {0, 0, 0, 0, 10, 20, 40, 50}},
+        {"no spinning at all", 0, 0, 30, "rrrr", {10, 20, 30, 30}},
+        {"never sleeps", 1, 1, 0, "spppp", {0}},
+        {"only spins, then rests", 3, 0, 10, "sssrr", {0, 0, 0, 10, 10}},
+        {"a limit below the first sleep", 0, 0, 4, "rr", {4, 4}},
 };
 
 static void walk(size_t k)
 {
-        struct idle i = { .spin_polls = cases[k].spin, .pause_polls = cases[k].pause, .sleep_us_max = cases[k].sleep_max };
+        struct idle i = {
+                .spin_polls = cases[k].spin, .pause_polls = cases[k].pause, .sleep_us_max = cases[k].sleep_max};
         for (size_t n = 0; cases[k].steps[n]; n++) {
                 enum idle_step got = idle_next(&i);
                 if ("spr"[got] != cases[k].steps[n] || (got == IDLE_REST && i.sleep_us != cases[k].sleeps[n]))
@@ -38,7 +39,7 @@ static void ladder(void **state)
 
 static void traffic_starts_over(void **state)
 {
-        struct idle i = { .spin_polls = 1, .pause_polls = 1, .sleep_us_max = 1000 };
+        struct idle i = {.spin_polls = 1, .pause_polls = 1, .sleep_us_max = 1000};
         (void)state;
         for (int n = 0; n < 10; n++)
                 (void)idle_next(&i);
@@ -52,6 +53,6 @@ static void traffic_starts_over(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(ladder), cmocka_unit_test(traffic_starts_over) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(ladder), cmocka_unit_test(traffic_starts_over)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
