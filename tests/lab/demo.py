@@ -9,6 +9,7 @@ from tests.e2e import (agent_down, bad_manifest, drain, idle, lkg_boot, reload_u
                        weights)
 
 from .lab import Lab, LabBusy, NoRights
+from .netns import CommandError
 from .scenario import Checks, Site
 
 # The order matters for a reader only: each leaves the site as it found it.
@@ -107,8 +108,8 @@ def main(argv):
     except KeyboardInterrupt:
         print("\nremoved everything.")
         return 130 if "--once" in argv else 0
-    except (NoRights, LabBusy) as e:
-        check("a lab", False, e)
+    except (NoRights, LabBusy, CommandError, OSError, RuntimeError, TimeoutError) as e:
+        check("a lab on this machine", False, e)
     if "--once" in argv or check.failed:
         print("\ntook %.0f s" % (time.monotonic() - start))
         print("demo: %d passed, %d failed" % (check.passed, check.failed), flush=True)

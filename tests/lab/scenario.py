@@ -4,6 +4,7 @@ import sys
 import traceback
 
 from .lab import ROOT, Lab, LabBusy, NoRights
+from .netns import CommandError
 
 DEMO_SECRETS = (("demo", "web-tls", ["echo.example", "secure.example", "static.example", "live.example"]),)
 
@@ -78,9 +79,8 @@ def main(scenario, site_args=None, **lab_args):
     except NoRights as e:
         print("skipped: no rights: %s" % e)
         sys.exit(77)
-    except LabBusy as e:
-        print("not ok %d - a lab of its own\n#   %s" % (check.passed + check.failed + 1, e))
-        sys.exit(1)
+    except (LabBusy, CommandError, OSError, RuntimeError, TimeoutError) as e:
+        check("a lab of its own", False, e)
     print("%s: %d passed, %d failed" % (name, check.passed, check.failed), flush=True)
     sys.exit(1 if check.failed or not check.passed else 0)
 
