@@ -1,6 +1,7 @@
 /* agent/core/status_text.c - final conditions -> one YAML document per object, and times as text.  Layer: agent/core, pure.
  * Strings are plain where YAML reads them back as the same string, else double-quoted with JSON's escapes. */
 #include "lib/base.h"
+#include "agent/core/features.tbl.h"
 #include "agent/core/status.h"
 #include "lib/core/buf.h"
 #include <inttypes.h>
@@ -168,6 +169,11 @@ static void route_text(struct buf *b, const struct route_status *r, const char *
         }
 }
 
+static const char features[] = "  supportedFeatures:\n"
+#define F(name) "  - name: " name "\n"
+        SUPPORTED_FEATURES(F);
+#undef F
+
 static int doc_take(struct arena *a, struct buf *b, const struct report_id *id, struct status_doc *ret)
 {
         struct span text = arena_span(a, buf_span(b));
@@ -188,6 +194,7 @@ int status_docs(const struct status_set *s, const char *controller_name, struct 
         for (size_t i = 0; r == 0 && i < s->n_classes; i++) {
                 head(&b, &s->classes[i].report->id);
                 conditions(&b, "  ", s->classes[i].v, s->classes[i].n);
+                buf_str(&b, features);
                 r = doc_take(a, &b, &s->classes[i].report->id, &v[n++]);
         }
         for (size_t i = 0; r == 0 && i < s->n_gateways; i++) {

@@ -132,6 +132,22 @@ static bool quarantine_has(const struct pipeline *p, const struct quarantine *w)
         return false;
 }
 
+/* How many rules of w's object are out; SIZE_MAX when all of it is. */
+static size_t quarantine_count(const struct pipeline *p, const struct quarantine *w)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < p->n_q; i++) {
+                const struct quarantine *q = &p->q[i];
+                if (strcmp(q->kind, w->kind) != 0 || strcmp(q->namespace, w->namespace) != 0 || strcmp(q->name, w->name) != 0 ||
+                    q->generation != w->generation)
+                        continue;
+                if (q->rule == 0 && *q->section == '\0')
+                        return SIZE_MAX;
+                n += q->rule != 0;
+        }
+        return n;
+}
+
 static bool quarantine_add(struct pipeline *p, const struct quarantine *w)
 {
         struct quarantine *v = p->n_q < QUARANTINE_MAX ? realloc(p->q, (p->n_q + 1) * sizeof *v) : NULL;
@@ -304,9 +320,13 @@ static bool on_refused(void *arg, const Control__Nack *n, const char *member)
         struct quarantine q;
         char scratch[600];
         const char *why = NULL;
-        if (!nacked(p, n, scratch, sizeof scratch, &q))
+        bool known = nacked(p, n, scratch, sizeof scratch, &q);
+        size_t out = known ? quarantine_count(p, &q) : 0;
+        if (known && q.rule && out >= PIPELINE_NACK_RULES && out != SIZE_MAX)
+                q.rule = 0;
+        if (!known)
                 why = "the refusal names no object";
-        else if (quarantine_has(p, &q))
+        else if (out == SIZE_MAX || quarantine_has(p, &q))
                 why = "the object is quarantined already";
         else if (++p->nack_rounds > PIPELINE_NACK_ROUNDS)
                 why = "too many refusals in a row";

@@ -4,8 +4,9 @@
  *  - changes are gathered for PIPELINE_QUIET_MS (at most PIPELINE_MAX_MS), then translated whole;
  *  - slices alone take the short way: only the endpoint sets that changed are sent, and push.fold_ms after the last of
  *    them a manifest that holds them, so that what data planes store for the next boot is never much older;
- *  - an object that a data plane refuses is quarantined until it changes; after PIPELINE_NACK_ROUNDS refusals in a row
- *    without a change from outside we stop and keep the last good configuration. */
+ *  - an object that a data plane refuses is quarantined until it changes: first the rule it names, the whole route after
+ *    PIPELINE_NACK_RULES of its rules.  A refusal that names no object, or one that is out already, or more than
+ *    PIPELINE_NACK_ROUNDS in a row without a change from outside: we stop and keep the last good configuration. */
 #pragma once
 #include "agent/core/status.h"
 #include "agent/io/push.h"
@@ -13,7 +14,8 @@
 
 #define PIPELINE_QUIET_MS 20
 #define PIPELINE_MAX_MS 200
-#define PIPELINE_NACK_ROUNDS 8
+#define PIPELINE_NACK_RULES 8
+#define PIPELINE_NACK_ROUNDS 256 /* a round is a few ms; many bad routes of one team must not freeze the others */
 
 #define PIPELINE_COUNTERS(C) \
         C(LOADS, "source_loads_total", "Loads of the source that were applied") \

@@ -1,0 +1,30 @@
+/* agent/core/features.tbl.h - GatewayClass.status.supportedFeatures: F("name"), sorted, only what both tiers really do.
+ * The conformance suite infers its tests from this list, so a feature enters with the code that carries it; what l7gw
+ * refuses is in l7gw/core/refused.tbl.h. */
+#pragma once
+#define SUPPORTED_FEATURES(F) \
+        F("Gateway") \
+        F("GatewayAddressEmpty") \
+        F("GatewayHTTPListenerIsolation") \
+        F("GatewayHTTPSListenerDetectMisdirectedRequests") \
+        F("GatewayPort8080") \
+        F("GatewayStaticAddresses") \
+        F("HTTPRoute") \
+        F("HTTPRoute303RedirectStatusCode") \
+        F("HTTPRoute307RedirectStatusCode") \
+        F("HTTPRoute308RedirectStatusCode") \
+        F("HTTPRouteBackendRequestHeaderModification") \
+        F("HTTPRouteBackendTimeout") \
+        F("HTTPRouteDestinationPortMatching") \
+        F("HTTPRouteHostRewrite") \
+        F("HTTPRouteMethodMatching") \
+        F("HTTPRouteNamedRouteRule") \
+        F("HTTPRouteParentRefPort") \
+        F("HTTPRoutePathRedirect") \
+        F("HTTPRoutePathRewrite") \
+        F("HTTPRoutePortRedirect") \
+        F("HTTPRouteQueryParamMatching") \
+        F("HTTPRouteRequestTimeout") \
+        F("HTTPRouteResponseHeaderModification") \
+        F("HTTPRouteSchemeRedirect") \
+        F("ReferenceGrant")
