@@ -5,6 +5,7 @@
  * (index, epoch) sees that its backend is gone.
  *
  *   word:  bits 0..15 adjacency (neighbour index) | 16..31 epoch | 32 used | 33 alive
+ *   alive: may get what opens a connection, and UDP.  used: established TCP stays with it even while its probes fail.
  *
  *   FREE --reserve--> RESERVED --commit--> ACTIVE --commit without it--> LINGER --drain over--> RETIRED --reclaim--> FREE
  *                        \--put (abort)--> FREE        \<---commit with it again---/ */

@@ -1,5 +1,5 @@
 /* l4lb/core/pkt.h - one packet on its way through the pipeline.  Layer: l4lb/core, pure.
- * Thread rule: belongs to one worker.  Two cache lines and a half; a burst of 32 lives in the worker's L1.
+ * Thread rule: belongs to one worker.  Not quite two cache lines; a burst of 32 lives in the worker's L1.
  * Ownership: borrows the frame; io owns the mbuf and acts on verdict, out_port and len afterwards. */
 #pragma once
 #include "l4lb/core/tuple.h"
