@@ -189,6 +189,7 @@ static void build(struct pipeline *p)
         timer_stop(&p->fold);
         p->dirty_since_ms = 0;
         quarantine_prune(p);
+        p->generation = MAX(p->generation, push_max_generation(p->push)); /* an agent before us counted further */
         uint64_t begin_us = clock_us(CLOCK_MONOTONIC);
         int r = translate(p->store, &p->conf->translate, p->t ? p->t->vips : p->held, p->t ? p->t->n_vips : p->n_held, p->q, p->n_q,
                           p->generation + 1, p->t, &t, &e);

@@ -337,6 +337,8 @@ struct dp_ack push_ack(const struct push *p, size_t i)
                                 .active = m->active.m, .refused = m->refused };
 }
 
+uint64_t push_max_generation(const struct push *p) { return p->max_generation; }
+
 const char *push_plan_state(const struct push *p)
 {
         static const char *const names[PLAN_STATE_N] = { "idle", "pools", "front", "drain" };

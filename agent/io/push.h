@@ -77,5 +77,6 @@ struct push_member_view { /* borrowed until the next turn */
 size_t push_n_members(const struct push *p);
 void push_member(const struct push *p, size_t i, struct push_member_view *ret);
 struct dp_ack push_ack(const struct push *p, size_t i);
+uint64_t push_max_generation(const struct push *p); /* the highest one any data plane has told of: ours must exceed it */
 const char *push_plan_state(const struct push *p); /* "idle", "pools", "front", "drain" */
 const metric_t *push_counters(const struct push *p); /* PUSH_COUNTER_N of them */

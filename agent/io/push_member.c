@@ -107,6 +107,7 @@ void member_connected(struct member *m, struct push_peer *peer, const Control__H
         struct group *g = m->g;
         m->peer = peer;
         m->generation = h->active_generation;
+        m->p->max_generation = MAX(m->p->max_generation, m->generation);
         (void)snprintf(m->version, sizeof m->version, "%s", h->version); /* cut if longer */
         set_state(m, MEMBER_IDLE);
         offer_set(&m->active, NULL, 0);

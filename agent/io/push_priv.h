@@ -70,6 +70,7 @@ struct push {
         bool retained;
         struct loop_defer step;   /* plan_step at the end of the turn */
         uint64_t endpoint_seq;    /* counts endpoint changes: tells which a manifest holds */
+        uint64_t max_generation;
         metric_t counters[PUSH_COUNTER_N];
 };
 
