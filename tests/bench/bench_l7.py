@@ -283,7 +283,7 @@ health = { addresses = [ "10.98.0.1" ]; port = 9900; };
 
 
 def run(build, quick):
-    rounds, seconds = (3, 1) if quick else (6, 2)
+    rounds, seconds = (2, 1) if quick else (6, 2)
     rows = []
     with Bed(build) as bed:
         for name, kind, conns, streams, size, in_quick in CASES:
