@@ -5,11 +5,16 @@
 #include "lib/core/buf.h"
 #include "lib/core/ipaddr.h"
 
+struct access_route { /* where the rule came from; kind NULL = no rule */
+        const char *kind, *ns, *name;
+        unsigned rule, match;
+};
 struct access_record {
         uint64_t time_us; /* Unix microseconds of the request's first byte or head */
         struct ipaddr client, local, upstream; /* upstream.af 0 = none */
         uint16_t client_port, local_port, upstream_port;
-        const char *listener, *tls_version, *route; /* NULL = null */
+        const char *listener, *tls_version; /* NULL = null */
+        struct access_route route;
         struct span sni, method, authority, path, query, request_id;
         bool has_query;
         unsigned http_minor; /* 0, 1, or 2 for HTTP/2 */

@@ -12,26 +12,22 @@ static int list_add(struct arena *a, struct span *list, struct span item)
 {
         if (item.n == 0)
                 return 0;
-        char *p = list->n ? arena_printf(a, "%.*s, %.*s", SPAN_FMT(*list), SPAN_FMT(item)) : arena_printf(a, "%.*s", SPAN_FMT(item));
-        if (!p)
-                return -ENOMEM;
-        *list = span_str(p);
-        return 0;
+        char *p = list->n ? arena_printf(a, "%.*s, %.*s", SPAN_FMT(*list), SPAN_FMT(item)) : NULL;
+        *list = list->n ? span_str(p) : arena_span(a, item);
+        return list->p ? 0 : -ENOMEM;
 }
 
 /* X-Forwarded-* from an untrusted peer is replaced, from a trusted one extended (requirement 30). */
 static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct span authority)
 {
         struct msg *m = &s->req;
-        char text[IPADDR_STR_MAX];
-        struct span peer = arena_span(&s->arena, span_str(ipaddr_str(&in->peer, text)));
-        int r = peer.p ? 0 : -ENOMEM;
         struct span list = SPAN_NULL;
+        int r = 0;
         for (size_t i = 0; in->peer_trusted && i < m->n_fields && r == 0; i++)
                 if (m->fields[i].id == FIELD_X_FORWARDED_FOR)
                         r = list_add(&s->arena, &list, m->fields[i].value);
         if (r == 0)
-                r = list_add(&s->arena, &list, peer);
+                r = list_add(&s->arena, &list, in->peer);
         if (r == 0)
                 r = msg_set(m, SPAN_LIT("x-forwarded-for"), list);
         if (r == 0 && !(in->peer_trusted && msg_find_id(m, FIELD_X_FORWARDED_PROTO)))

@@ -10,7 +10,7 @@ struct dispatch_in {
         const struct route_bind *bind;  /* NULL: the bind is gone from this generation */
         bool tls;
         struct span sni;                /* lower case, empty when none was sent */
-        struct ipaddr peer;
+        struct span peer;               /* the client's address as text */
         bool peer_trusted;              /* its X-Forwarded-* are believed */
         char request_id[33];            /* used unless a trusted peer sent one */
         uint64_t rnd;

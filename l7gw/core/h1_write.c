@@ -3,6 +3,7 @@
  * one CR and one LF per line we wrote and no NUL, so none can have come out of a field (requirements 17, 48). */
 #include "lib/base.h"
 #include "l7gw/core/chars.h"
+#include "l7gw/core/decimal.h"
 #include "l7gw/core/h1.h"
 #include "l7gw/core/path.h"
 
@@ -44,9 +45,9 @@ static void put_field(struct writer *w, struct span name, struct span value)
 
 static void put_u64(struct writer *w, uint64_t v)
 {
-        char text[24];
-        int n = snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-        put(w, SPAN(text, (size_t)n));
+        char text[DECIMAL_MAX];
+        size_t n = decimal_put(text, v);
+        put(w, SPAN(text, n));
 }
 
 /* Fields the head makes itself: a normal message has none of them, a filter or another protocol may have left one. */
@@ -227,8 +228,9 @@ void h1_write_response(struct buf *out, const struct msg *m, bool keep_alive)
 size_t h1_chunk_head(char out[20], size_t len)
 {
         BUG_ON(len == 0); /* would be the last chunk */
-        int n = snprintf(out, 20, "%zx\r\n", len);
-        return (size_t)n;
+        size_t n = hex_put(out, len);
+        memcpy(out + n, "\r\n", 3);
+        return n + 2;
 }
 
 void h1_write_last_chunk(struct buf *out, const struct msg *trailers)

@@ -1,6 +1,7 @@
 /* l7gw/core/h2_request.c - see h2_request.h. */
 #include "lib/base.h"
 #include "l7gw/core/h2_request.h"
+#include "l7gw/core/decimal.h"
 #include "l7gw/core/path.h"
 
 static struct span keep(struct stream *s, struct span v)
@@ -177,8 +178,8 @@ static nghttp2_nv nv_of(struct span name, struct span value)
 
 static struct span decimal(struct stream *s, uint64_t v)
 {
-        char *p = arena_printf(&s->arena, "%llu", (unsigned long long)v);
-        return span_str(p);
+        char text[DECIMAL_MAX];
+        return arena_span(&s->arena, SPAN(text, decimal_put(text, v)));
 }
 
 nghttp2_nv *h2_fields(struct stream *s, const struct msg *m, unsigned status, size_t *ret_n)

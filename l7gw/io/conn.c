@@ -666,6 +666,7 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
         }
         *c = (struct conn){ .w = w, .defer.fn = conn_run, .key = *key, .local = *local, .local_port = local_port, .peer = *peer,
                             .peer_port = peer_port, .writable = true, .draining = w->drain != DRAIN_NONE };
+        ipaddr_str(peer, c->peer_text);
         timer_init(&c->timer, conn_timer);
         buf_init(&c->in, IN_MAX);
         buf_init(&c->sealed, IN_MAX);

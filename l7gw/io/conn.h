@@ -44,6 +44,7 @@ struct conn {
         struct bind_key key;
         struct ipaddr peer, local;
         uint16_t peer_port, local_port;
+        char peer_text[IPADDR_STR_MAX];
         const struct worker_gen *bind_gen; /* for which bind was looked up; may dangle: compared only */
         const struct gen_bind *bind;
         union {

@@ -174,7 +174,7 @@ static void engine_request(struct stream *s)
         stream_set(s, STREAM_ROUTE);
         x->wg = worker_gen_get(x->w);
         const struct gen_bind *b = conn_bind(c);
-        struct dispatch_in in = { .bind = b ? b->route : NULL, .tls = c->tls != NULL, .sni = conn_sni(c), .peer = c->peer,
+        struct dispatch_in in = { .bind = b ? b->route : NULL, .tls = c->tls != NULL, .sni = conn_sni(c), .peer = span_str(c->peer_text),
                                   .peer_trusted = peer_trusted(b, &c->peer), .rnd = worker_random(x->w) };
         request_id_make(x->w, in.request_id);
         memcpy(x->request_id, in.request_id, sizeof x->request_id);
@@ -325,10 +325,10 @@ static void log_request(struct exchange *x)
 {
         struct worker *w = x->w;
         struct access_record r;
-        char route[512];
         record_fill(x, &r);
-        if (x->d.rule)
-                r.route = source_str(x->d.entry && x->d.entry->source ? x->d.entry->source : x->d.rule->model->source, route, sizeof route);
+        const Model__Source *src = !x->d.rule ? NULL : x->d.entry && x->d.entry->source ? x->d.entry->source : x->d.rule->model->source;
+        if (src)
+                r.route = (struct access_route){ src->kind, src->namespace_, src->name, src->rule, src->match };
         account(x, r.duration_us);
         if (!w->shared->log)
                 return;

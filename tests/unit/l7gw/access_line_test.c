@@ -19,7 +19,7 @@ static void test_line(void **state)
         struct access_record r = {
                 .time_us = 1795400872123456u, .client = addr("2001:db8::1"), .client_port = 5, .local = addr("192.0.2.1"), .local_port = 443,
                 .upstream = addr("10.0.0.1"), .upstream_port = 8080, .listener = "default/web/https", .tls_version = "TLSv1.3",
-                .route = "HTTPRoute default/r rule 1", .sni = SPAN_LIT("a.example"), .method = SPAN_LIT("GET"), .authority = SPAN_LIT("a.example"),
+                .route = { "HTTPRoute", "default", "r", 1, 0 }, .sni = SPAN_LIT("a.example"), .method = SPAN_LIT("GET"), .authority = SPAN_LIT("a.example"),
                 .path = SPAN_LIT("/x"), .query = SPAN_LIT("q=1"), .has_query = true, .request_id = SPAN_LIT("id"), .http_minor = 2, .status = 502,
                 .reason = REASON_UPSTREAM_BAD, .complete = true, .bytes_in = 1, .bytes_out = 2, .duration_us = 3, .upstream_us = 4, .tries = 2,
         };
