@@ -3,6 +3,7 @@
 #include "agent/io/pipeline.h"
 #include "agent/io/queries.h"
 #include "agent/io/render_dir.h"
+#include "lib/io/random.h"
 #include <getopt.h>
 #include <signal.h>
 
@@ -68,6 +69,7 @@ int main(int argc, char **argv)
         const char *config = NULL, *render = NULL;
         bool check = false;
         int c;
+        map_seed_random();
         while ((c = getopt_long(argc, argv, "c:", options, NULL)) >= 0) {
                 switch (c) {
                 case 'c':
@@ -96,7 +98,6 @@ int main(int argc, char **argv)
         }
         struct settings *conf;
         struct err e = { 0 };
-        map_seed_random();
         log_init("agent", LOG_INFO);
         if (settings_load(config, &conf, &e) < 0)
                 return fail(&e);

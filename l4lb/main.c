@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l4lb/io/control.h"
 #include "l4lb/io/eal.h"
+#include "lib/io/random.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -98,6 +99,7 @@ int main(int argc, char **argv)
         static struct settings s;
         struct options o = {0};
         struct err e = {0};
+        map_seed_random();
         int r = options_read(argc, argv, &o);
         if (r >= 0)
                 return r;

@@ -1,6 +1,7 @@
 /* l7gw/main.c - options, start, run, stop. */
 #include "lib/base.h"
 #include "l7gw/io/control.h"
+#include "lib/io/random.h"
 
 #include <getopt.h>
 
@@ -47,6 +48,7 @@ int main(int argc, char **argv)
         const char *path = NULL;
         bool only_check = false;
         int o;
+        map_seed_random();
         while ((o = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
                 switch (o) {
                 case 'c':

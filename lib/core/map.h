@@ -14,7 +14,8 @@ struct map {
         struct siphash_key key; /* the process key at the time of map_init */
 };
 /* Sets the key of maps initialised from now on, so that whoever chooses names cannot choose collisions.  Randomness is an
- * effect, so it comes from io: map_seed_random (lib/io/admin.h), called first thing in each daemon's main.  Tests run with the fixed default. */
+ * effect, so it comes from io: map_seed_random (lib/io/random.h), called first thing in each daemon's main.  Tests run with
+ * the fixed default. */
 void map_seed(const struct siphash_key *k) NONNULL(1);
 
 void map_init(struct map *m) NONNULL(1);

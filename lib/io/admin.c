@@ -4,11 +4,9 @@
 
 #include "lib/control.pb-c.h"
 #include "lib/core/frame.h"
-#include "lib/core/map.h"
 #include "lib/io/log.h"
 
 #include <poll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -32,14 +30,6 @@ struct admin {
         size_t n_conns;
         struct log_limit full;
 };
-
-void map_seed_random(void)
-{
-        struct siphash_key k;
-        ssize_t n = getrandom(&k, sizeof k, 0); /* blocks only before the kernel's pool is ready, once per boot */
-        BUG_ON(n != (ssize_t)sizeof k);
-        map_seed(&k);
-}
 
 static void conn_free(struct admin_conn *c)
 {

@@ -5,9 +5,6 @@
 #include "lib/core/json.h"
 #include "lib/io/transport.h"
 
-/* Gives maps made from now on a random key (lib/core/map.h).  First thing in main. */
-void map_seed_random(void);
-
 #define ADMIN_MAX_REPLY_BYTES (64u * 1024 * 1024)
 #define ADMIN_MAX_CONNECTIONS 64
 struct admin;

@@ -8,10 +8,10 @@
 #include "lib/base.h"
 #include "lib/core/frame.h"
 #include "lib/io/dpclient_priv.h"
+#include "lib/io/random.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <sys/random.h>
 
 #define TICK_MS 2000       /* PING; also the watch on the agent's silence */
 #define SILENT_TICKS_MAX 3 /* dead after three intervals without a byte: 6 s */
@@ -51,8 +51,7 @@ int dpclient_refuse(struct dpclient *c, const char *fmt, ...)
 int dpclient_send(struct dpclient *c, enum frame_type type, const ProtobufCMessage *m)
 {
         int r = frame_encode_msg(transport_out(c->t), type, ++c->seq, m);
-        if (r == 0)
-                transport_flush(c->t);
+        transport_flush(c->t); /* also after a failure: over its limit, the queue closes the connection when it is flushed */
         return r;
 }
 
@@ -61,7 +60,7 @@ int dpclient_send(struct dpclient *c, enum frame_type type, const ProtobufCMessa
 static uint32_t random_below(uint32_t n)
 {
         uint32_t v = 0;
-        ssize_t r = getrandom(&v, sizeof v, GRND_NONBLOCK);
+        int r = random_fill(&v, sizeof v);
         (void)r; /* jitter only: without it all peers dial in step, nothing worse */
         return (uint32_t)((uint64_t)v * n >> 32);
 }
@@ -97,7 +96,7 @@ static int hello_send(struct dpclient *c)
 static void session_end(struct dpclient *c)
 {
         c->t = NULL;
-        apply_drop(c);
+        apply_forget(c);
         dpclient_state_set(c, DP_IDLE);
         timer_stop(&c->tick);
         timer_stop(&c->status);
@@ -320,7 +319,7 @@ static void save_due(struct timer *t, uint64_t now_ms)
 static void boot_id_make(struct dpclient *c)
 {
         uint64_t v[2] = {0};
-        ssize_t r = getrandom(v, sizeof v, 0);
+        int r = random_fill(v, sizeof v);
         (void)r; /* a label: zeros are as good */
         snprintf(c->boot_id, sizeof c->boot_id, "%016" PRIx64 "%016" PRIx64, v[0], v[1]);
 }
@@ -425,7 +424,7 @@ void dpclient_free(struct dpclient *c)
         timer_stop(&c->save);
         if (c->t)
                 transport_close(c->t);
-        apply_drop(c);
+        apply_forget(c);
         held_free(c->active);
         while (c->old) {
                 struct held *h = c->old;

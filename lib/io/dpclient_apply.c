@@ -1,6 +1,5 @@
 /* lib/io/dpclient_apply.c - how a manifest becomes what is served: MANIFEST -> NEED -> SECTION... -> model_load ->
- * prepare
- * -> PREPARED | NACK -> ACTIVATE -> activate -> ACTIVE -> store.  And ENDPOINTS beside it.
+ * prepare -> PREPARED | NACK -> ACTIVATE -> activate -> ACTIVE -> store.  And ENDPOINTS beside it.
  *
  * Three manifests: `next` in flight, `base` that the active model was loaded from, `serving` = base with fresh endpoint
  * sets.  What we tell the agent and what we store is `serving`: after a reconnect the hashes differ exactly when
@@ -44,6 +43,11 @@ void apply_drop(struct dpclient *c)
         c->n_missing = 0;
         manifest_put(c->next);
         c->next = NULL;
+}
+
+void apply_forget(struct dpclient *c)
+{
+        apply_drop(c);
         manifest_put(c->parts);
         c->parts = NULL;
 }

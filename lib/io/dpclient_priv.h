@@ -71,5 +71,7 @@ int apply_section(struct dpclient *c, const Control__SectionChunk *s);
 int apply_activate(struct dpclient *c, ProtobufCBinaryData hash);
 int apply_abort(struct dpclient *c, ProtobufCBinaryData hash);
 void apply_endpoints(struct dpclient *c, const Control__Endpoints *m);
-void apply_drop(struct dpclient *c); /* forgets the manifest in flight, with ops.abort if it was prepared */
+/* Forgets the manifest in flight, with ops.abort if it was prepared.  Parts of the one that is still coming stay. */
+void apply_drop(struct dpclient *c);
+void apply_forget(struct dpclient *c); /* the same and the parts: the session is over */
 void apply_save(struct dpclient *c);

@@ -8,12 +8,12 @@
 #include "lib/core/frame.h"
 #include "lib/core/map.h"
 #include "lib/io/log.h"
+#include "lib/io/random.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <openssl/evp.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,21 +38,6 @@ static void closep(int *fd)
 {
         if (*fd >= 0)
                 close(*fd);
-}
-
-static int random_fill(void *p, size_t n)
-{
-        uint8_t *at = p;
-        while (n) {
-                ssize_t r = getrandom(at, n, 0);
-                if (r < 0 && errno != EINTR)
-                        return -errno;
-                if (r > 0) {
-                        at += r;
-                        n -= (size_t)r;
-                }
-        }
-        return 0;
 }
 
 /* ---------------------------------------------------------------- files */

@@ -35,6 +35,8 @@ void loop_on_wake(struct loop *l, void (*fn)(void *arg), void *arg) NONNULL(1, 2
 void loop_wake(struct loop *l) NONNULL(1); /* any thread, async-signal-safe */
 /* Blocks the signals in this thread and delivers them in the loop (signalfd).  Call before starting threads. */
 int loop_signals(struct loop *l, const int *signos, size_t n, void (*fn)(void *arg, int signo), void *arg) MUST_USE;
-int loop_run(struct loop *l) NONNULL(1); /* until loop_stop; 0 or -errno */
+int loop_run(struct loop *l) NONNULL(1); /* until loop_stop, 0 or -errno; at once when it was called before */
 int loop_turn(struct loop *l, int max_wait_ms) NONNULL(1) MUST_USE; /* one turn, for tests and for l4lb's control thread */
+/* Any thread, async-signal-safe.  For good: a stop that comes before the thread has reached loop_run is not lost, and a
+ * stopped loop is not run again.  loop_turn goes on working, so the owner can drain. */
 void loop_stop(struct loop *l) NONNULL(1);

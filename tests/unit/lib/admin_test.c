@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "lib/io/admin.h"
+#include "lib/io/random.h"
 #include "lib/io/log.h"
 
 #include <pthread.h>

@@ -356,6 +356,81 @@ static void test_endpoints_while_manifest_in_flight(void **state)
         world_fini(&w);
 }
 
+/* One part of m: entries [at, at + n), as a MANIFEST frame of a manifest too big for one carries them. */
+static void agent_part(struct bench *b, const struct manifest *m, size_t at, size_t n)
+{
+        Control__Manifest w = CONTROL__MANIFEST__INIT;
+        Control__ManifestEntry e[16], *list[16];
+        assert_true(at + n <= m->n && n <= ARRAY_SIZE(e));
+        for (size_t i = 0; i < n; i++) {
+                control__manifest_entry__init(&e[i]);
+                e[i].key = m->entries[at + i].key;
+                e[i].sha256 = (ProtobufCBinaryData){SHA256_BYTES, m->entries[at + i].sha.b};
+                e[i].len_bytes = m->entries[at + i].len_bytes;
+                e[i].secret = m->entries[at + i].secret;
+                list[i] = &e[i];
+        }
+        w.generation = m->generation;
+        w.sections = list;
+        w.n_sections = n;
+        w.hash = (ProtobufCBinaryData){SHA256_BYTES, (uint8_t *)m->hash.b};
+        w.more = at + n < m->n;
+        agent_send(b, FRAME_MANIFEST, &w);
+}
+
+/* What ends the manifest in flight must not take the parts of the next one with it. */
+static void test_parts_outlive_the_one_in_flight(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        world_init(&w);
+        dp_make(b, false);
+        dpclient_start(b->dp);
+        agent_greet(b);
+        struct manifest *first = world_manifest(&w);
+        w.redirect->redirect->status = 302;
+        struct manifest *second = world_manifest(&w);
+        w.redirect->redirect->status = 303;
+        struct manifest *third = world_manifest(&w);
+        agent_manifest(b, first);
+        UNTIL(b, b->n[FRAME_NEED] == 1);
+        agent_part(b, second, 0, 1);
+        agent_sections(b, first);
+        UNTIL(b, b->n[FRAME_PREPARED] == 1);
+        agent_hash(b, FRAME_ACTIVATE, first);
+        UNTIL(b, b->n[FRAME_ACTIVE] == 1);
+        agent_part(b, second, 1, second->n - 1);
+        UNTIL(b, b->n[FRAME_NEED] == 2);
+        agent_part(b, third, 0, 2);
+        b->refuse = "this one not";
+        agent_sections(b, second);
+        UNTIL(b, b->n[FRAME_NACK] == 1);
+        b->refuse = NULL;
+        agent_part(b, third, 2, third->n - 2);
+        UNTIL(b, b->n[FRAME_NEED] == 3);
+        agent_sections(b, third);
+        UNTIL(b, b->n[FRAME_PREPARED] == 2);
+        agent_part(b, second, 0, 1);
+        agent_hash(b, FRAME_ABORT, third);
+        agent_part(b, second, 1, second->n - 1);
+        UNTIL(b, b->n[FRAME_NEED] == 4);
+        assert_int_equal(b->closed, 0);
+        Control__Ping ping = CONTROL__PING__INIT;
+        agent_part(b, third, 0, 2);
+        agent_send(b, FRAME_PING, &ping);
+        UNTIL(b, b->n[FRAME_PONG] == 1);
+        agent_kill(b); /* nor may they outlive the session */
+        UNTIL(b, !dpclient_connected(b->dp));
+        agent_listen(b);
+        agent_greet(b);
+        agent_push(b, second);
+        assert_int_equal(b->current->gateways[0]->rules[1]->redirect->status, 302);
+        manifest_put(first);
+        manifest_put(second);
+        manifest_put(third);
+        world_fini(&w);
+}
+
 /* After a reconnect the new agent's manifest is the truth, even where an old agent counted higher. */
 static void test_endpoints_of_an_older_agent(void **state)
 {
@@ -548,6 +623,7 @@ int main(void)
                 T(test_newer_manifest_replaces),
                 T(test_endpoints),
                 T(test_endpoints_while_manifest_in_flight),
+                T(test_parts_outlive_the_one_in_flight),
                 T(test_endpoints_of_an_older_agent),
                 T(test_boot_from_store),
                 T(test_damaged_store),
