@@ -89,6 +89,14 @@ static int edit_build(const struct build *b, const Model__HeaderEdit *e, struct 
         return r;
 }
 
+static bool ops_edit_path(const struct op *ops, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (ops[i].kind == OP_PATH)
+                        return true;
+        return false;
+}
+
 static int rewrite_build(const struct build *b, const Model__Rewrite *w, struct op *ops, size_t *n)
 {
         struct span host = span_str(w->hostname);
@@ -105,6 +113,8 @@ static int rewrite_build(const struct build *b, const Model__Rewrite *w, struct 
                 return refuse(b, CONTROL__NACK_STAGE__NACK_CHECK, "replacement is not a path", w->path->value);
         if (r < 0)
                 return no_memory(b);
+        if (op->path.kind == PATH_EDIT_PREFIX && ops_edit_path(ops, *n)) /* what matched is gone by then */
+                return refuse(b, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "the prefix of a path already rewritten", w->path->value);
         *n += op->path.kind != PATH_EDIT_KEEP;
         return 0;
 }
@@ -181,6 +191,11 @@ bool filter_chain_needs_prefix(const struct filter_chain *fc)
                 if (fc->request[i].kind == OP_PATH && fc->request[i].path.kind == PATH_EDIT_PREFIX)
                         return true;
         return false;
+}
+
+bool filter_chain_edits_path(const struct filter_chain *fc)
+{
+        return fc && ops_edit_path(fc->request, fc->n_request);
 }
 
 static int op_run(const struct op *op, const Model__RouteEntry *entry, struct msg *m)

@@ -12,6 +12,8 @@ int filter_chain_build(struct arena *a, Model__Filter *const *filters, size_t n,
         NONNULL(1, 6, 7) MUST_USE;
 /* True when a rewrite of the chain replaces the matched prefix: then every match of the rule must be a prefix match. */
 bool filter_chain_needs_prefix(const struct filter_chain *fc);
+/* True when the chain changes the path: a prefix of it can not be replaced after that, and whoever asks is refused. */
+bool filter_chain_edits_path(const struct filter_chain *fc);
 /* Applies request filters in order to m (its arena takes the new bytes).  `entry` (of struct route_hit) gives the matched
  * prefix.  0 or -ENOMEM: answer 503.  Within one HeaderEdit: set, then add (a line of its own after those present), then
  * remove.  A rewrite changes authority and host, path; the query stays. */

@@ -62,6 +62,7 @@ static size_t head_input(struct h1_server *h, struct span in)
                 return in.n;
         struct stream *s = h->s;
         size_t used = 0;
+        s->req.scheme = h->tls ? SPAN_LIT("https") : SPAN_LIT("http"); /* before: an absolute-form target must agree */
         enum h1_rc rc = h1_request(&h->scan, in, h->limits, &s->req, &used);
         if (rc == H1_MORE)
                 return 0;
@@ -69,7 +70,6 @@ static size_t head_input(struct h1_server *h, struct span in)
                 head_refuse(h, rc);
                 return in.n;
         }
-        s->req.scheme = h->tls ? SPAN_LIT("https") : SPAN_LIT("http");
         h->close_after = h->draining || !s->req.keep_alive;
         h1_body_init(&h->body, &s->req);
         s->req_done = !stream_has_body(&s->req);

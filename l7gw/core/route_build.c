@@ -92,6 +92,9 @@ static int legs_build(struct build *b, const Model__Rule *m, struct route_rule *
                 int r = leg_build(b, f->legs[i], m->source, &legs[i]);
                 if (r < 0)
                         return r;
+                if (filter_chain_edits_path(ret->filters) && filter_chain_needs_prefix(legs[i].filters))
+                        return NO(b, f->legs[i]->source ? f->legs[i]->source : m->source, UNSUPPORTED,
+                                  "backend: its rewrite of the prefix stands behind a rewrite of the rule");
                 ret->weight_total += f->legs[i]->weight;
                 legs[i].weight_end = ret->weight_total;
         }
@@ -191,12 +194,12 @@ static struct route_node *node_at(struct build *b, struct route_vhost *v, struct
 }
 
 /* The model's path in normal form, put into the item's own copy of the entry. */
-static int item_path(struct build *b, const Model__RouteEntry *e, struct route_item *it, struct span *ret)
+static int item_path(struct build *b, const Model__RouteEntry *e, const Model__Source *src, struct route_item *it, struct span *ret)
 {
         struct span path;
         int r = path_normalise(b->a, span_str(e->match->path), &path);
         if (r == -EINVAL)
-                return NO(b, e->source, CHECK, "match: not a path: \"%s\"", e->match->path);
+                return NO(b, src, CHECK, "match: not a path: \"%s\"", e->match->path);
         if (r == 0 && e->match->path_kind == MODEL__MATCH__PATH_KIND__PREFIX)
                 path = path_prefix_trim(path);
         char *text = r == 0 ? arena_printf(b->a, "%.*s", SPAN_FMT(path)) : NULL;
@@ -231,7 +234,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
                 return 0;
         }
         struct span path = SPAN_NULL;
-        r = item_path(b, e, it, &path);
+        r = item_path(b, e, src, it, &path);
         if (r < 0)
                 return r;
         struct route_node *node = node_at(b, v, path);

@@ -18,6 +18,7 @@ static void base(void)
 #define BIND (w.gw.binds[0])
 #define ENTRY (LISTENER->virtual_hosts[0]->routes[0])
 #define MATCH (ENTRY->match)
+#define STR(s) ((char *)(s))
 static Model__Filter *filter_add(Model__Filter__KindCase kind)
 {
         Model__Filter *f = NEW(&w, Model__Filter, MODEL__FILTER__INIT);
@@ -53,6 +54,18 @@ static void rewrite(Model__PathEdit__Kind kind, char *value)
         Model__Filter *f = filter_add(MODEL__FILTER__KIND_REWRITE);
         f->rewrite = NEW(&w, Model__Rewrite, MODEL__REWRITE__INIT);
         f->rewrite->path = path_edit(kind, value);
+}
+/* The rule rewrites the path, and then the rule again or its backend. */
+static void rewrite_twice(Model__PathEdit__Kind second, bool of_leg)
+{
+        rewrite(second, STR("/y"));
+        Model__Filter *f = RULE->filters[0];
+        rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("/x"));
+        Model__Filter **both = take(&w, 2 * sizeof(void *));
+        both[0] = of_leg ? f : RULE->filters[0];
+        both[1] = f;
+        *(of_leg ? &LEG->filters : &RULE->filters) = both;
+        *(of_leg ? &LEG->n_filters : &RULE->n_filters) = of_leg ? 1 : 2;
 }
 static Model__Redirect *redirect(uint32_t status)
 {
@@ -94,7 +107,6 @@ static void second_vhost(const char *hostname)
 }
 
 /* X(name, stage, source kind, what the reason holds, what is wrong) */
-#define STR(s) ((char *)(s))
 #define CASES(X) \
         X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP) \
         X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2) \
@@ -154,6 +166,10 @@ static void second_vhost(const char *hostname)
           (rewrite(MODEL__PATH_EDIT__KIND__KEEP, STR("")), RULE->filters[0]->rewrite->hostname = STR("a/b"))) \
         X("prefix rewrite of an exact match", CHECK, "HTTPRoute", "prefix can only", \
           (rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("prefix rewrite behind another", UNSUPPORTED, "HTTPRoute", "already rewritten", \
+          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, false)) \
+        X("prefix rewrite of a backend behind the rule's", UNSUPPORTED, "HTTPRoute", "behind a rewrite", \
+          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, true)) \
         X("prefix redirect of an exact match", CHECK, "HTTPRoute", "prefix can only", \
           (redirect(302)->path = path_edit(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
         X("redirect status", CHECK, "HTTPRoute", "status", redirect(200)) \
@@ -246,6 +262,10 @@ static void test_nothing(void **state)
         base(); /* an invalid backend is no refusal: it keeps its weight and answers fail_status */
         LEG->cluster = STR("");
         LEG->fail_status = 503;
+        world_must_build(&w);
+        world_fini(&w);
+        base(); /* nor is a backend's full path behind the rule's: the last one stands */
+        rewrite_twice(MODEL__PATH_EDIT__KIND__FULL, true);
         world_must_build(&w);
         world_fini(&w);
 }
