@@ -15,7 +15,7 @@
 #define SECTION_CHUNK_BYTES (192u * 1024)
 #define SECTION_MAX_BYTES (64u * 1024 * 1024)
 
-#define FRAME_TYPES(F) /* F(ID, wire number, message of control.proto) */ \
+#define FRAME_TYPES(F) /* F(ID, wire number); the message of that name in control.proto, SECTION: SectionChunk */ \
         F(HELLO, 1) F(WELCOME, 2) F(MANIFEST, 3) F(NEED, 4) F(SECTION, 5) F(PREPARED, 6) F(NACK, 7) F(ACTIVATE, 8) \
         F(ABORT, 9) F(ACTIVE, 10) F(ENDPOINTS, 11) F(STATUS, 12) F(PING, 13) F(PONG, 14) F(QUERY, 15) F(REPLY, 16)
 enum frame_type {

@@ -1,5 +1,5 @@
 /* lib/core/hash.h - hashes: SipHash (keyed, attackers cannot aim), CRC-32C (frames only), SHA-256 (section identity).
- * Layer: lib/core, pure.  SHA-256 is OpenSSL's EVP (no I/O), listed as an exception in tests/check/includes.py. */
+ * Layer: lib/core, pure.  SHA-256 is OpenSSL's EVP (no I/O), listed as an exception in tests/check/layers.py. */
 #pragma once
 #include "lib/base.h"
 

@@ -45,8 +45,8 @@ void manifest_put(struct manifest *m);
 int manifest_add(struct manifest *m, const char *key, struct span bytes, bool secret) NONNULL(1, 2) MUST_USE;
 int manifest_add_blob(struct manifest *m, const char *key, struct blob *b) NONNULL(1, 2, 3) MUST_USE; /* takes a reference of its own */
 int manifest_seal(struct manifest *m, struct err *reterr) NONNULL(1) MUST_USE; /* -EINVAL on a duplicate key */
-/* -EINVAL: unsorted, bad key, duplicate, wrong hash; -E2BIG: over a limit. */
-/* From and to the wire form (control.proto Manifest).  From wire: entries without blobs; hash and order are verified. */
+/* From and to the wire form (control.proto Manifest).  From wire: entries without blobs; hash and order are verified.
+ * -EINVAL: unsorted, bad key, duplicate, wrong hash; -E2BIG: over a limit. */
 struct Control__Manifest;
 int manifest_from_wire(const struct Control__Manifest *w, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* The packed control.Manifest: what a MANIFEST frame carries and what the last-known-good store keeps. */

@@ -334,9 +334,10 @@ static int check_listener(struct model_check *c, const Model__Gateway *g, const 
                 r = check_virtual_hosts(c, g, l);
         for (size_t i = 0; r == 0 && i < l->n_stream_routes; i++) {
                 const Model__StreamRoute *s = l->stream_routes[i];
-                r = check_legs(c, s->source ? s->source : l->source, s->legs, s->n_legs);
+                const Model__Source *src = s->source ? s->source : l->source;
+                r = check_legs(c, src, s->legs, s->n_legs);
                 for (size_t k = 0; r == 0 && k < s->n_sni; k++)
-                        r = check_hostname(c, s->source, s->sni[k]);
+                        r = check_hostname(c, src, s->sni[k]);
         }
         return r < 0 ? r : check_policies(c, l->source, l->policies);
 }
