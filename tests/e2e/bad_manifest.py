@@ -45,6 +45,57 @@ def refused(site, check, text, what, words):
     check("the previous set goes on serving (%s)" % what, r.status == 200 and bool(echo), r)
 
 
+UNSUPPORTED = """apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: mirror, namespace: demo}
+spec:
+  parentRefs:
+  - {name: web}
+  hostnames: [mirror.example]
+  rules:
+  - filters:
+    - type: RequestMirror
+      requestMirror: {backendRef: {name: echo-v2, port: 80}}
+    backendRefs:
+    - {name: echo-v1, port: 80}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: neighbour, namespace: demo}
+spec:
+  parentRefs:
+  - {name: web}
+  hostnames: [neighbour.example]
+  rules:
+  - backendRefs:
+    - {name: echo-v1, port: 80}
+"""
+
+
+def quarantine(site, check):
+    """A valid route that a shard cannot serve yet: the shard refuses it by name, its status says so, the rest goes on."""
+    lab = site.lab
+    lab.write_manifest("60-bad.yaml", UNSUPPORTED)
+    refused_ = lambda: ("Accepted", "False", "UnsupportedValue") in lab.conditions("demo", "HTTPRoute", "mirror")
+    try:
+        lab.wait_until(refused_, 3, "the status of HTTPRoute demo/mirror")
+        ok = True
+    except TimeoutError:
+        ok = False
+    check("a route the shards cannot serve: its own status says Accepted=False", ok, lab.status_text("demo", "HTTPRoute", "mirror"))
+    check("it is not served in part: 404", lab.client.curl(site.v4, "http://mirror.example/").status == 404)
+    served = lambda: lab.client.curl(site.v4, "http://neighbour.example/").status == 200
+    try:
+        lab.wait_until(served, 3, "the route beside it serves")
+        ok = True
+    except TimeoutError:
+        ok = False
+    check("a good route of the same file, the same moment: serves", ok)
+    check("the Gateway stays Programmed", lab.programmed("demo", "web"), lab.status_text("demo", "Gateway", "web"))
+    lab.remove_manifest("60-bad.yaml")
+    lab.wait_until(lambda: lab.client.curl(site.v4, "http://neighbour.example/").status == 404, 3, "the removed routes are gone")
+
+
 def scenario(site, check):
     lab = site.lab
     generation = {n: (lab.ask(n) or {}).get("hash") for n in lab.data_planes()}
@@ -63,6 +114,7 @@ def scenario(site, check):
         check("mended, it serves within a second (%.0f ms)" % (took * 1000), took <= 1.0)
         lab.remove_manifest("60-bad.yaml")
         lab.wait_until(lambda: lab.client.curl(site.v4, "http://mended.example/").status == 404, 3, "the removed route is gone")
+        quarantine(site, check)
     bad = failures(load.results())
     check("%d requests meanwhile: none failed" % len(load.results()), len(load.results()) > 100 and not bad, describe(bad))
 
