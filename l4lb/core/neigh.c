@@ -94,6 +94,14 @@ static void slot_release(struct neigh *n, uint16_t k)
         *c = (struct neigh_ctl){ .state = seen ? NEIGH_DYING : NEIGH_FREE, .token = seen ? n->token + 1 : 0 };
 }
 
+/* Of two learned slots, the better one to give up: not resolved before resolved (a flood of addresses that nobody has must
+ * not push out peers that are there), then the one wanted longest ago. */
+static bool worse(const struct neigh_ctl *a, const struct neigh_ctl *b)
+{
+        bool a_open = a->state == NEIGH_INCOMPLETE, b_open = b->state == NEIGH_INCOMPLETE;
+        return a_open != b_open ? a_open : a->used_ms < b->used_ms;
+}
+
 static struct neigh_ctl *make(struct neigh *n, uint8_t port, uint8_t af, const uint8_t addr[16], uint64_t now_ms,
                               uint16_t *ret)
 {
@@ -111,7 +119,7 @@ static struct neigh_ctl *make(struct neigh *n, uint8_t port, uint8_t af, const u
                         *ret = k;
                         return c;
                 }
-                if (c->refs == 0 && c->state != NEIGH_DYING && (victim < 0 || c->used_ms < n->ctl[victim].used_ms))
+                if (c->refs == 0 && c->state != NEIGH_DYING && (victim < 0 || worse(c, &n->ctl[victim])))
                         victim = k;
         }
         if (victim < 0)

@@ -383,6 +383,7 @@ static void metrics_control(const struct control *c, struct buf *b)
                 {{"neighbour_requests_total", "ARP and ND requests sent"}, c->neigh->n_requests},
                 {{"neighbour_changes_total", "Neighbours whose MAC address changed"}, c->neigh->n_changed},
                 {{"neighbour_failures_total", "Neighbours that stopped answering"}, c->neigh->n_failed},
+                {{"neighbour_evictions_total", "Learned neighbours given up to make room"}, c->neigh->n_evicted},
                 {{"probes_sent_total", "Health probes sent"}, c->prober->n_sent},
                 {{"probes_ok_total", "Health probes answered by SYN-ACK"}, c->prober->n_ok},
                 {{"probes_refused_total", "Health probes answered by RST"}, c->prober->n_refused},

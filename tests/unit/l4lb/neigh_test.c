@@ -189,6 +189,23 @@ static void test_bounded_and_grace(void **state)
         (void)requests(w, &f);
 }
 
+/* Replies to forged on-link sources make us want addresses that nobody has: peers that are there stay, and a backend of
+ * the next generation still finds room. */
+static void test_flood_of_strangers(void **state)
+{
+        struct world *w = *state;
+        struct ipaddr peer = addr("10.20.0.50"), next = addr("10.20.0.51");
+        neigh_want(&w->neigh, 0, &peer, w->now_ms);
+        assert_true(input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.50 02:00:00:00:00:01 10.20.0.2"));
+        for (unsigned n = 0; n < 8 * L4_MAX_NEIGHBOURS; n++) {
+                struct ipaddr a = { .af = 4, .b = { 10, 20, (uint8_t)(1 + (n >> 8)), (uint8_t)n } };
+                neigh_want(&w->neigh, 0, &a, ++w->now_ms);
+        }
+        assert_true(w->neigh.n_evicted > 0);
+        assert_int_not_equal(neigh_lookup(&w->neigh, 0, 4, peer.b), 0);
+        assert_true(neigh_pin(&w->neigh, 0, &next, w->now_ms) >= 0);
+}
+
 /* Frames that only look like neighbour traffic, cut anywhere. */
 static void test_cut_frames(void **state)
 {
@@ -285,6 +302,7 @@ int main(void)
                 T(test_retries_and_loss),
                 T(test_learned_is_given_up),
                 T(test_bounded_and_grace),
+                T(test_flood_of_strangers),
                 T(test_cut_frames),
                 cmocka_unit_test(test_routes),
         };
