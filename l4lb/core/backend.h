@@ -5,7 +5,8 @@
  * (index, epoch) sees that its backend is gone.
  *
  *   word:  bits 0..15 adjacency (neighbour index) | 16..31 epoch | 32 used | 33 alive
- *   alive: may get what opens a connection, and UDP.  used: established TCP stays with it even while its probes fail.
+ *   alive: may get what opens a connection, and UDP.  used: established TCP stays with it even while its probes fail,
+ *   as long as its neighbour is resolved (pick.c).
  *
  *   FREE --reserve--> RESERVED --commit--> ACTIVE --commit without it--> LINGER --drain over--> RETIRED --reclaim--> FREE
  *                        \--put (abort)--> FREE        \<---commit with it again---/ */

@@ -8,10 +8,10 @@
         L(BACKENDS, 4096, "2-byte index, 64 KiB of published words; power of two") \
         L(POOLS, 1024, "shard pools") \
         L(SERVICES, 16384, "as MODEL_MAX_L4_LISTENERS") \
-        L(RANGES, 256, "port ranges of one VIP and protocol") \
         L(BURST, 64, "packets of one pipeline run") \
         L(REPLIES_PER_S, 1000, "echo replies per worker; ARP and ND have as many of their own") \
-        L(PUNTS_PER_S, 2000, "frames to the control thread per worker") \
+        L(PUNTS_PER_S, 2000, "ARP, ND and packets without neighbour to the control thread per worker: anyone can cause them") \
+        L(PROBES_PER_S, 20000, "probe answers to it, on their own: five a second of each backend") \
         L(EXTENSION_HEADERS, 8, "IPv6 extension headers walked") \
         L(EXTENSION_BYTES, 256, "bytes of them")
 enum {

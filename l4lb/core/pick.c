@@ -1,11 +1,11 @@
 /* l4lb/core/pick.c - see pick.h.
  *
- *   flow found, backend alive          -> that backend; TCP but SYN: also while its health is down
+ *   flow found, backend alive          -> that backend; TCP but SYN: also while its health is down, unless it is silent
  *   flow found, backend gone           -> Maglev, and the flow moves
  *   flow found, closing, packet is SYN -> Maglev: a new connection on an old tuple
  *   no flow, SYN                       -> Maglev; an entry only while the previous table disagrees (flow.h says why)
- *   no flow, other TCP                 -> the previous table's backend if that differs and is not gone, else Maglev; an entry
- *                                         unless RST or FIN
+ *   no flow, other TCP                 -> the previous table's backend if that differs and holds connections, else Maglev; an
+ *                                         entry unless RST or FIN
  *   no flow, UDP                       -> Maglev and an entry */
 #include "lib/base.h"
 #include "l4lb/core/pick.h"
@@ -13,10 +13,14 @@
 
 static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE)) == (BACKEND_USED | BACKEND_ALIVE); }
 
-/* A TCP connection stays with its backend as long as that is known at all: a shard that drains closes its health port and
- * finishes what it has; a killed one's kernel answers RST; and a probe lost in a busy moment must cost nobody a
- * connection.  Any other shard could only reset it.  What opens something, and UDP, goes to the healthy. */
-static bool word_keeps(uint64_t w, bool established_tcp) { return established_tcp ? w & BACKEND_USED : word_alive(w); }
+/* May established TCP go there?  A connection stays with its backend even while only the probes fail: a shard that drains
+ * closes its health port and finishes what it has; a killed one's kernel answers RST; and a probe lost in a busy moment
+ * must cost nobody a connection.  Any other shard could only reset it.  But where not even ARP or ND is answered there is
+ * nobody to finish anything, and that reset is what frees the client.  What opens something, and UDP, goes to the healthy. */
+static bool word_holds(const struct worker *w, uint64_t word)
+{
+        return word_alive(word) || (word & BACKEND_USED && neigh_word(w->neigh, backend_word_adjacency(word)) != 0);
+}
 
 static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t word)
 {
@@ -74,14 +78,18 @@ static void flow_hit(struct worker *w, const struct tables *t, uint16_t now_s, s
         struct flow *f = flow_at(&w->flows, slot);
         uint16_t backend = f->backend;
         uint64_t word = backend_word(w->backends, backend);
-        bool syn = p->tcp_flags & TCP_SYN;
-        bool alive = word_keeps(word, p->kind == PKT_TCP && !syn) && backend_word_epoch(word) == f->epoch;
-        if (unlikely(!alive || (syn && f->state == FLOW_CLOSING))) {
+        bool syn = p->tcp_flags & TCP_SYN, established = p->kind == PKT_TCP && !syn;
+        bool known = word & BACKEND_USED && backend_word_epoch(word) == f->epoch;
+        bool stays = known && (established ? word_holds(w, word) : word_alive(word));
+        if (unlikely(!stays || (syn && f->state == FLOW_CLOSING))) {
                 struct choice c;
                 if (!choose(w, t, p, &c))
                         return;
-                backend = c.now;
-                word = backend_word(w->backends, backend);
+                uint64_t other = backend_word(w->backends, c.now);
+                if (!known || !established || word_alive(other)) { /* else all are down: it may be the first to return */
+                        backend = c.now;
+                        word = other;
+                }
                 if (syn)
                         flow_restart(&w->flows, slot, backend, backend_word_epoch(word), now_s);
                 else if (backend != f->backend || backend_word_epoch(word) != f->epoch)
@@ -103,7 +111,7 @@ static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, 
                 return;
         bool tcp = p->kind == PKT_TCP, syn = p->tcp_flags & TCP_SYN, closing = p->tcp_flags & (TCP_FIN | TCP_RST);
         uint16_t backend = c.now;
-        if (tcp && !syn && c.prev != BACKEND_NONE) {
+        if (tcp && !syn && c.prev != BACKEND_NONE && word_holds(w, backend_word(w->backends, c.prev))) {
                 backend = c.prev;
                 flow_count(&w->flows, FLOW_COUNT_FOLLOWED_PREVIOUS);
         }
@@ -148,7 +156,8 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
         if (slot != FLOW_NONE) {
                 const struct flow *f = flow_at(&w->flows, slot);
                 uint64_t word = backend_word(w->backends, f->backend);
-                if (word_keeps(word, p->proto == PROTO_TCP) && backend_word_epoch(word) == f->epoch) {
+                bool holds = p->proto == PROTO_TCP ? word_holds(w, word) : word_alive(word);
+                if (holds && backend_word_epoch(word) == f->epoch) {
                         send_to(w, p, f->backend, word);
                         return;
                 }
@@ -156,7 +165,8 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
         struct choice c;
         if (!choose(w, t, p, &c))
                 return;
-        uint16_t backend = p->proto == PROTO_TCP && c.prev != BACKEND_NONE ? c.prev : c.now;
+        bool follow = p->proto == PROTO_TCP && c.prev != BACKEND_NONE && word_holds(w, backend_word(w->backends, c.prev));
+        uint16_t backend = follow ? c.prev : c.now;
         flow_count(&w->flows, FLOW_COUNT_STATELESS);
         send_to(w, p, backend, backend_word(w->backends, backend));
 }

@@ -14,7 +14,7 @@
 #include "l4lb/core/wire.h"
 
 #define PREFETCH_AHEAD 4
-#define SWEEP_MS_MAX 64 /* after a sleep: bounds one sweep to some 256 buckets at 1 Mi flows */
+#define SWEEP_MS_MAX 256 /* what a rest or a stall may leave behind: some 1024 buckets at 1 Mi flows */
 
 void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash_key key, const struct net *net,
                  const struct neigh *n, const struct backends *r, uint64_t now_ms)
@@ -29,6 +29,7 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
         tokens_init(&w->echo, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
+        tokens_init(&w->probe, L4_MAX_PROBES_PER_S, now_ms);
 }
 
 void worker_sweep(struct worker *w, uint64_t now_ms)
@@ -105,7 +106,7 @@ static void classify_own(struct worker *w, const struct tables *t, uint64_t now_
                  get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO)
                 pkt_done(p, DROP_NOT_OURS);
         else
-                pkt_done(p, tokens_take(&w->punt, now_ms) ? PUNT_PROBE : DROP_RATE_LIMITED);
+                pkt_done(p, tokens_take(&w->probe, now_ms) ? PUNT_PROBE : DROP_RATE_LIMITED);
 }
 
 /* ---------------------------------------------------------------- from shards */

@@ -18,7 +18,8 @@ struct worker {
         const struct net *net;           /* borrowed, all three */
         const struct neigh *neigh;
         const struct backends *backends;
-        struct tokens echo, link, punt;  /* budgets: echo replies, ARP and ND replies, punts */
+        struct tokens echo, link;        /* budgets: echo replies, ARP and ND replies */
+        struct tokens punt, probe;       /* what others make us punt; probe answers: no flood may make shards look dead */
         uint64_t swept_ms;
         struct fragcache frags;
 } CACHE_ALIGNED;

@@ -17,7 +17,6 @@
 #include <rte_ring.h>
 
 #define REST_WAIT_MS 250 /* longest block: a chance to sweep the flow table */
-#define SWEEP_MAX 256    /* sweep calls made up for after a long rest */
 #define STALL_MS 50
 #define DRAIN_TURNS 1024 /* on stop: at most this many turns to empty the queues */
 #define TIMER_SLACK_NS 1000
@@ -35,14 +34,13 @@ static void worker_time(struct io_worker *w)
         uint64_t tsc = rte_rdtsc();
         if (likely((int64_t)(tsc - w->next_ms_tsc) < 0))
                 return;
-        uint64_t now = clock_ms(), passed = MIN(now - w->now_ms, (uint64_t)SWEEP_MAX);
-        if (unlikely(passed >= STALL_MS && !w->rested))
+        uint64_t now = clock_ms();
+        if (unlikely(now - w->now_ms >= STALL_MS && !w->rested))
                 metric_add(&w->counters[WORKER_STALLS], 1);
         w->rested = false;
         w->now_ms = now;
         w->next_ms_tsc = tsc + w->ms_tsc;
-        for (; passed; passed--)
-                worker_sweep(&w->core, now);
+        worker_sweep(&w->core, now);
 }
 
 static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf **m, struct pkt *p, unsigned n)
@@ -242,6 +240,7 @@ int worker_main(void *arg)
         struct io_worker *w = arg;
         (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS); /* else a sleep of 10 us takes 60; failure only costs that */
         rte_rcu_qsbr_thread_online(w->all->qs, w->index);
+        w->rested = true; /* the time since boot was no stall */
         while (!atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
                 if (worker_turn(w))
                         continue;

@@ -6,8 +6,8 @@
                            └──────┘ s2 ── shard-2: the same
 
 Proves ARP and ND both ways, echo, forwarding and the return path over IPv4 and IPv6, the client's own address at the shard,
-probes, a dead shard leaving service in less than a second while the other's connections go on, its way back, an idle l4lb
-that costs next to nothing, and an end that leaves nothing behind.
+probes, a dead shard leaving service in less than a second while the other's connections go on, its way back, one that
+falls silent, an idle l4lb that costs next to nothing, and an end that leaves nothing behind.
 """
 import ctypes
 import os
@@ -40,6 +40,7 @@ listener 192.0.2.10 80 tcp p4
 listener 2001:db8:10::10 80 tcp p6
 """ % (HEALTH_PORT, HEALTH_PORT)
 OUT_LIMIT_S = 1.0
+SILENT_LIMIT_S = 6.0  # probes: 0.6 s; then three requests to the old MAC address, a second each
 IDLE_S, IDLE_LIMIT_PCT = 5.0, 2.5
 IP_FREEBIND, IPV6_FREEBIND = 15, 78
 
@@ -248,13 +249,31 @@ class Run:
         got = {ask_once(self.client, v)[0] for v in VIPS * 20}
         self.ok("killed and started again, it forwards", got == {"shard-1", "shard-2"}, got)
 
+    @staticmethod
+    def is_reset(c):
+        try:
+            c.s.send(b"?")
+            return False
+        except ConnectionError:
+            return True
+
     def silent_shard(self):
-        """Not a closed port but silence: the probes must time out."""
+        """Not a closed port but silence: the probes must time out, and when ARP and ND do too, its connections are lost."""
+        kept = []
+        for vip in VIPS * 10:
+            c = Conn(self.client, vip)
+            kept.append((c, c.ask()[0]))
         t = time.monotonic()
         subprocess.run(["ip", "-n", self.lab.ns("shard-2"), "link", "set", "eth0", "down"], check=True)
         last_bad, good = self.until_good(60)
         self.ok("a shard cut off its link gets no new connection after %.2f s (limit %.1f)" % (last_bad - t, OUT_LIMIT_S),
                 good and last_bad - t < OUT_LIMIT_S * self.lab.slow)
+        gone = [c for c, shard in kept if shard == "shard-2"]
+        self.lab.wait_until(lambda: all([self.is_reset(c) for c in gone]), SILENT_LIMIT_S * self.lab.slow, "its connections are reset")
+        self.ok("its %d connections are reset after %.2f s, not left to time out" % (len(gone), time.monotonic() - t), len(gone) > 2)
+        self.ok("those of the other shard never noticed", all(c.ask()[0] == "shard-1" for c, shard in kept if shard == "shard-1"))
+        for c, _ in kept:
+            c.close()
 
     def end(self):
         p = self.lab.procs["l4lb"]

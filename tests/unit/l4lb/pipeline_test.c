@@ -135,6 +135,76 @@ static void test_health_moves_only_what_opens(void **state)
         assert_int_equal(metric_get(&w->worker.flows.counters[FLOW_COUNT_REPICKED]), 0);
 }
 
+static bool resolved(const struct world *w, const char *addr)
+{
+        return neigh_word(&w->neigh, w->backends.b[backend_at(w, addr)].adjacency) != 0;
+}
+
+/* The shard's host answers neither probes nor ARP any more. */
+static void silence(struct world *w, const char *addr)
+{
+        struct frame_out f;
+        neigh_doubt(&w->neigh, w->backends.b[backend_at(w, addr)].adjacency, w->now_ms);
+        for (unsigned i = 0; resolved(w, addr); i++, w->now_ms += 500) {
+                assert_true(i < 20);
+                while (neigh_next(&w->neigh, w->now_ms, &f))
+                        ;
+        }
+}
+
+/* Health down and no neighbour: the host is gone, and so are its connections, with or without an entry; the shard that gets
+ * their packets resets them.  Not before both are known, and not back again. */
+static void test_silent_shard_loses_its_flows(void **state)
+{
+        struct world *w = *state;
+        uint8_t shard[CLIENTS];
+        unsigned on_2 = 0;
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                shard[c] = tcp(w, c, c % 2 ? "S" : "A"); /* every other one has no entry yet */
+                on_2 += c % 2 == 0 && shard[c] == 2;
+        }
+        health(w, "10.30.2.2", false);
+        for (unsigned c = 0; c < CLIENTS; c += 4)
+                assert_int_equal(tcp(w, c, "PA"), shard[c]);
+        silence(w, "10.30.2.2");
+        assert_true(resolved(w, "10.30.1.2"));
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(tcp(w, c, "PA"), 1);
+        assert_int_equal(metric_get(&w->worker.flows.counters[FLOW_COUNT_REPICKED]), on_2);
+        w->now_ms += 1000; /* the next request is due */
+        world_resolve(w);
+        health(w, "10.30.2.2", true);
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(tcp(w, c, "A"), 1);
+}
+
+/* A neighbour alone proves nothing (the healthy one is resolved again soon), nor do two shards that are both gone. */
+static void test_silence_without_a_better_shard(void **state)
+{
+        struct world *w = *state;
+        uint8_t shard[CLIENTS];
+        for (unsigned c = 0; c < CLIENTS; c++)
+                shard[c] = tcp(w, c, "A");
+        for (unsigned round = 0; round < 2; round++) {
+                silence(w, "10.30.2.2");
+                if (round == 1)
+                        silence(w, "10.30.1.2");
+                for (unsigned c = 0; c < CLIENTS; c++) {
+                        char text[128];
+                        snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / tcp %u > 80 PA", c % 200 + 1, 2000 + c);
+                        bool lost = round == 1 || shard[c] == 2;
+                        assert_int_equal(run(w, 0, text).verdict, lost ? DROP_NO_NEIGHBOUR : FORWARD_SHARD);
+                }
+                w->now_ms += 1000;
+                world_resolve(w);
+                for (unsigned c = 0; c < CLIENTS; c++)
+                        assert_int_equal(tcp(w, c, "A"), shard[c]);
+                health(w, "10.30.1.2", false);
+                health(w, "10.30.2.2", false);
+        }
+        assert_int_equal(metric_get(&w->worker.flows.counters[FLOW_COUNT_REPICKED]), 0);
+}
+
 static void test_health_does_not_touch_the_others(void **state)
 {
         struct world *w = *state;
@@ -312,6 +382,10 @@ static void test_budgets(void **state)
                         assert_int_equal(run(w, 0, cases[i].frame).verdict, cases[i].v);
                 assert_int_equal(run(w, 0, cases[i].frame).verdict, DROP_RATE_LIMITED);
         }
+        /* The punts are used up, but what keeps shards in service has a budget of its own. */
+        for (unsigned n = 0; n < L4_MAX_PROBES_PER_S; n++)
+                assert_int_equal(run(w, 1, "ip4 10.30.1.2 > 10.30.1.1 / tcp 9000 > 61440 SA").verdict, PUNT_PROBE);
+        assert_int_equal(run(w, 1, "ip4 10.30.1.2 > 10.30.1.1 / tcp 9000 > 61440 SA").verdict, DROP_RATE_LIMITED);
         assert_int_equal(verdicts_sum(&w->worker.verdicts), metric_get(&w->worker.verdicts.received));
 }
 
@@ -439,6 +513,8 @@ int main(void)
                 T(test_both_shards_get_flows),
                 T(test_syn_costs_nothing),
                 T(test_health_moves_only_what_opens),
+                T(test_silent_shard_loses_its_flows),
+                T(test_silence_without_a_better_shard),
                 T(test_health_does_not_touch_the_others),
                 T(test_all_down_fails_open),
                 T(test_previous_table),
