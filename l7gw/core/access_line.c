@@ -1,5 +1,5 @@
-/* l7gw/core/access_line.c - see access_line.h.  Written by hand, not by printf: it was a tenth of the user time of a small
- * request.  Text from outside goes through lib/core/json unless every byte of it is harmless. */
+/* l7gw/core/access_line.c - see access_line.h.  Written by hand, not by printf: it was a tenth of the user time of a
+ * small request.  Text from outside goes through lib/core/json unless every byte of it is harmless. */
 #include "lib/base.h"
 #include "l7gw/core/access_line.h"
 #include "l7gw/core/decimal.h"
@@ -86,7 +86,7 @@ static void put_address(struct buf *out, const struct ipaddr *a, uint16_t port)
 static void put_route(struct buf *out, const struct access_route *r)
 {
         char text[640];
-        const char *const parts[] = { r->kind, " ", r->ns, "/", r->name };
+        const char *const parts[] = {r->kind, " ", r->ns, "/", r->name};
         size_t n = 0;
         for (size_t i = 0; r->kind && i < ARRAY_SIZE(parts); i++) {
                 size_t len = MIN(strlen(parts[i]), (size_t)200);
@@ -117,7 +117,9 @@ void access_line_write(struct buf *out, const struct access_record *r)
         LIT(out, ",\"listener\":");
         put_text(out, span_str(r->listener));
         LIT(out, ",\"protocol\":");
-        put_text(out, r->http_minor == 2 ? SPAN_LIT("HTTP/2") : r->http_minor == 1 ? SPAN_LIT("HTTP/1.1") : SPAN_LIT("HTTP/1.0"));
+        put_text(out, r->http_minor == 2   ? SPAN_LIT("HTTP/2")
+                      : r->http_minor == 1 ? SPAN_LIT("HTTP/1.1")
+                                           : SPAN_LIT("HTTP/1.0"));
         LIT(out, ",\"tls\":");
         put_text(out, span_str(r->tls_version));
         LIT(out, ",\"sni\":");

@@ -10,7 +10,7 @@ struct access_route { /* where the rule came from; kind NULL = no rule */
         unsigned rule, match;
 };
 struct access_record {
-        uint64_t time_us; /* Unix microseconds of the request's first byte or head */
+        uint64_t time_us;                      /* Unix microseconds of the request's first byte or head */
         struct ipaddr client, local, upstream; /* upstream.af 0 = none */
         uint16_t client_port, local_port, upstream_port;
         const char *listener, *tls_version; /* NULL = null */

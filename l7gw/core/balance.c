@@ -35,7 +35,10 @@ static void sift_down(struct balance *b, size_t i)
         }
 }
 
-static uint64_t stride(const struct balance_endpoint *e) { return STRIDE / e->weight; }
+static uint64_t stride(const struct balance_endpoint *e)
+{
+        return STRIDE / e->weight;
+}
 
 static void heap_build(struct balance *b, uint64_t seed)
 {
@@ -61,7 +64,7 @@ static void heap_build(struct balance *b, uint64_t seed)
 
 int balance_build(struct balance *b, const Model__EndpointSet *set, uint64_t seed)
 {
-        struct balance next = { .version = set->version, .n = 0 };
+        struct balance next = {.version = set->version, .n = 0};
         next.eps = calloc(set->n_endpoints + 1, sizeof *next.eps);
         next.heap = calloc(set->n_endpoints + 1, sizeof *next.heap);
         if (!next.eps || !next.heap) {
@@ -93,7 +96,7 @@ void balance_fini(struct balance *b)
 {
         free(b->eps);
         free(b->heap);
-        *b = (struct balance){ 0 };
+        *b = (struct balance){0};
 }
 
 struct balance_endpoint *balance_find(struct balance *b, const struct ipaddr *addr, uint16_t port)
@@ -112,10 +115,11 @@ static bool was_tried(const struct balance_endpoint *e, const struct balance_tri
         return false;
 }
 
-struct balance_endpoint *balance_pick(struct balance *b, uint64_t now_ms, const struct balance_tried *tried, size_t n_tried)
+struct balance_endpoint *balance_pick(struct balance *b, uint64_t now_ms, const struct balance_tried *tried,
+                                      size_t n_tried)
 {
-        /* An unsuitable endpoint loses its turn.  n turns reach every endpoint unless weights differ; the scan below then
-         * finds what the turns did not. */
+        /* An unsuitable endpoint loses its turn.  n turns reach every endpoint unless weights differ; the scan below
+         * then finds what the turns did not. */
         for (size_t i = 0; i < b->n_heap; i++) {
                 struct balance_endpoint *e = &b->eps[b->heap[0]];
                 e->turn += MAX(stride(e), (uint64_t)1);

@@ -4,7 +4,7 @@
 
 void chunk_pool_init(struct chunk_pool *p)
 {
-        *p = (struct chunk_pool){ 0 };
+        *p = (struct chunk_pool){0};
 }
 
 void chunk_pool_fini(struct chunk_pool *p)
@@ -49,7 +49,7 @@ static void chunk_give(struct chunk_pool *p, struct chunk *c)
 
 void chain_init(struct chain *c, struct chunk_pool *pool)
 {
-        *c = (struct chain){ .pool = pool };
+        *c = (struct chain){.pool = pool};
 }
 
 void chain_clear(struct chain *c)

@@ -1,4 +1,5 @@
-/* l7gw/core/decimal.h - numbers as text without printf, for what is written once per request.  Layer: l7gw/core, pure. */
+/* l7gw/core/decimal.h - numbers as text without printf, for what is written once per request.  Layer: l7gw/core, pure.
+ */
 #pragma once
 #include "lib/base.h"
 

@@ -45,8 +45,8 @@ static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct 
         return r;
 }
 
-/* The most specific listener for the host, and whether the TLS connection was opened for it (RFC 9110 15.5.20; Gateway API:
- * another listener owns the host = 421, none does = 404). */
+/* The most specific listener for the host, and whether the TLS connection was opened for it (RFC 9110 15.5.20; Gateway
+ * API: another listener owns the host = 421, none does = 404). */
 static bool listener_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         if (!in->bind) {
@@ -88,7 +88,7 @@ static void leg_choose(struct stream *s, const struct dispatch_in *in, struct di
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         struct msg *m = &s->req;
-        *d = (struct dispatch){ .reason = REASON_NONE };
+        *d = (struct dispatch){.reason = REASON_NONE};
         if (span_eq_str(m->method, "CONNECT") || span_eq_str(m->method, "TRACE")) {
                 answer(d, REASON_METHOD_REFUSED);
                 return;
@@ -103,7 +103,7 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         d->rule = hit.rule;
         d->entry = hit.entry;
         struct span authority = m->authority;
-        m->upgrade = SPAN_NULL; /* not offered upstream (requirement 54): the client goes on in HTTP/1.1 */
+        m->upgrade = SPAN_NULL;     /* not offered upstream (requirement 54): the client goes on in HTTP/1.1 */
         m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
         m->te_trailers = false;
         if (hit.rule->model->action_case == MODEL__RULE__ACTION_REDIRECT) {

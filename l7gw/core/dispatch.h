@@ -1,29 +1,29 @@
-/* l7gw/core/dispatch.h - what to do with one request: answer it here, or forward it to a cluster.  Layer: l7gw/core, pure.
- * The whole decision in one place: refused methods, misdirection, listener, route, redirect, fixed answer, filters, leg.
- * Thread rule: one worker; the tables are immutable. */
+/* l7gw/core/dispatch.h - what to do with one request: answer it here, or forward it to a cluster.  Layer: l7gw/core,
+ * pure. The whole decision in one place: refused methods, misdirection, listener, route, redirect, fixed answer,
+ * filters, leg. Thread rule: one worker; the tables are immutable. */
 #pragma once
 #include "l7gw/core/reasons.tbl.h"
 #include "l7gw/core/route.h"
 #include "l7gw/core/stream.h"
 
 struct dispatch_in {
-        const struct route_bind *bind;  /* NULL: the bind is gone from this generation */
+        const struct route_bind *bind; /* NULL: the bind is gone from this generation */
         bool tls;
-        struct span sni;                /* lower case, empty when none was sent */
-        struct span peer;               /* the client's address as text */
-        bool peer_trusted;              /* its X-Forwarded-* are believed */
-        char request_id[33];            /* used unless a trusted peer sent one */
+        struct span sni;     /* lower case, empty when none was sent */
+        struct span peer;    /* the client's address as text */
+        bool peer_trusted;   /* its X-Forwarded-* are believed */
+        char request_id[33]; /* used unless a trusted peer sent one */
         uint64_t rnd;
 };
 struct dispatch {
-        enum reason reason;             /* REASON_NONE = forward */
+        enum reason reason; /* REASON_NONE = forward */
         unsigned status;
         const struct route_listener *listener; /* NULL when no listener matched */
         const struct route_rule *rule;
         const Model__RouteEntry *entry;
-        const struct route_leg *leg;    /* set when forwarding */
+        const struct route_leg *leg; /* set when forwarding */
         const Model__Fixed *fixed;
-        struct span location;           /* REASON_REDIRECT */
+        struct span location; /* REASON_REDIRECT */
 };
 /* Decides and edits s->req into what goes upstream (filters, X-Forwarded-*, X-Request-Id). */
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *ret) NONNULL(1, 2, 3);

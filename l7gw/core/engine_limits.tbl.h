@@ -1,36 +1,38 @@
-/* l7gw/core/engine_limits.tbl.h - the engine's own limits: L(NAME, value, "why").  Limits of the HTTP/1.1 grammar are in
- * h1.h, those of the model in lib/core/model.h; what an operator may change is in configs/l7gw.cfg. */
+/* l7gw/core/engine_limits.tbl.h - the engine's own limits: L(NAME, value, "why").  Limits of the HTTP/1.1 grammar are
+ * in h1.h, those of the model in lib/core/model.h; what an operator may change is in configs/l7gw.cfg. */
 #pragma once
+/* clang-format off */
 #define L7_LIMITS(L) \
-        L(SCRATCH_BYTES, 131072, "one read: io-model.md measured 64-128 KiB as the knee of copy cost") \
+        L(SCRATCH_BYTES, 131072, "one read: copying costs least per byte at 64 to 128 KiB") \
         L(CHUNK_BYTES, 16384, "queue granule: one full TLS record") \
         L(CHUNKS_KEPT, 1024, "idle chunks a worker keeps for reuse: 16 MiB") \
         L(STREAMS_KEPT, 1024, "idle streams a worker keeps for reuse") \
         L(CONNS_KEPT, 1024, "idle connection structs a worker keeps for reuse") \
         L(STREAM_CHUNK_BYTES, 4096, "first arena chunk of a stream: an ordinary request fits") \
-        L(STREAM_ARENA_BYTES, 262144, "arena cap of a stream: heads, trailers and filters both ways; over it 431 or 503") \
+        L(STREAM_ARENA_BYTES, 262144, "arena cap of a stream, heads and filters both ways; over it 431 or 503") \
         L(WIRE_BYTES, 65536, "encrypted bytes waiting for the socket: four records per send") \
         L(H2_STREAMS, 100, "SETTINGS_MAX_CONCURRENT_STREAMS") \
-        L(H2_CONN_WINDOW, 1048576, "receive window of an HTTP/2 connection: bounds the request bytes it can park here") \
+        L(H2_CONN_WINDOW, 1048576, "receive window of an HTTP/2 connection: request bytes it can park here") \
         L(H2_HEADER_LIST, 32768, "SETTINGS_MAX_HEADER_LIST_SIZE, enforced while decoding") \
         L(H2_CONTINUATIONS, 8, "CONTINUATION flood") \
         L(H2_RESET_BURST, 1000, "rapid reset: burst of client resets") \
         L(H2_RESET_RATE, 33, "rapid reset: client resets per second after the burst") \
         L(H2_ACK_QUEUE, 100, "PING and SETTINGS flood: queued acknowledgements") \
-        L(H2_GLITCHES, 2000, "frames without use (empty DATA, PING, PRIORITY, tiny WINDOW_UPDATE) beyond what requests earn") \
+        L(H2_GLITCHES, 2000, "frames without use (empty DATA, PING, tiny WINDOW_UPDATE) beyond what requests earn") \
         L(H2_FAULTS, 100, "resets the client makes us send (MadeYouReset) beyond what requests earn") \
         L(INTERIM_RESPONSES, 8, "1xx heads of one upstream response") \
         L(LINGER_BYTES, 65536, "input thrown away after an early answer, so that the answer is not lost to a reset") \
         L(LINGER_MS, 2000, "and for how long") \
         L(TRIES, 3, "endpoints tried for one request when connecting fails") \
         L(AVOID_MS, 1000, "an endpoint that refused is chosen last for this long") \
-        L(CONNECTS_PER_PEER, 64, "connections one worker opens to one endpoint at once: a burst must not overflow its backlog") \
+        L(CONNECTS_PER_PEER, 64, "connections one worker opens to one endpoint at once: spare its backlog") \
         L(UPSTREAM_IDLE_PER_PEER, 512, "idle connections one worker keeps to one endpoint") \
-        L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it lines are dropped and counted") \
+        L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it they are dropped") \
         L(LOG_FLUSH_MS, 100, "access log delay") \
         L(ACCEPT_PAUSE_MS, 100, "accepting rests this long when descriptors run out") \
         L(DRAIN_MOVE_MS, 1000, "after the health port closes: time for l4lb to notice before we stop accepting") \
         L(DRAIN_IDLE_MS, 2000, "a draining keep-alive connection may send one more request for this long")
+/* clang-format on */
 enum {
 #define L(name, n, why) L7_##name = n,
         L7_LIMITS(L)

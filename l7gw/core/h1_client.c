@@ -2,11 +2,11 @@
 #include "lib/base.h"
 #include "l7gw/core/h1_client.h"
 
-static const struct h1_limits response_limits = { 8192, 65536, MSG_MAX_FIELDS, 32768 };
+static const struct h1_limits response_limits = {8192, 65536, MSG_MAX_FIELDS, 32768};
 
 void h1_client_request(struct h1_client *x, struct stream *s, struct buf *scratch, struct chain *out)
 {
-        *x = (struct h1_client){ .chunked = s->req.framing == BODY_CHUNKED };
+        *x = (struct h1_client){.chunked = s->req.framing == BODY_CHUNKED};
         buf_reset(scratch);
         h1_write_request(scratch, &s->req, true);
         if (scratch->failed)
@@ -47,8 +47,8 @@ static enum h1_client_rc bad(struct h1_client *x, const char *why)
         return H1C_BAD;
 }
 
-static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops, struct span in,
-                                    size_t *ret_used)
+static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops,
+                                    struct span in, size_t *ret_used)
 {
         struct msg *m = &s->resp;
         msg_init(m, &s->arena);
@@ -59,7 +59,7 @@ static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const
                 return H1C_NO_MEMORY;
         if (rc != H1_OK)
                 return bad(x, h1_rc_str(rc));
-        x->scan = (struct h1_scan){ 0 };
+        x->scan = (struct h1_scan){0};
         if (m->status < 200) {
                 if (m->status == 101)
                         return bad(x, "101 without an upgrade request");
@@ -96,8 +96,8 @@ static enum h1_client_rc body_input(struct h1_client *x, struct stream *s, struc
         return x->resp.done ? H1C_DONE : H1C_MORE;
 }
 
-enum h1_client_rc h1_client_input(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops, struct span in,
-                                  size_t *ret_used)
+enum h1_client_rc h1_client_input(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops,
+                                  struct span in, size_t *ret_used)
 {
         size_t taken = 0;
         enum h1_client_rc rc = H1C_MORE;

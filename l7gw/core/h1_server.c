@@ -6,8 +6,12 @@ static const struct stream_down h1_down;
 
 void h1_server_init(struct h1_server *h, const struct h1_server_conf *conf)
 {
-        *h = (struct h1_server){ .engine = conf->engine, .conn = conf->conn, .scratch = conf->scratch,
-                                 .limits = conf->limits, .buffer_bytes = conf->buffer_bytes, .tls = conf->tls };
+        *h = (struct h1_server){.engine = conf->engine,
+                                .conn = conf->conn,
+                                .scratch = conf->scratch,
+                                .limits = conf->limits,
+                                .buffer_bytes = conf->buffer_bytes,
+                                .tls = conf->tls};
         chain_init(&h->out, conf->pool);
 }
 
@@ -29,7 +33,7 @@ static void response_over(struct h1_server *h)
         bool last = h->close_after || h->state != H1S_WAIT;
         h->early |= h->state == H1S_BODY;
         h->state = last ? H1S_CLOSING : H1S_IDLE;
-        h->scan = (struct h1_scan){ 0 };
+        h->scan = (struct h1_scan){0};
         h->n_requests++;
         stream_finish(h);
         h->engine->output(h->conn);
@@ -301,6 +305,11 @@ static void down_drained(struct stream *s, size_t n)
 }
 
 static const struct stream_down h1_down = {
-        .interim = down_interim, .head = down_head, .data = down_data, .end = down_end,
-        .cut = down_cut, .room = down_room, .drained = down_drained,
+        .interim = down_interim,
+        .head = down_head,
+        .data = down_data,
+        .end = down_end,
+        .cut = down_cut,
+        .room = down_room,
+        .drained = down_drained,
 };

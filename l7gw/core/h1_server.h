@@ -2,7 +2,8 @@
  * Layer: l7gw/core, pure (no socket, no clock: l7gw/io/conn feeds it and flushes its out chain).  One stream at a time:
  * pipelined requests wait unread, answers go in order (requirement 36).  Thread rule: one worker.
  *
- *   IDLE ──first byte──▶ HEAD ──head──▶ BODY ──body──▶ WAIT ──response──▶ IDLE        any error, or "close" ──▶ CLOSING */
+ *   IDLE ──first byte──▶ HEAD ──head──▶ BODY ──body──▶ WAIT ──response──▶ IDLE
+ *   any error, or "close" ──▶ CLOSING */
 #pragma once
 #include "l7gw/core/h1.h"
 #include "l7gw/core/stream.h"
@@ -18,20 +19,20 @@ struct h1_server {
         const struct stream_engine *engine;
         void *conn;
         struct chain out;
-        struct buf *scratch;      /* worker's, for heads */
+        struct buf *scratch; /* worker's, for heads */
         const struct h1_limits *limits;
-        struct stream *s;         /* NULL in IDLE and CLOSING */
+        struct stream *s; /* NULL in IDLE and CLOSING */
         struct h1_scan scan;
         struct h1_body body;
-        uint32_t buffer_bytes;    /* the response window */
+        uint32_t buffer_bytes; /* the response window */
         uint32_t n_requests;
         enum h1_server_state state;
         bool tls;
-        bool draining;            /* say "close" with the next response */
-        bool close_after;         /* the response under way is the last */
-        bool early;               /* it was answered before its request had ended: linger */
-        bool reset;               /* close with RST: the response was cut and only that shows it */
-        bool chunked;             /* the response under way is sent chunked */
+        bool draining;    /* say "close" with the next response */
+        bool close_after; /* the response under way is the last */
+        bool early;       /* it was answered before its request had ended: linger */
+        bool reset;       /* close with RST: the response was cut and only that shows it */
+        bool chunked;     /* the response under way is sent chunked */
 };
 struct h1_server_conf {
         const struct stream_engine *engine;
@@ -44,8 +45,8 @@ struct h1_server_conf {
 };
 void h1_server_init(struct h1_server *h, const struct h1_server_conf *conf) NONNULL(1, 2);
 void h1_server_fini(struct h1_server *h) NONNULL(1);
-/* Takes a prefix of in and returns its length; the caller keeps the rest and shows it again with more behind it, or when
- * the session wants input again (h1_server_room() > 0). */
+/* Takes a prefix of in and returns its length; the caller keeps the rest and shows it again with more behind it, or
+ * when the session wants input again (h1_server_room() > 0). */
 size_t h1_server_input(struct h1_server *h, struct span in) NONNULL(1) MUST_USE;
 size_t h1_server_room(const struct h1_server *h) NONNULL(1); /* bytes it will take now; 0 = do not read */
 void h1_server_flushed(struct h1_server *h) NONNULL(1);      /* out has shrunk */

@@ -79,8 +79,9 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
 
 void h2_request_trailer(struct stream *s, struct span name, struct span value)
 {
-        static const char *const dropped[] = { "host", "content-length", "transfer-encoding", "te", "trailer", "authorization",
-                                               "cookie", "expect", "content-type", "content-encoding", "connection" };
+        static const char *const dropped[] = {
+                "host",   "content-length", "transfer-encoding", "te",        "trailer", "authorization", "cookie",
+                "expect", "content-type",   "content-encoding",  "connection"};
         for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
                 if (span_eq_str(name, dropped[i]))
                         return;
@@ -172,8 +173,10 @@ unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
 
 static nghttp2_nv nv_of(struct span name, struct span value)
 {
-        return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.p, .namelen = name.n, .value = (uint8_t *)(uintptr_t)value.p,
-                             .valuelen = value.n }; /* nghttp2 copies: the flags stay 0 */
+        return (nghttp2_nv){.name = (uint8_t *)(uintptr_t)name.p,
+                            .namelen = name.n,
+                            .value = (uint8_t *)(uintptr_t)value.p,
+                            .valuelen = value.n}; /* nghttp2 copies: the flags stay 0 */
 }
 
 static struct span decimal(struct stream *s, uint64_t v)

@@ -1,6 +1,7 @@
-/* l7gw/core/h2_request.h - between HTTP/2 field blocks and struct msg.  Layer: l7gw/core, pure.  Thread rule: one worker.
- * nghttp2 has checked pseudo-header order, duplicates, connection-specific fields and content-length against DATA (RFC 9113
- * 8); here the values get the same grammar and the same normal form as those of HTTP/1.1 (requirements 24, 33, 46, 48). */
+/* l7gw/core/h2_request.h - between HTTP/2 field blocks and struct msg.  Layer: l7gw/core, pure.  Thread rule: one
+ * worker. nghttp2 has checked pseudo-header order, duplicates, connection-specific fields and content-length against
+ * DATA (RFC 9113 8); here the values get the same grammar and the same normal form as those of HTTP/1.1 (requirements
+ * 24, 33, 46, 48). */
 #pragma once
 #include "l7gw/core/stream.h"
 

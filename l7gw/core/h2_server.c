@@ -65,7 +65,8 @@ static void stream_over(struct h2_server *h, struct stream *s)
         stream_unlink(h, s);
         size_t unread = (size_t)(s->req_bytes - s->req_drained);
         if (unread > 0 && !h->dead) /* the stream's window died with it, the connection's must be given back */
-                (void)nghttp2_session_consume_connection(h->session, unread); /* fails only out of memory: then it shrinks */
+                (void)nghttp2_session_consume_connection(h->session,
+                                                         unread); /* fails only out of memory: then it shrinks */
         h->engine->close(s);
 }
 
@@ -187,7 +188,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         struct stream *s = stream_of(h, id);
         if (!s)
                 return 0;
-        (void)nghttp2_session_set_stream_user_data(session, id, NULL); /* fails only when the stream is unknown: gone is gone */
+        (void)nghttp2_session_set_stream_user_data(session, id,
+                                                   NULL); /* fails only when the stream is unknown: gone is gone */
         s->complete = s->resp_done && s->complete && (code == NGHTTP2_NO_ERROR || code == NGHTTP2_CANCEL);
         stream_over(h, s);
         return 0;
@@ -207,7 +209,9 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *f, void 
                 return 0;
         s->complete = true;
         if (!s->req_done) /* an early answer: tell the client to stop sending (RFC 9113 8.1) */
-                return nghttp2_submit_rst_stream(session, 0, s->id, NGHTTP2_NO_ERROR) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
+                return nghttp2_submit_rst_stream(session, 0, s->id, NGHTTP2_NO_ERROR) == 0
+                               ? 0
+                               : NGHTTP2_ERR_CALLBACK_FAILURE;
         return 0;
 }
 
@@ -258,8 +262,8 @@ static ssize_t body_read(nghttp2_session *session, int32_t id, uint8_t *p, size_
         return (ssize_t)n;
 }
 
-static int on_send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *head, size_t n, nghttp2_data_source *source,
-                        void *user)
+static int on_send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_t *head, size_t n,
+                        nghttp2_data_source *source, void *user)
 {
         struct h2_server *h = h2_of(user);
         struct stream *s = source->ptr;
@@ -311,15 +315,19 @@ int h2_server_new(const struct h2_server_conf *conf, struct h2_server **ret)
         struct h2_server *h = calloc(1, sizeof *h);
         if (!h)
                 return -ENOMEM;
-        *h = (struct h2_server){ .magic = MAGIC, .engine = conf->engine, .conn = conf->conn, .tls = conf->tls,
-                                 .buffer_bytes = conf->buffer_bytes, .credit_glitches = L7_H2_GLITCHES,
-                                 .credit_faults = L7_H2_FAULTS };
+        *h = (struct h2_server){.magic = MAGIC,
+                                .engine = conf->engine,
+                                .conn = conf->conn,
+                                .tls = conf->tls,
+                                .buffer_bytes = conf->buffer_bytes,
+                                .credit_glitches = L7_H2_GLITCHES,
+                                .credit_faults = L7_H2_FAULTS};
         chain_init(&h->out, conf->pool);
         const nghttp2_settings_entry settings[] = {
-                { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, L7_H2_STREAMS },
-                { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->buffer_bytes },
-                { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, L7_H2_HEADER_LIST },
-                { NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1 },
+                {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, L7_H2_STREAMS},
+                {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->buffer_bytes},
+                {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, L7_H2_HEADER_LIST},
+                {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         };
         if (session_make(h) < 0 ||
             nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) != 0 ||
@@ -342,10 +350,22 @@ void h2_server_free(struct h2_server *h)
         free(h);
 }
 
-struct chain *h2_server_out(struct h2_server *h) { return &h->out; }
-size_t h2_server_streams(const struct h2_server *h) { return h->n_streams; }
-uint32_t h2_server_requests(const struct h2_server *h) { return h->n_requests; }
-size_t h2_server_heads(const struct h2_server *h) { return h->n_heads; }
+struct chain *h2_server_out(struct h2_server *h)
+{
+        return &h->out;
+}
+size_t h2_server_streams(const struct h2_server *h)
+{
+        return h->n_streams;
+}
+uint32_t h2_server_requests(const struct h2_server *h)
+{
+        return h->n_requests;
+}
+size_t h2_server_heads(const struct h2_server *h)
+{
+        return h->n_heads;
+}
 
 int h2_server_input(struct h2_server *h, struct span in)
 {
@@ -381,8 +401,9 @@ void h2_server_drain(struct h2_server *h, bool final)
                 (void)nghttp2_submit_shutdown_notice(h->session); /* out of memory: the final GOAWAY follows anyway */
         } else if (final && h->drain < 2) {
                 h->drain = 2;
-                (void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, /* out of memory: closed by the drain timeout */
-                                            nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
+                (void)nghttp2_submit_goaway(
+                        h->session, NGHTTP2_FLAG_NONE, /* out of memory: closed by the drain timeout */
+                        nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
         }
         h->engine->output(h->conn);
 }
@@ -392,7 +413,8 @@ void h2_server_gone(struct h2_server *h)
         h->dead = true;
         while (h->streams) {
                 struct stream *s = h->streams;
-                (void)nghttp2_session_set_stream_user_data(h->session, s->id, NULL); /* unknown stream: nothing to forget */
+                (void)nghttp2_session_set_stream_user_data(h->session, s->id,
+                                                           NULL); /* unknown stream: nothing to forget */
                 stream_over(h, s);
         }
 }
@@ -422,7 +444,7 @@ static void down_head(struct stream *s)
         size_t count;
         nghttp2_nv *nv = h2_fields(s, &s->resp, s->resp.status, &count);
         s->h2_provider = stream_has_body(&s->resp);
-        nghttp2_data_provider body = { .source.ptr = s, .read_callback = body_read };
+        nghttp2_data_provider body = {.source.ptr = s, .read_callback = body_read};
         if (!nv || nghttp2_submit_response(h->session, s->id, nv, count, s->h2_provider ? &body : NULL) != 0)
                 stream_kill(h, s, NGHTTP2_INTERNAL_ERROR);
         h->engine->output(h->conn);
@@ -473,6 +495,11 @@ static void down_drained(struct stream *s, size_t n)
 }
 
 static const struct stream_down h2_down = {
-        .interim = down_interim, .head = down_head, .data = down_data, .end = down_end,
-        .cut = down_cut, .room = down_room, .drained = down_drained,
+        .interim = down_interim,
+        .head = down_head,
+        .data = down_data,
+        .end = down_end,
+        .cut = down_cut,
+        .room = down_room,
+        .drained = down_drained,
 };

@@ -1,6 +1,7 @@
 /* l7gw/core/reasons.tbl.h - why this gateway answered or cut a request itself: R(ID, "word in log and metrics", HTTP
  * status, "body text").  Status 0: the exchange was cut after its head, or nobody was left to answer. */
 #pragma once
+/* clang-format off */
 #define REASONS(R) \
         R(NONE, "-", 0, "") \
         R(BAD_REQUEST, "bad_request", 400, "bad request") \
@@ -25,6 +26,7 @@
         R(CLIENT_GONE, "client_gone", 499, "") \
         R(OVERLOAD, "overload", 503, "overloaded") \
         R(DRAIN_CUT, "drain_cut", 503, "shutting down")
+/* clang-format on */
 enum reason {
 #define R(id, word, status, text) REASON_##id,
         REASONS(R)

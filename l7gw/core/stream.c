@@ -17,7 +17,7 @@ static const struct {
         const char *word, *text;
         unsigned status;
 } reasons[REASON_N] = {
-#define R(id, word_, status_, text_) [REASON_##id] = { .word = word_, .text = text_, .status = status_ },
+#define R(id, word_, status_, text_) [REASON_##id] = {.word = word_, .text = text_, .status = status_},
         REASONS(R)
 #undef R
 };
@@ -45,7 +45,7 @@ const char *reason_text(enum reason r)
 void stream_init(struct stream *s, struct chunk_pool *pool)
 {
         struct arena arena = s->arena;
-        *s = (struct stream){ .arena = arena };
+        *s = (struct stream){.arena = arena};
         msg_init(&s->req, &s->arena);
         msg_init(&s->req_trailers, &s->arena);
         msg_init(&s->resp, &s->arena);

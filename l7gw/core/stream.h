@@ -6,21 +6,23 @@
  *
  * Back-pressure is a window number: whoever sends asks the other side's room() first and is told by a call (resp_room,
  * drained) when room has grown.  Nobody stores more than room() promised plus one read.
- * Ownership: the engine allocates a stream in open() and frees it in close(); between the two the session owns it.  After
- * end() or cut() the engine must not touch the stream again, except in close().
+ * Ownership: the engine allocates a stream in open() and frees it in close(); between the two the session owns it.
+ * After end() or cut() the engine must not touch the stream again, except in close().
  * A stream owns one arena: everything about the exchange lives there and dies in one call.  Thread rule: one worker. */
 #pragma once
 #include "l7gw/core/chain.h"
 #include "l7gw/core/msg.h"
 
+/* clang-format off */
 #define STREAM_STATES(S) /* S(STATE, may be followed by) */ \
         S(HEAD, STREAM_BIT(ROUTE) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED))     /* reading the request head */ \
         S(ROUTE, STREAM_BIT(CONNECT) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED))  /* head complete, choosing */ \
-        S(CONNECT, STREAM_BIT(SEND) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED))   /* an upstream connection is being made */ \
-        S(SEND, STREAM_BIT(CONNECT) | STREAM_BIT(RELAY) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED)) /* request on its way */ \
+        S(CONNECT, STREAM_BIT(SEND) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED))   /* a connection is being made */ \
+        S(SEND, STREAM_BIT(CONNECT) | STREAM_BIT(RELAY) | STREAM_BIT(LOCAL) | STREAM_BIT(CLOSED)) /* request sent */ \
         S(RELAY, STREAM_BIT(CLOSED))                                            /* response head passed on */ \
         S(LOCAL, STREAM_BIT(CLOSED))                                            /* we answer ourselves */ \
         S(CLOSED, 0u)
+/* clang-format on */
 enum stream_state {
 #define S(id, next) STREAM_##id,
         STREAM_STATES(S)
@@ -42,13 +44,13 @@ struct stream_down { /* what a session offers to the engine */
 };
 struct stream_engine { /* what the engine offers to a session */
         struct stream *(*open)(void *conn);                     /* NULL: overload */
-        void (*request)(struct stream *s);                      /* s->req is complete; s->req_done when no body follows */
-        void (*refuse)(struct stream *s, unsigned status, const char *why); /* malformed: answer this and nothing else */
+        void (*request)(struct stream *s);                      /* s->req is complete; req_done: no body follows */
+        void (*refuse)(struct stream *s, unsigned status, const char *why); /* malformed: answer this, no more */
         void (*req_data)(struct stream *s, struct span d);      /* at most what req_room promised, plus one read */
         void (*req_end)(struct stream *s);                      /* body complete; trailers in s->req_trailers */
         size_t (*req_room)(const struct stream *s);
         void (*resp_room)(struct stream *s);                    /* the session's room has grown */
-        void (*close)(struct stream *s);                        /* the session has finished with it; s->complete tells how */
+        void (*close)(struct stream *s);                        /* the session is done with it: s->complete tells */
         void (*output)(void *conn);                             /* bytes wait in the session's out chain */
 };
 
@@ -75,10 +77,11 @@ struct stream {
         uint32_t h2_list_bytes;
         bool h2_provider, h2_too_large, h2_bad;
 };
-void stream_init(struct stream *s, struct chunk_pool *pool) NONNULL(1, 2); /* the arena is ready, everything else is reset */
+void stream_init(struct stream *s, struct chunk_pool *pool) NONNULL(1, 2); /* the arena is ready, the rest is reset */
 void stream_reset(struct stream *s) NONNULL(1);                           /* drops bodies and arena contents */
 void stream_set(struct stream *s, enum stream_state to) NONNULL(1);       /* BUG on an illegal edge */
 static inline bool stream_has_body(const struct msg *m)
 {
-        return m->framing == BODY_CHUNKED || m->framing == BODY_CLOSE || (m->framing == BODY_LENGTH && m->content_length > 0);
+        return m->framing == BODY_CHUNKED || m->framing == BODY_CLOSE ||
+               (m->framing == BODY_LENGTH && m->content_length > 0);
 }

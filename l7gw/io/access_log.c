@@ -54,7 +54,8 @@ bool access_log_put(struct access_log *l, unsigned worker, struct span line)
         size_t at = head & (L7_LOG_RING_BYTES - 1), first = MIN(line.n, (size_t)L7_LOG_RING_BYTES - at);
         memcpy(r->p + at, line.p, first);
         memcpy(r->p, line.p + first, line.n - first);
-        atomic_store_explicit(&r->head, head + line.n, memory_order_release); /* the bytes are there before the position says so */
+        atomic_store_explicit(&r->head, head + line.n,
+                              memory_order_release); /* the bytes are there before the position says so */
         if (!atomic_load_explicit(&l->pending, memory_order_relaxed) &&
             !atomic_exchange_explicit(&l->pending, true, memory_order_acq_rel))
                 wake(l);
@@ -84,12 +85,15 @@ static void drain(struct access_log *l)
         for (unsigned i = 0; i < l->n; i++) {
                 struct ring *r = &l->rings[i];
                 size_t tail = atomic_load_explicit(&r->tail, memory_order_relaxed);
-                size_t head = atomic_load_explicit(&r->head, memory_order_acquire); /* pairs with the worker's release */
+                size_t head =
+                        atomic_load_explicit(&r->head, memory_order_acquire); /* pairs with the worker's release */
                 while (tail != head) {
-                        size_t at = tail & (L7_LOG_RING_BYTES - 1), n = MIN(head - tail, (size_t)L7_LOG_RING_BYTES - at);
+                        size_t at = tail & (L7_LOG_RING_BYTES - 1),
+                               n = MIN(head - tail, (size_t)L7_LOG_RING_BYTES - at);
                         write_all(l, r->p + at, n);
                         tail += n;
-                        atomic_store_explicit(&r->tail, tail, memory_order_release); /* read before it may be overwritten */
+                        atomic_store_explicit(&r->tail, tail,
+                                              memory_order_release); /* read before it may be overwritten */
                 }
         }
 }
@@ -100,7 +104,8 @@ static void reopen(struct access_log *l)
                 return;
         int fd = log_open(l->path);
         if (fd < 0) {
-                log_error("access_log_reopen", "path=%s error=%s action=keeping_old_file", LOG_ESC(l->path), LOG_ESC(strerror(errno)));
+                log_error("access_log_reopen", "path=%s error=%s action=keeping_old_file", LOG_ESC(l->path),
+                          LOG_ESC(strerror(errno)));
                 return;
         }
         close(l->fd);
@@ -110,7 +115,8 @@ static void reopen(struct access_log *l)
 static void *log_main(void *arg)
 {
         struct access_log *l = arg;
-        const struct timespec gather = { .tv_nsec = L7_LOG_FLUSH_MS * 1000000l };
+        pthread_setname_np(pthread_self(), "access-log");
+        const struct timespec gather = {.tv_nsec = L7_LOG_FLUSH_MS * 1000000l};
         for (;;) {
                 uint64_t n;
                 ssize_t r = read(l->wakefd, &n, sizeof n); /* blocks; EINTR only makes us look once more */
@@ -120,7 +126,8 @@ static void *log_main(void *arg)
                         nanosleep(&gather, NULL);
                 if (atomic_exchange_explicit(&l->reopen, false, memory_order_acq_rel))
                         reopen(l);
-                atomic_store_explicit(&l->pending, false, memory_order_seq_cst); /* before looking: a later line wakes us again */
+                atomic_store_explicit(&l->pending, false,
+                                      memory_order_seq_cst); /* before looking: a later line wakes us again */
                 drain(l);
                 if (stop)
                         return NULL;
@@ -143,7 +150,7 @@ int access_log_new(const char *path, unsigned n_workers, struct access_log **ret
         l->rings = aligned_alloc(64, n_workers * sizeof *l->rings);
         bool ok = l->path && l->fd >= 0 && l->wakefd >= 0 && l->rings;
         for (unsigned i = 0; l->rings && i < n_workers; i++) {
-                l->rings[i] = (struct ring){ .p = malloc(L7_LOG_RING_BYTES) };
+                l->rings[i] = (struct ring){.p = malloc(L7_LOG_RING_BYTES)};
                 ok = ok && l->rings[i].p;
         }
         int e = ok ? pthread_create(&l->thread, NULL, log_main, l) : l->fd < 0 ? open_errno : ENOMEM;

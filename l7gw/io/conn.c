@@ -1,16 +1,14 @@
 /* l7gw/io/conn.c - see conn.h. */
 #include "lib/base.h"
-#include "l7gw/io/conn.h"
+#include "l7gw/io/conn_priv.h"
 #include "l7gw/io/proxy.h"
 #include "l7gw/io/socket.h"
 #include "l7gw/io/tls_context.h"
 
-#include <sys/uio.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define IN_MAX (L7_SCRATCH_BYTES + 131072u) /* one read beyond the largest head */
-#define SEND_SPANS 16
-static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 
 static void conn_timer(struct timer *t, uint64_t now_ms);
 static void conn_run(struct loop_defer *d);
@@ -26,9 +24,9 @@ static void session_gone(struct conn *c)
                 h2_server_gone(c->h2);
 }
 
-/* The connection is over now: its streams are cancelled, its descriptor closed; memory goes at the end of the turn, because
- * callers up the stack still hold c. */
-static void conn_close(struct conn *c)
+/* The connection is over now: its streams are cancelled, its descriptor closed; memory goes at the end of the turn,
+ * because callers up the stack still hold c. */
+void conn_close(struct conn *c)
 {
         struct worker *w = c->w;
         if (c->dead)
@@ -97,13 +95,14 @@ const struct gen_bind *conn_bind(struct conn *c)
                 c->bind_gen = wg;
                 c->bind = wg ? generation_bind(wg->gen, &c->key) : NULL;
                 if (c->bind && (c->bind->route->protocol == MODEL__LISTENER__PROTOCOL__HTTPS) != (c->tls != NULL))
-                        c->bind = NULL; /* the listener changed between cleartext and TLS: to this connection it is gone */
+                        c->bind = NULL; /* the listener changed between cleartext and TLS: to this connection it is gone
+                                         */
         }
         return c->bind;
 }
 
-/* The client hello picks the listener, and the listener its certificate and settings.  A name nobody serves gets no answer
- * at all (conn_handshake closes without the alert). */
+/* The client hello picks the listener, and the listener its certificate and settings.  A name nobody serves gets no
+ * answer at all (conn_handshake closes without the alert). */
 int conn_client_hello(SSL *ssl, int *alert, void *arg)
 {
         struct conn *c = SSL_get_app_data(ssl);
@@ -122,306 +121,6 @@ int conn_client_hello(SSL *ssl, int *alert, void *arg)
                 return SSL_CLIENT_HELLO_ERROR;
         }
         return SSL_CLIENT_HELLO_SUCCESS;
-}
-
-/* ---- session ---- */
-
-static int session_h2(struct conn *c)
-{
-        const struct h2_server_conf conf = { .engine = &proxy_engine, .conn = c, .pool = &c->w->chunks,
-                                             .buffer_bytes = c->w->options->buffer_bytes, .tls = c->tls != NULL };
-        struct h2_server *h;
-        if (h2_server_new(&conf, &h) < 0)
-                return -ENOMEM;
-        c->h2 = h;
-        c->proto = CONN_H2;
-        worker_count(c->w, WORKER_H2_CONNECTIONS);
-        return 0;
-}
-
-static void session_h1(struct conn *c)
-{
-        const struct h1_server_conf conf = { .engine = &proxy_engine, .conn = c, .pool = &c->w->chunks, .scratch = &c->w->head,
-                                             .limits = &h1_default_limits, .buffer_bytes = c->w->options->buffer_bytes,
-                                             .tls = c->tls != NULL };
-        h1_server_init(&c->h1, &conf);
-        c->proto = CONN_H1;
-        if (c->draining)
-                h1_server_drain(&c->h1);
-}
-
-static struct chain *session_out(struct conn *c)
-{
-        return c->proto == CONN_H1 ? &c->h1.out : c->proto == CONN_H2 ? h2_server_out(c->h2) : NULL;
-}
-
-/* Plain text bytes the session takes now. */
-static size_t session_room(struct conn *c)
-{
-        switch (c->proto) {
-        case CONN_SNIFF:
-                return c->tls ? 0 : L7_SCRATCH_BYTES;
-        case CONN_H1:
-                return h1_server_room(&c->h1);
-        case CONN_H2: /* request bodies are bounded by the windows, answers to control frames by this */
-                return h2_server_out(c->h2)->n >= 2 * (size_t)c->w->options->buffer_bytes ? 0 : L7_SCRATCH_BYTES;
-        }
-        BUG_ON(true);
-}
-
-/* Returns bytes used, or -1 when the connection must end (after what is in out). */
-static ssize_t session_input(struct conn *c, struct span in)
-{
-        if (c->proto == CONN_SNIFF) {
-                size_t n = MIN(in.n, sizeof preface - 1);
-                if (memcmp(in.p, preface, n) != 0)
-                        session_h1(c);
-                else if (n < sizeof preface - 1)
-                        return 0; /* too short to tell */
-                else if (session_h2(c) < 0)
-                        return -1;
-        }
-        if (c->proto == CONN_H1)
-                return (ssize_t)h1_server_input(&c->h1, in);
-        return h2_server_input(c->h2, in) == 0 ? (ssize_t)in.n : -1;
-}
-
-static void conn_feed(struct conn *c, struct span in)
-{
-        bool stored = c->in.n > 0;
-        if (stored && in.n > 0)
-                buf_add(&c->in, in.p, in.n);
-        struct span all = stored ? buf_span(&c->in) : in;
-        size_t used = 0;
-        if (all.n > 0 && !c->in.failed) {
-                ssize_t r = session_input(c, all);
-                if (r < 0) { /* HTTP/2 connection error: the GOAWAY is in out */
-                        c->broken = true;
-                        used = all.n;
-                } else {
-                        used = (size_t)r;
-                }
-        }
-        if (c->dead)
-                return;
-        if (stored)
-                buf_consume(&c->in, used);
-        else if (used < in.n)
-                buf_add(&c->in, in.p + used, in.n - used);
-        if (c->in.n == 0)
-                buf_fini(&c->in); /* memory only while bytes wait */
-        if (c->in.failed)
-                conn_close(c);
-}
-
-/* Bytes wait that only the session can move; more input would only queue behind them.  (A part of a head is no such case.) */
-static bool input_held(const struct conn *c)
-{
-        return c->in.n > 0 && c->proto != CONN_SNIFF && !(c->proto == CONN_H1 && c->h1.state <= H1S_HEAD);
-}
-
-/* What was read earlier and not taken: the session may have room by now. */
-static bool conn_pump(struct conn *c)
-{
-        size_t before = c->in.n;
-        if (before == 0 || c->dead || c->lingering || session_room(c) == 0)
-                return false;
-        conn_feed(c, SPAN_NULL);
-        return !c->dead && c->in.n < before;
-}
-
-/* The client will send no more.  HTTP/2 and a broken TLS stream end with it; HTTP/1.1 is told once all input is taken. */
-static void conn_eof(struct conn *c)
-{
-        c->eof = true;
-        if (c->proto != CONN_H1)
-                c->broken = true;
-        else if (c->h1.state != H1S_CLOSING && (c->in.n == 0 || (c->h1.state == H1S_HEAD && session_room(c) > 0)))
-                h1_server_eof(&c->h1);
-}
-
-/* ---- TLS in ---- */
-
-static void conn_handshake(struct conn *c)
-{
-        enum tls_rc rc = tls_handshake(c->tls);
-        if (rc == TLS_MORE)
-                return;
-        if (rc != TLS_OK) {
-                worker_count(c->w, c->tls->no_listener ? WORKER_TLS_UNKNOWN_SNI : WORKER_TLS_FAILURES);
-                if (c->tls->no_listener)
-                        chain_clear(&c->tls->wire); /* no alert: nobody here has that name */
-                c->broken = true; /* sends what is in wire, then closes */
-                return;
-        }
-        worker_count(c->w, WORKER_TLS_HANDSHAKES);
-        if (tls_is_h2(c->tls) && session_h2(c) == 0)
-                return;
-        if (c->proto == CONN_SNIFF)
-                session_h1(c);
-}
-
-static void tls_pump(struct conn *c)
-{
-        struct tls *t = c->tls;
-        if (!t->established) {
-                conn_handshake(c);
-                if (!t->established)
-                        return;
-        }
-        while (!c->dead && !c->broken && !c->eof) {
-                size_t room = session_room(c), n = 0;
-                if (room == 0 || input_held(c))
-                        return;
-                switch (tls_read(t, c->w->plain, MIN(room, (size_t)L7_SCRATCH_BYTES), &n)) {
-                case TLS_OK:
-                        conn_feed(c, SPAN(c->w->plain, n));
-                        break;
-                case TLS_MORE:
-                        return;
-                case TLS_EOF: /* close_notify: a half-close like a FIN on cleartext */
-                        conn_eof(c);
-                        return;
-                case TLS_BAD:
-                        c->broken = true;
-                        return;
-                }
-        }
-}
-
-static void tls_feed(struct conn *c, struct span in)
-{
-        struct tls *t = c->tls;
-        bool stored = c->sealed.n > 0;
-        if (stored && in.n > 0)
-                buf_add(&c->sealed, in.p, in.n);
-        t->in = stored ? buf_span(&c->sealed) : in;
-        size_t before = t->in.n;
-        tls_pump(c);
-        if (c->dead)
-                return;
-        size_t used = c->eof || c->broken ? before : before - t->in.n;
-        if (stored)
-                buf_consume(&c->sealed, used);
-        else if (used < in.n)
-                buf_add(&c->sealed, in.p + used, in.n - used);
-        t->in = SPAN_NULL;
-        if (c->sealed.n == 0)
-                buf_fini(&c->sealed);
-        if (c->sealed.failed)
-                conn_close(c);
-}
-
-/* ---- socket in ---- */
-
-static size_t read_room(struct conn *c)
-{
-        if (c->lingering)
-                return c->linger_left;
-        if (c->tls && !c->tls->established)
-                return L7_SCRATCH_BYTES;
-        if (c->sealed.n > 0 || input_held(c))
-                return 0; /* first what is here already */
-        size_t room = session_room(c);
-        return c->tls && room > 0 ? L7_SCRATCH_BYTES : room;
-}
-
-static void conn_read(struct conn *c)
-{
-        struct worker *w = c->w;
-        while (!c->dead && c->readable && !c->broken && (!c->eof || c->lingering)) {
-                size_t room = MIN(read_room(c), (size_t)L7_SCRATCH_BYTES);
-                if (room == 0)
-                        return;
-                ssize_t n = recv(c->f.fd, w->rd, room, 0);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN) {
-                        c->readable = false;
-                        return;
-                }
-                if (n < 0) {
-                        conn_close(c);
-                        return;
-                }
-                if (n == 0) {
-                        c->readable = false;
-                        if (c->tls || c->lingering)
-                                c->broken = true; /* TLS without close_notify: cut, perhaps by somebody else */
-                        else
-                                conn_eof(c);
-                        return;
-                }
-                c->progress = true;
-                if ((size_t)n < room && !c->hup)
-                        c->readable = false; /* short read: the socket is empty, the next edge will tell */
-                if (c->lingering)
-                        c->linger_left -= (uint32_t)n;
-                else if (c->tls)
-                        tls_feed(c, SPAN(w->rd, (size_t)n));
-                else
-                        conn_feed(c, SPAN(w->rd, (size_t)n));
-        }
-}
-
-/* ---- socket out ---- */
-
-/* Sends from the front of a chain: true when it is empty now. */
-static bool chain_send(struct conn *c, struct chain *out)
-{
-        while (out->n > 0 && c->writable && !c->dead) {
-                struct span spans[SEND_SPANS];
-                struct iovec iov[SEND_SPANS];
-                size_t k = chain_spans(out, spans, SEND_SPANS), want = 0;
-                for (size_t i = 0; i < k; i++) {
-                        iov[i] = (struct iovec){ (void *)(uintptr_t)spans[i].p, spans[i].n };
-                        want += spans[i].n;
-                }
-                struct msghdr mh = { .msg_iov = iov, .msg_iovlen = k };
-                ssize_t n = sendmsg(c->f.fd, &mh, MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN) {
-                        c->writable = false;
-                        return false;
-                }
-                if (n < 0) {
-                        conn_close(c); /* the client is gone */
-                        return false;
-                }
-                chain_consume(out, (size_t)n);
-                c->progress = true;
-                if ((size_t)n < want)
-                        c->writable = false;
-        }
-        return out->n == 0;
-}
-
-/* true when nothing waits any more */
-static bool conn_send(struct conn *c)
-{
-        struct chain *out = session_out(c);
-        if (out && out->failed) {
-                conn_close(c);
-                return false;
-        }
-        if (!c->tls)
-                return !out || chain_send(c, out);
-        struct tls *t = c->tls;
-        for (;;) {
-                while (out && out->n > 0 && t->wire.n < L7_WIRE_BYTES && t->established) {
-                        struct span plain = chain_front(out);
-                        if (tls_write(t, plain) != TLS_OK) {
-                                conn_close(c);
-                                return false;
-                        }
-                        chain_consume(out, plain.n);
-                }
-                if (!chain_send(c, &t->wire))
-                        return false;
-                if (!out || out->n == 0)
-                        return true;
-        }
 }
 
 /* ---- the end of a turn ---- */
@@ -492,13 +191,16 @@ static void conn_arm(struct conn *c, bool sent)
         else if (c->proto == CONN_SNIFF)
                 wait_set(c, CONN_WAIT_HEAD, o->header_ms);
         else if (c->proto == CONN_H2)
-                wait_set(c, h2_server_heads(c->h2) ? CONN_WAIT_HEAD : h2_server_streams(c->h2) ? CONN_WAIT_NONE : CONN_WAIT_IDLE,
+                wait_set(c,
+                         h2_server_heads(c->h2)     ? CONN_WAIT_HEAD
+                         : h2_server_streams(c->h2) ? CONN_WAIT_NONE
+                                                    : CONN_WAIT_IDLE,
                          h2_server_heads(c->h2) ? o->header_ms : idle_ms);
         else if (c->h1.state == H1S_HEAD || (c->h1.state == H1S_IDLE && c->h1.n_requests == 0))
                 wait_set(c, CONN_WAIT_HEAD, o->header_ms);
         else if (c->h1.state == H1S_IDLE)
                 wait_set(c, CONN_WAIT_IDLE, idle_ms);
-        else if (c->h1.state == H1S_BODY && session_room(c) > 0)
+        else if (c->h1.state == H1S_BODY && conn_session_room(c) > 0)
                 wait_set(c, CONN_WAIT_BODY, o->idle_ms);
         else
                 wait_set(c, CONN_WAIT_NONE, 0); /* the upstream is to move: the stream's own deadlines count */
@@ -519,7 +221,8 @@ static void conn_drain_step(struct conn *c)
                 h2_server_drain(c->h2, false);
                 c->wait = CONN_WAIT_NONE;
         }
-        if (c->goaway == 1 && now >= c->drain_at_ms) { /* streams opened before the notice arrived have come in by now */
+        if (c->goaway == 1 &&
+            now >= c->drain_at_ms) { /* streams opened before the notice arrived have come in by now */
                 c->goaway = 2;
                 h2_server_drain(c->h2, true);
         }
@@ -535,9 +238,9 @@ static void conn_run(struct loop_defer *d)
         conn_drain_step(c);
         do {
                 again = conn_pump(c);
-                if (!c->dead && c->tls && !c->lingering && !c->broken && (c->sealed.n > 0 || SSL_pending(c->tls->ssl) > 0) &&
-                    session_room(c) > 0)
-                        tls_feed(c, SPAN_NULL);
+                if (!c->dead && c->tls && !c->lingering && !c->broken &&
+                    (c->sealed.n > 0 || SSL_pending(c->tls->ssl) > 0) && conn_session_room(c) > 0)
+                        conn_tls_feed(c, SPAN_NULL);
                 conn_read(c);
                 if (c->dead)
                         return;
@@ -547,11 +250,11 @@ static void conn_run(struct loop_defer *d)
                         conn_close(c);
                         return;
                 }
-                size_t before = session_out(c) ? session_out(c)->n : 0;
+                size_t before = conn_session_out(c) ? conn_session_out(c)->n : 0;
                 sent = conn_send(c);
                 if (c->dead)
                         return;
-                if (session_out(c) && session_out(c)->n < before) {
+                if (conn_session_out(c) && conn_session_out(c)->n < before) {
                         again = true;
                         if (c->proto == CONN_H1)
                                 h1_server_flushed(&c->h1);
@@ -583,7 +286,8 @@ static void conn_event(struct loop_fd *f, unsigned events)
                 conn_read(c);
         if (c->dead)
                 return;
-        if (c->hup && c->readable && !c->lingering && read_room(c) == 0) { /* we are not reading: only a real error ends the exchange */
+        if (c->hup && c->readable && !c->lingering &&
+            conn_read_room(c) == 0) { /* we are not reading: only a real error ends the exchange */
                 int e = socket_error(c->f.fd);
                 if (e != 0) {
                         conn_close(c);
@@ -664,8 +368,15 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
                 if (!c)
                         return -ENOMEM;
         }
-        *c = (struct conn){ .w = w, .defer.fn = conn_run, .key = *key, .local = *local, .local_port = local_port, .peer = *peer,
-                            .peer_port = peer_port, .writable = true, .draining = w->drain != DRAIN_NONE };
+        *c = (struct conn){.w = w,
+                           .defer.fn = conn_run,
+                           .key = *key,
+                           .local = *local,
+                           .local_port = local_port,
+                           .peer = *peer,
+                           .peer_port = peer_port,
+                           .writable = true,
+                           .draining = w->drain != DRAIN_NONE};
         ipaddr_str(peer, c->peer_text);
         timer_init(&c->timer, conn_timer);
         buf_init(&c->in, IN_MAX);

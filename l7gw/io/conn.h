@@ -1,7 +1,7 @@
 /* l7gw/io/conn.h - one client connection: socket, TLS, protocol choice, deadlines, orderly end.  Layer: l7gw/io.
- * It feeds a session (core/h1_server, core/h2_server) and flushes what the session has put into its out chain, once per loop
- * turn.  Reading stops when the session has no room and goes on when it has: the socket is registered once and never touched.
- * Thread rule: the worker. */
+ * It feeds a session (core/h1_server, core/h2_server) and flushes what the session has put into its out chain, once per
+ * loop turn.  Reading stops when the session has no room and goes on when it has: the socket is registered once and never
+ * touched.  Thread rule: the worker. */
 #pragma once
 #include "l7gw/core/h1_server.h"
 #include "l7gw/core/h2_server.h"
@@ -56,8 +56,11 @@ struct conn {
 int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
               const struct ipaddr *peer, uint16_t peer_port) MUST_USE;
 void conn_output(void *conn); /* struct stream_engine.output */
-const struct gen_bind *conn_bind(struct conn *c) NONNULL(1); /* in the current generation; NULL when it is gone from it */
-static inline struct span conn_sni(const struct conn *c) { return c->tls ? SPAN(c->tls->sni, c->tls->sni_n) : SPAN_NULL; }
+const struct gen_bind *conn_bind(struct conn *c) NONNULL(1); /* in the current generation; NULL: it has none */
+static inline struct span conn_sni(const struct conn *c)
+{
+        return c->tls ? SPAN(c->tls->sni, c->tls->sni_n) : SPAN_NULL;
+}
 int conn_client_hello(SSL *ssl, int *alert, void *arg);
 
 void conns_adopt(struct worker *w) NONNULL(1);     /* a new generation: connections of removed binds drain */

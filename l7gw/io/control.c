@@ -47,8 +47,8 @@ static void abort_pending(void *arg)
         generation_free(TAKE_PTR(c->pending));
 }
 
-/* Sockets were bound in prepare; from here on they accept.  listen() fails only if somebody else took the port in between
- * without SO_REUSEPORT: then this bind is reported as not bound, and the rest serves. */
+/* Sockets were bound in prepare; from here on they accept.  listen() fails only if somebody else took the port in
+ * between without SO_REUSEPORT: then this bind is reported as not bound, and the rest serves. */
 static void binds_listen(struct control *c, const struct generation *g)
 {
         for (size_t i = 0; i < g->n_binds; i++) {
@@ -60,7 +60,8 @@ static void binds_listen(struct control *c, const struct generation *g)
                         if (listen(b->fds[k], SOMAXCONN) < 0)
                                 b->failed = true;
                 if (b->failed) {
-                        log_error("listen", "addr=%s port=%u error=%s", ipaddr_str(&b->addr, text), b->port, LOG_ESC(strerror(errno)));
+                        log_error("listen", "addr=%s port=%u error=%s", ipaddr_str(&b->addr, text), b->port,
+                                  LOG_ESC(strerror(errno)));
                         registry_bind_retire(&c->registry, b); /* the next generation tries again */
                 } else {
                         b->listening = true;
@@ -122,8 +123,8 @@ static void activate(void *arg, const struct model *m)
         c->active = g; /* the workers free the old one by letting go of it */
         c->reloads++;
         adopted_wait(c);
-        log_debug("tables", "generation=%" PRIu64 " listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation, g->n_listeners,
-                  g->routes->n_rules, g->n_clusters, g->n_binds);
+        log_debug("tables", "generation=%" PRIu64 " listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation,
+                  g->n_listeners, g->routes->n_rules, g->n_clusters, g->n_binds);
 }
 
 /* ---- endpoints, the fast path ---- */
@@ -166,7 +167,8 @@ static void endpoints(void *arg, const Model__EndpointSet *m)
                 return;
         }
         set->refs++;
-        *u = (struct set_update){ .set = set, .model = copy, .identity = endpoint_set_identity(m), .done.fn = set_update_done };
+        *u = (struct set_update){
+                .set = set, .model = copy, .identity = endpoint_set_identity(m), .done.fn = set_update_done};
         atomic_store_explicit(&u->pending, c->n_workers, memory_order_relaxed); /* the mailbox publishes it */
         set->total = (uint32_t)m->n_endpoints;
         set->version = m->version;
@@ -213,7 +215,8 @@ static void drain_timer(struct timer *t, uint64_t now_ms)
                 drain_post(c, DRAIN_SOFT);
                 timer_set(loop_timers(c->loop), t, now_ms + c->options.drain_ms);
         } else if (c->drain == DRAIN_SOFT) {
-                log_warn("drain", "step=cut connections=%u", atomic_load_explicit(&c->shared.connections, memory_order_relaxed));
+                log_warn("drain", "step=cut connections=%u",
+                         atomic_load_explicit(&c->shared.connections, memory_order_relaxed));
                 drain_post(c, DRAIN_HARD);
         }
 }
@@ -263,15 +266,20 @@ static int workers_start(struct control *c, struct err *reterr)
 
 static int dp_start(struct control *c, struct err *reterr)
 {
-        static const struct dpclient_ops ops = { prepare, activate, abort_pending, endpoints, fill_status };
+        static const struct dpclient_ops ops = {prepare, activate, abort_pending, endpoints, fill_status};
         const struct dpclient_conf conf = {
-                .agent_socket = c->options.agent_socket, .state_dir = c->options.state_dir, .name = c->options.name,
-                .pool = c->options.pool, .role = CONTROL__ROLE__ROLE_L7, .limits = CONTROL__LIMITS__INIT, .version = GH_VERSION,
+                .agent_socket = c->options.agent_socket,
+                .state_dir = c->options.state_dir,
+                .name = c->options.name,
+                .pool = c->options.pool,
+                .role = CONTROL__ROLE__ROLE_L7,
+                .limits = CONTROL__LIMITS__INIT,
+                .version = GH_VERSION,
         };
         int r = dpclient_new(c->loop, &conf, &ops, c, &c->dp, reterr);
         if (r < 0)
                 return r;
-        struct err err = { { 0 } };
+        struct err err = {{0}};
         r = dpclient_boot(c->dp, &err);
         if (r < 0 && r != -ENOENT)
                 log_warn("boot", "error=%s action=waiting_for_agent", LOG_ESC(err.msg));
@@ -280,8 +288,8 @@ static int dp_start(struct control *c, struct err *reterr)
 
 int control_start(struct control *c, const char *config_path, struct err *reterr)
 {
-        static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-        *c = (struct control){ .start_ms = 0 };
+        static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+        *c = (struct control){.start_ms = 0};
         int r = options_load(config_path, &c->options, reterr);
         if (r < 0)
                 return r;
@@ -320,8 +328,8 @@ int control_start(struct control *c, const char *config_path, struct err *reterr
 int control_run(struct control *c)
 {
         dpclient_start(c->dp);
-        log_info("ready", "name=%s pool=%s threads=%u generation=%" PRIu64, LOG_ESC(c->options.name), LOG_ESC(c->options.pool), c->n_workers,
-                 c->active ? c->active->model->generation : 0);
+        log_info("ready", "name=%s pool=%s threads=%u generation=%" PRIu64, LOG_ESC(c->options.name),
+                 LOG_ESC(c->options.pool), c->n_workers, c->active ? c->active->model->generation : 0);
         int r = loop_run(c->loop);
         log_info("stopped", "requests=%" PRIu64, control_sum(c, WORKER_REQUESTS));
         return r;

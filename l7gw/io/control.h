@@ -1,5 +1,5 @@
-/* l7gw/io/control.h - the control thread of a shard: configuration by PREPARE and ACTIVATE, endpoints, drain, admin socket.
- * Layer: l7gw/io.  It serves no request; the workers know it only by their mailboxes. */
+/* l7gw/io/control.h - the control thread of a shard: configuration by PREPARE and ACTIVATE, endpoints, drain, admin
+ * socket. Layer: l7gw/io.  It serves no request; the workers know it only by their mailboxes. */
 #pragma once
 #include "l7gw/io/health.h"
 #include "l7gw/io/worker.h"
@@ -14,7 +14,7 @@ struct control {
         unsigned n_workers;     /* started */
         struct registry registry;
         struct generation *active, *pending;
-        size_t n_generations;   /* alive, the active one included */
+        size_t n_generations; /* alive, the active one included */
         struct dpclient *dp;
         struct admin *admin;
         struct health *health;

@@ -1,8 +1,10 @@
-/* l7gw/io/counters.h - what a shard counts.  Layer: l7gw/io.  Each block has one writer, its worker; the control thread reads. */
+/* l7gw/io/counters.h - what a shard counts.  Layer: l7gw/io.  Each block has one writer, its worker; the control thread
+ * reads. */
 #pragma once
 #include "l7gw/core/reasons.tbl.h"
 #include "lib/core/metrics.h"
 
+/* clang-format off */
 #define WORKER_COUNTERS(C) \
         C(CONNECTIONS, "connections_total", "Connections accepted") \
         C(CONNECTIONS_REFUSED, "connections_refused_total", "Connections closed at once: over max_connections") \
@@ -15,10 +17,11 @@
         C(BODY_BYTES_IN, "request_body_bytes_total", "Request body bytes received") \
         C(BODY_BYTES_OUT, "response_body_bytes_total", "Response body bytes passed on") \
         C(UPSTREAM_CONNECTS, "upstream_connects_total", "Upstream connections opened") \
-        C(UPSTREAM_CONNECT_FAILURES, "upstream_connect_failures_total", "Upstream connections that failed or timed out") \
+        C(UPSTREAM_CONNECT_FAILURES, "upstream_connect_failures_total", "Upstream connections that failed") \
         C(UPSTREAM_REUSES, "upstream_reuses_total", "Requests sent on a pooled connection") \
-        C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again after a pooled connection turned out closed") \
+        C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again: the pooled connection was closed") \
         C(LOG_DROPPED, "access_log_dropped_total", "Access log lines dropped because the writer was behind")
+/* clang-format on */
 enum worker_counter {
 #define C(id, name, help) WORKER_##id,
         WORKER_COUNTERS(C)

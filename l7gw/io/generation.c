@@ -12,7 +12,7 @@ static int no_memory(struct model_error *e)
 
 uint64_t endpoint_set_identity(const Model__EndpointSet *set)
 {
-        static const struct siphash_key key = { 0x6c37677765706964u, 1 };
+        static const struct siphash_key key = {0x6c37677765706964u, 1};
         size_t n = model__endpoint_set__get_packed_size(set);
         uint8_t *p = malloc(n + 1);
         if (!p)
@@ -31,7 +31,8 @@ static bool prefixes_equal(const struct gen_bind *b, const Model__Bind *m)
                 return false;
         for (size_t i = 0; i < m->n_forwarded_trusted; i++)
                 if (b->forwarded_trusted[i].len != m->forwarded_trusted[i]->len ||
-                    memcmp(b->forwarded_trusted[i].addr.b, m->forwarded_trusted[i]->addr.data, m->forwarded_trusted[i]->addr.len) != 0)
+                    memcmp(b->forwarded_trusted[i].addr.b, m->forwarded_trusted[i]->addr.data,
+                           m->forwarded_trusted[i]->addr.len) != 0)
                         return false;
         return true;
 }
@@ -69,7 +70,8 @@ static int bind_merge(struct generation *g, struct gen_bind *b, struct model_err
                                         return no_memory(e);
                         } else if (!prefixes_equal(b, m)) {
                                 model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", gw->source,
-                                                "trusted forwarders of port %u differ from those of Gateway %s", m->port, first->id);
+                                                "trusted forwarders of port %u differ from those of Gateway %s",
+                                                m->port, first->id);
                                 return -EINVAL;
                         }
                 }

@@ -1,7 +1,7 @@
 /* l7gw/io/generation.h - one activated configuration: routes, TLS contexts, and the runtime objects they name.
  * Layer: l7gw/io.  Built and freed by the control thread; immutable in between; read by all workers.
- * Life: build (everything that can fail) -> adopted by every worker (one count each, plus one per request in the worker's own
- * book) -> let go by all of them -> freed.  (style 28, 29) */
+ * Life: build (everything that can fail) -> adopted by every worker (one count each, plus one per request in the
+ * worker's own book) -> let go by all of them -> freed.  (style 28, 29) */
 #pragma once
 #include "l7gw/core/route.h"
 #include "l7gw/io/mailbox.h"
@@ -39,12 +39,12 @@ struct generation {
         struct map bind_by_key;
         struct gen_listener *listeners; /* by route_listener.index */
         size_t n_listeners;
-        struct gen_cluster *clusters;   /* by route_leg.cluster_index */
+        struct gen_cluster *clusters; /* by route_leg.cluster_index */
         size_t n_clusters;
         struct gen_set *sets;
         size_t n_sets;
-        atomic_uint workers;            /* that have not let go of it */
-        struct mail released;           /* to the control thread, by the last worker */
+        atomic_uint workers;  /* that have not let go of it */
+        struct mail released; /* to the control thread, by the last worker */
 };
 /* 0, or -errno with *reterr naming the object: becomes the NACK. */
 int generation_build(const struct model *m, struct registry *r, struct generation **ret, struct model_error *reterr)

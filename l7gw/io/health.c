@@ -38,8 +38,8 @@ int health_new(struct loop *l, const struct options *o, struct health **ret, str
                 if (r < 0) {
                         char text[IPADDR_STR_MAX];
                         health_free(h);
-                        return err_set(reterr, -r, "health", "cannot listen on %s port %u: %s", ipaddr_str(&o->health[i], text),
-                                       o->health_port, strerror(-r));
+                        return err_set(reterr, -r, "health", "cannot listen on %s port %u: %s",
+                                       ipaddr_str(&o->health[i], text), o->health_port, strerror(-r));
                 }
         }
         *ret = h;

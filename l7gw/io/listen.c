@@ -46,13 +46,15 @@ static void accept_all(struct listen_fd *l)
                                 continue;
                         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                                 accept_exhausted(l);
-                        return; /* EAGAIN; others (a network error of the pending client) leave the rest to the next event */
+                        return; /* EAGAIN; others (a network error of the pending client) leave the rest to the next
+                                   event */
                 }
                 unsigned before = atomic_fetch_add_explicit(&w->shared->connections, 1, memory_order_relaxed);
                 struct ipaddr peer;
                 uint16_t port;
                 socket_addr_get(&sa, &peer, &port);
-                if (before >= w->options->max_connections || conn_open(w, fd, &l->key, &l->addr, l->port, &peer, port) < 0) {
+                if (before >= w->options->max_connections ||
+                    conn_open(w, fd, &l->key, &l->addr, l->port, &peer, port) < 0) {
                         worker_count(w, WORKER_CONNECTIONS_REFUSED);
                         atomic_fetch_sub_explicit(&w->shared->connections, 1, memory_order_relaxed);
                         close(fd);
@@ -92,7 +94,8 @@ static void listen_open(struct worker *w, const struct bind_rt *b)
                 close(fd);
                 return;
         }
-        *l = (struct listen_fd){ .w = w, .key = b->key, .addr = b->addr, .port = b->port, .fd = fd, .keep = true, .next = w->listeners };
+        *l = (struct listen_fd){
+                .w = w, .key = b->key, .addr = b->addr, .port = b->port, .fd = fd, .keep = true, .next = w->listeners};
         int r = loop_add(w->loop, &l->f, fd, listen_event);
         if (r < 0) {
                 log_error("listen", "worker=%u error=%s", w->id, LOG_ESC(strerror(-r)));

@@ -11,5 +11,6 @@ struct mail {
 struct mailbox {
         _Atomic(struct mail *) head; /* newest first */
 };
-void mailbox_post(struct mailbox *b, struct loop *receiver, struct mail *m) NONNULL(1, 2, 3); /* any thread; wakes the receiver */
-void mailbox_run(struct mailbox *b, void *receiver) NONNULL(1);                              /* receiver: all mails, oldest first */
+void mailbox_post(struct mailbox *b, struct loop *receiver, struct mail *m)
+        NONNULL(1, 2, 3);                                       /* any thread; wakes the receiver */
+void mailbox_run(struct mailbox *b, void *receiver) NONNULL(1); /* receiver: all mails, oldest first */

@@ -14,7 +14,7 @@ static char *copy(const char *s)
 
 static enum log_level level_of(const struct conf_group *g)
 {
-        static const char *const names[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
+        static const char *const names[LOG_LEVEL_N] = {"error", "warn", "info", "debug"};
         const char *s = conf_str_or(g, "log_level", "info");
         for (unsigned i = 0; i < LOG_LEVEL_N; i++)
                 if (strcmp(s, names[i]) == 0)
@@ -52,7 +52,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         if (r < 0)
                 return r;
         const struct conf_group *g = conf_root(c), *control = conf_sub(g, "control");
-        struct options o = { 0 };
+        struct options o = {0};
         o.name = copy(conf_str(g, "name"));
         o.pool = copy(conf_str_or(g, "pool", "default"));
         o.threads = (unsigned)conf_int_or(g, "threads", 0, OPTIONS_MAX_THREADS, 1);
@@ -93,5 +93,5 @@ void options_fini(struct options *o)
         free(o->admin_socket);
         free(o->state_dir);
         free(o->access_log);
-        *o = (struct options){ 0 };
+        *o = (struct options){0};
 }

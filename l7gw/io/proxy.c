@@ -5,7 +5,10 @@
 #include "l7gw/io/access_log.h"
 #include "l7gw/io/upstream.h"
 
-static struct exchange *exchange_of(struct stream *s) { return CONTAINER_OF(s, struct exchange, s); }
+static struct exchange *exchange_of(struct stream *s)
+{
+        return CONTAINER_OF(s, struct exchange, s);
+}
 
 static void exchange_timer(struct timer *t, uint64_t now_ms);
 
@@ -26,7 +29,7 @@ static struct stream *engine_open(void *conn)
                 arena_init(&x->s.arena, L7_STREAM_CHUNK_BYTES, L7_STREAM_ARENA_BYTES);
         }
         struct arena arena = x->s.arena;
-        *x = (struct exchange){ .s.arena = arena, .w = w, .conn = c };
+        *x = (struct exchange){.s.arena = arena, .w = w, .conn = c};
         stream_init(&x->s, &w->chunks);
         x->s.conn = c;
         timer_init(&x->timer, exchange_timer);
@@ -68,7 +71,8 @@ static void exchange_timer(struct timer *t, uint64_t now_ms)
         if (exchange_deadline(x) > now_ms)
                 timer_set(loop_timers(x->w->loop), t, exchange_deadline(x));
         else
-                proxy_fail(x, x->total_deadline_ms && x->total_deadline_ms <= now_ms ? REASON_REQUEST_TIMEOUT : REASON_IDLE_TIMEOUT);
+                proxy_fail(x, x->total_deadline_ms && x->total_deadline_ms <= now_ms ? REASON_REQUEST_TIMEOUT
+                                                                                     : REASON_IDLE_TIMEOUT);
 }
 
 static void deadlines_begin(struct exchange *x)
@@ -131,7 +135,8 @@ static void engine_refuse(struct stream *s, unsigned status, const char *why)
 {
         struct exchange *x = exchange_of(s);
         upstream_detach(x);
-        x->d.reason = status == 408 ? (s->state == STREAM_HEAD ? REASON_HEADER_TIMEOUT : REASON_BODY_TIMEOUT) : REASON_BAD_REQUEST;
+        x->d.reason = status == 408 ? (s->state == STREAM_HEAD ? REASON_HEADER_TIMEOUT : REASON_BODY_TIMEOUT)
+                                    : REASON_BAD_REQUEST;
         x->d.status = status;
         x->reason = x->d.reason;
         chain_clear(&s->req_body);
@@ -174,8 +179,12 @@ static void engine_request(struct stream *s)
         stream_set(s, STREAM_ROUTE);
         x->wg = worker_gen_get(x->w);
         const struct gen_bind *b = conn_bind(c);
-        struct dispatch_in in = { .bind = b ? b->route : NULL, .tls = c->tls != NULL, .sni = conn_sni(c), .peer = span_str(c->peer_text),
-                                  .peer_trusted = peer_trusted(b, &c->peer), .rnd = worker_random(x->w) };
+        struct dispatch_in in = {.bind = b ? b->route : NULL,
+                                 .tls = c->tls != NULL,
+                                 .sni = conn_sni(c),
+                                 .peer = span_str(c->peer_text),
+                                 .peer_trusted = peer_trusted(b, &c->peer),
+                                 .rnd = worker_random(x->w)};
         request_id_make(x->w, in.request_id);
         memcpy(x->request_id, in.request_id, sizeof x->request_id);
         x->expect = s->req.expect_continue;
@@ -286,14 +295,31 @@ static void record_fill(struct exchange *x, struct access_record *r)
         const struct conn *c = x->conn;
         const struct field *id = x->d.leg ? msg_find_id(&s->req, FIELD_X_REQUEST_ID) : NULL;
         *r = (struct access_record){
-                .time_us = x->start_wall_us, .client = c->peer, .client_port = c->peer_port, .local = c->local,
-                .local_port = c->local_port, .upstream = x->up_addr, .upstream_port = x->up_port,
+                .time_us = x->start_wall_us,
+                .client = c->peer,
+                .client_port = c->peer_port,
+                .local = c->local,
+                .local_port = c->local_port,
+                .upstream = x->up_addr,
+                .upstream_port = x->up_port,
                 .listener = x->d.listener ? x->d.listener->model->id : NULL,
-                .tls_version = c->tls ? tls_version(c->tls) : NULL, .sni = conn_sni(c), .method = s->req.method,
-                .authority = x->authority, .path = x->path, .query = x->query, .has_query = x->has_query,
-                .request_id = id ? id->value : span_str(x->request_id), .http_minor = s->req.minor, .status = x->status,
-                .reason = x->reason, .complete = s->complete, .bytes_in = s->req_bytes, .bytes_out = s->resp_bytes,
-                .duration_us = worker_mono_us(x->w) - x->start_us, .upstream_us = x->up_us, .tries = x->tries,
+                .tls_version = c->tls ? tls_version(c->tls) : NULL,
+                .sni = conn_sni(c),
+                .method = s->req.method,
+                .authority = x->authority,
+                .path = x->path,
+                .query = x->query,
+                .has_query = x->has_query,
+                .request_id = id ? id->value : span_str(x->request_id),
+                .http_minor = s->req.minor,
+                .status = x->status,
+                .reason = x->reason,
+                .complete = s->complete,
+                .bytes_in = s->req_bytes,
+                .bytes_out = s->resp_bytes,
+                .duration_us = worker_mono_us(x->w) - x->start_us,
+                .upstream_us = x->up_us,
+                .tries = x->tries,
         };
 }
 
@@ -326,9 +352,11 @@ static void log_request(struct exchange *x)
         struct worker *w = x->w;
         struct access_record r;
         record_fill(x, &r);
-        const Model__Source *src = !x->d.rule ? NULL : x->d.entry && x->d.entry->source ? x->d.entry->source : x->d.rule->model->source;
+        const Model__Source *src = !x->d.rule                         ? NULL
+                                   : x->d.entry && x->d.entry->source ? x->d.entry->source
+                                                                      : x->d.rule->model->source;
         if (src)
-                r.route = (struct access_route){ src->kind, src->namespace_, src->name, src->rule, src->match };
+                r.route = (struct access_route){src->kind, src->namespace_, src->name, src->rule, src->match};
         account(x, r.duration_us);
         if (!w->shared->log)
                 return;
@@ -349,7 +377,8 @@ static void engine_close(struct stream *s)
                 if (!s->resp_head)
                         x->status = reason_status(REASON_CLIENT_GONE); /* logged only: nobody is left to read it */
         }
-        if (s->req.method.n > 0 || x->reason != REASON_CLIENT_GONE) /* a connection closed inside a head is no request */
+        if (s->req.method.n > 0 ||
+            x->reason != REASON_CLIENT_GONE) /* a connection closed inside a head is no request */
                 log_request(x);
         stream_set(s, STREAM_CLOSED);
         stream_reset(s);
@@ -368,7 +397,13 @@ static void engine_close(struct stream *s)
 }
 
 const struct stream_engine proxy_engine = {
-        .open = engine_open, .request = engine_request, .refuse = engine_refuse, .req_data = engine_req_data,
-        .req_end = engine_req_end, .req_room = engine_req_room, .resp_room = engine_resp_room, .close = engine_close,
+        .open = engine_open,
+        .request = engine_request,
+        .refuse = engine_refuse,
+        .req_data = engine_req_data,
+        .req_end = engine_req_end,
+        .req_room = engine_req_room,
+        .resp_room = engine_resp_room,
+        .close = engine_close,
         .output = conn_output,
 };

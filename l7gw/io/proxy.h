@@ -1,8 +1,9 @@
 /* l7gw/io/proxy.h - the engine behind the sessions: takes a request, decides, finds an endpoint, relays, accounts.
- * Layer: l7gw/io; decisions are core/dispatch's and core/balance's, bytes are core/h1_client's.  Thread rule: the worker.
+ * Layer: l7gw/io; decisions are core/dispatch's and core/balance's, bytes are core/h1_client's.  Thread rule: one
+ * worker.
  *
- *   request ─▶ dispatch ─▶ local answer                                                  ─▶ close: log, count, free
- *                      └─▶ upstream_begin ─▶ connected ─▶ head, body ─▶ response ─▶ end  ─┘ */
+ *   request ─▶ dispatch ─▶ local answer                                              ─▶ close: log, count, free
+ *                      └─▶ upstream_begin ─▶ connected ─▶ request ─▶ response ─▶ end ─┘ */
 #pragma once
 #include "l7gw/core/dispatch.h"
 #include "l7gw/io/conn.h"
@@ -12,17 +13,17 @@ struct exchange {
         struct stream s; /* first: a stream of ours is an exchange */
         struct worker *w;
         struct conn *conn;
-        struct worker_gen *wg;          /* NULL until the head is complete */
+        struct worker_gen *wg; /* NULL until the head is complete */
         struct dispatch d;
         const struct gen_cluster *cluster;
-        struct upconn *up;              /* NULL: none attached */
-        struct peer *wait_peer;         /* waiting there for a connection; NULL: not waiting */
+        struct upconn *up;      /* NULL: none attached */
+        struct peer *wait_peer; /* waiting there for a connection; NULL: not waiting */
         struct exchange *wait_next, **wait_pprev;
         uint64_t wait_since_ms;
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
         bool expect, no_reuse;
-        enum reason reason, up_reason;  /* what the log says; why the last try failed */
+        enum reason reason, up_reason; /* what the log says; why the last try failed */
         unsigned status;
         struct timer timer;
         uint64_t total_deadline_ms, progress_ms;
@@ -39,10 +40,10 @@ struct exchange {
 extern const struct stream_engine proxy_engine;
 
 /* Called by io/upstream. */
-void proxy_fail(struct exchange *x, enum reason r) NONNULL(1);   /* answers or cuts; x is the session's afterwards */
-void proxy_response_end(struct exchange *x) NONNULL(1);          /* the upstream's response is complete; same */
-int proxy_response_head(struct stream *s) NONNULL(1) MUST_USE;   /* h1_client_ops.head */
+void proxy_fail(struct exchange *x, enum reason r) NONNULL(1); /* answers or cuts; x is the session's afterwards */
+void proxy_response_end(struct exchange *x) NONNULL(1);        /* the upstream's response is complete; same */
+int proxy_response_head(struct stream *s) NONNULL(1) MUST_USE; /* h1_client_ops.head */
 void proxy_interim(struct stream *s, const struct msg *m) NONNULL(1, 2);
 void proxy_progress(struct exchange *x) NONNULL(1);
-void proxy_drained(struct exchange *x) NONNULL(1);               /* the upstream queue has shrunk */
+void proxy_drained(struct exchange *x) NONNULL(1); /* the upstream queue has shrunk */
 void proxy_free_pools(struct worker *w) NONNULL(1);

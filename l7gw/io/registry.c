@@ -7,7 +7,7 @@
 
 void registry_init(struct registry *r, unsigned n_workers)
 {
-        *r = (struct registry){ .n_workers = n_workers };
+        *r = (struct registry){.n_workers = n_workers};
         map_init(&r->listeners);
         map_init(&r->clusters);
         map_init(&r->sets);
@@ -128,7 +128,7 @@ void registry_set_put(struct registry *r, struct set_rt *o)
 
 struct bind_key bind_key_of(const struct ipaddr *addr, uint16_t port)
 {
-        struct bind_key k = { { addr->af } };
+        struct bind_key k = {{addr->af}};
         memcpy(k.b + 1, addr->b, ipaddr_len(addr));
         k.b[17] = (uint8_t)(port >> 8);
         k.b[18] = (uint8_t)port;
@@ -145,7 +145,8 @@ static void bind_free(struct registry *r, struct bind_rt *b)
         free(b);
 }
 
-int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, struct bind_rt **ret, struct err *reterr)
+int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, struct bind_rt **ret,
+                  struct err *reterr)
 {
         struct bind_key key = bind_key_of(addr, port);
         struct bind_rt *b = map_get(&r->binds, SPAN(key.b, sizeof key.b));
@@ -161,7 +162,7 @@ int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, 
                 free(fds);
                 return err_set(reterr, ENOMEM, "bind", "out of memory");
         }
-        *b = (struct bind_rt){ .key = key, .addr = *addr, .port = port, .refs = 1, .fds = fds };
+        *b = (struct bind_rt){.key = key, .addr = *addr, .port = port, .refs = 1, .fds = fds};
         int e = 0;
         for (unsigned i = 0; i < r->n_workers; i++) {
                 fds[i] = socket_bind(addr, port);
@@ -173,7 +174,8 @@ int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, 
         if (e) {
                 char text[IPADDR_STR_MAX];
                 bind_free(r, b);
-                return err_set(reterr, e, "bind", "cannot bind %s port %u: %s", ipaddr_str(addr, text), port, strerror(e));
+                return err_set(reterr, e, "bind", "cannot bind %s port %u: %s", ipaddr_str(addr, text), port,
+                               strerror(e));
         }
         *ret = b;
         return 0;

@@ -1,7 +1,7 @@
 /* l7gw/io/registry.h - what outlives a configuration generation: counters of listeners and clusters, the balancers of
  * endpoint sets, listening sockets.  Found by id, shared by the generations that name it.  Layer: l7gw/io.
- * Thread rule: get and put in the control thread.  A worker uses an object only while it holds a generation that holds it,
- * and only its own slot ([worker]) of it. */
+ * Thread rule: get and put in the control thread.  A worker uses an object only while it holds a generation that holds
+ * it, and only its own slot ([worker]) of it. */
 #pragma once
 #include "l7gw/core/balance.h"
 #include "l7gw/io/counters.h"
@@ -52,8 +52,8 @@ void registry_cluster_put(struct registry *r, struct cluster_rt *o) NONNULL(1);
 void registry_set_put(struct registry *r, struct set_rt *o) NONNULL(1);
 struct bind_key bind_key_of(const struct ipaddr *addr, uint16_t port) NONNULL(1);
 /* The bound sockets for an address, one per worker: those in use, or new ones (bound, not listening).  -errno. */
-int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, struct bind_rt **ret, struct err *reterr)
-        NONNULL(1, 2, 4) MUST_USE;
+int registry_bind(struct registry *r, const struct ipaddr *addr, uint16_t port, struct bind_rt **ret,
+                  struct err *reterr) NONNULL(1, 2, 4) MUST_USE;
 void registry_bind_put(struct registry *r, struct bind_rt *b) NONNULL(1); /* closes sockets that no worker owns */
 /* No later generation shall find b: its sockets are being closed by the workers. */
 void registry_bind_retire(struct registry *r, struct bind_rt *b) NONNULL(1, 2);

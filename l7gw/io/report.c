@@ -8,7 +8,10 @@
 
 /* ---- STATUS ---- */
 
-static const struct generation *serving(const struct control *c) { return c->active; }
+static const struct generation *serving(const struct control *c)
+{
+        return c->active;
+}
 
 static void status_listeners(const struct generation *g, struct arena *a, Control__Status *st)
 {
@@ -129,7 +132,7 @@ static int query_status(void *arg, char *const *argv, size_t argc, struct json *
         return 0;
 }
 
-static const char *const class_names[6] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
+static const char *const class_names[6] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
 static void classes(struct json *j, const uint64_t v[6])
 {
@@ -179,7 +182,8 @@ static int query_listeners(void *arg, char *const *argv, size_t argc, struct jso
                         field_str(j, "listener", l->model->id);
                         field_str(j, "address", ipaddr_str(&b->rt->addr, text));
                         field_u64(j, "port", b->rt->port);
-                        field_str(j, "protocol", b->route->protocol == MODEL__LISTENER__PROTOCOL__HTTPS ? "HTTPS" : "HTTP");
+                        field_str(j, "protocol",
+                                  b->route->protocol == MODEL__LISTENER__PROTOCOL__HTTPS ? "HTTPS" : "HTTP");
                         field_str(j, "hostname", l->model->hostname);
                         json_key(j, "bound");
                         json_bool(j, b->rt->listening);
@@ -237,11 +241,12 @@ static_assert(ARRAY_SIZE(worker_desc) == WORKER_COUNTER_N, "one row per counter"
 
 static void family(struct buf *b, const char *name, const char *help, bool gauge)
 {
-        const struct metric_desc d = { name, help };
+        const struct metric_desc d = {name, help};
         metrics_family(b, PREFIX, &d, gauge);
 }
 
-static void sample2(struct buf *b, const char *name, const char *k1, struct span v1, const char *k2, struct span v2, uint64_t v)
+static void sample2(struct buf *b, const char *name, const char *k1, struct span v1, const char *k2, struct span v2,
+                    uint64_t v)
 {
         struct buf labels;
         buf_init(&labels, 65536);
@@ -258,11 +263,12 @@ static void latency_write(const struct control *c, struct buf *b)
 #define B(ms) [LATENCY_BUCKET_##ms] = #ms,
                 LATENCY_BUCKETS(B)
 #undef B
-                [LATENCY_INF] = NULL,
+                        [LATENCY_INF] = NULL,
         };
         uint64_t n = 0, sum_us = 0;
-        buf_str(b, "# HELP " PREFIX "request_duration_ms Time from the request's first bytes to the end of its response\n"
-                   "# TYPE " PREFIX "request_duration_ms histogram\n");
+        buf_str(b,
+                "# HELP " PREFIX "request_duration_ms Time from the request's first bytes to the end of its response\n"
+                "# TYPE " PREFIX "request_duration_ms histogram\n");
         for (unsigned i = 0; i < LATENCY_N; i++) {
                 for (unsigned k = 0; k < c->n_workers; k++)
                         n += metric_get(&c->workers[k].counters.latency[i]);
@@ -283,16 +289,16 @@ static void objects_write(const struct control *c, struct buf *b)
                 listener_sum(c, g->listeners[i].rt, v);
                 for (unsigned k = 0; k < 6; k++)
                         if (v[k])
-                                sample2(b, "listener_responses_total", "listener", span_str(g->listeners[i].rt->id), "class",
-                                        span_str(class_names[k]), v[k]);
+                                sample2(b, "listener_responses_total", "listener", span_str(g->listeners[i].rt->id),
+                                        "class", span_str(class_names[k]), v[k]);
         }
         family(b, "cluster_responses_total", "Upstream responses by cluster and class; none = no response came", false);
         for (size_t i = 0; g && i < g->n_clusters; i++) {
                 cluster_sum(c, g->clusters[i].rt, v);
                 for (unsigned k = 0; k < 6; k++)
                         if (v[k])
-                                sample2(b, "cluster_responses_total", "cluster", span_str(g->clusters[i].rt->id), "class",
-                                        span_str(class_names[k]), v[k]);
+                                sample2(b, "cluster_responses_total", "cluster", span_str(g->clusters[i].rt->id),
+                                        "class", span_str(class_names[k]), v[k]);
         }
         family(b, "endpoints_ready", "READY endpoints of a cluster's set", true);
         for (size_t i = 0; g && i < g->n_clusters; i++)
@@ -300,8 +306,8 @@ static void objects_write(const struct control *c, struct buf *b)
                         g->clusters[i].set ? g->clusters[i].set->ready : 0);
         family(b, "certificate_not_after_seconds", "Expiry of a certificate, Unix time", true);
         for (size_t i = 0; g && i < g->model->n_certificates; i++)
-                sample2(b, "certificate_not_after_seconds", "certificate", span_str(g->model->certificates[i]->id), NULL, SPAN_NULL,
-                        (uint64_t)MAX(g->model->certificates[i]->not_after, (int64_t)0));
+                sample2(b, "certificate_not_after_seconds", "certificate", span_str(g->model->certificates[i]->id),
+                        NULL, SPAN_NULL, (uint64_t)MAX(g->model->certificates[i]->not_after, (int64_t)0));
 }
 
 static void metrics_write(const struct control *c, struct buf *b)
@@ -321,7 +327,8 @@ static void metrics_write(const struct control *c, struct buf *b)
         for (unsigned k = 0; k < c->n_workers; k++)
                 streams += metric_get(&c->workers[k].counters.streams);
         family(b, "connections", "Client connections open", true);
-        metrics_sample(b, PREFIX, "connections", NULL, atomic_load_explicit(&c->shared.connections, memory_order_relaxed));
+        metrics_sample(b, PREFIX, "connections", NULL,
+                       atomic_load_explicit(&c->shared.connections, memory_order_relaxed));
         family(b, "streams", "Requests in progress", true);
         metrics_sample(b, PREFIX, "streams", NULL, streams);
         family(b, "generation", "Active configuration", true);
@@ -345,10 +352,10 @@ static int query_metrics(void *arg, char *const *argv, size_t argc, struct json 
 }
 
 const struct admin_query report_queries[] = {
-        { "status", "the shard in one object", query_status },
-        { "listeners", "addresses, host names, responses by class", query_listeners },
-        { "clusters", "endpoints, responses by class", query_clusters },
-        { "metrics", "Prometheus text", query_metrics },
-        { "help", "this list", query_help },
-        { NULL, NULL, NULL },
+        {"status", "the shard in one object", query_status},
+        {"listeners", "addresses, host names, responses by class", query_listeners},
+        {"clusters", "endpoints, responses by class", query_clusters},
+        {"metrics", "Prometheus text", query_metrics},
+        {"help", "this list", query_help},
+        {NULL, NULL, NULL},
 };

@@ -7,7 +7,7 @@
 
 socklen_t socket_addr_of(union socket_addr *ret, const struct ipaddr *a, uint16_t port)
 {
-        *ret = (union socket_addr){ 0 };
+        *ret = (union socket_addr){0};
         if (a->af == 6) {
                 ret->v6.sin6_family = AF_INET6;
                 ret->v6.sin6_port = htons(port);
@@ -22,7 +22,7 @@ socklen_t socket_addr_of(union socket_addr *ret, const struct ipaddr *a, uint16_
 
 void socket_addr_get(const union socket_addr *a, struct ipaddr *ret, uint16_t *ret_port)
 {
-        *ret = (struct ipaddr){ 0 };
+        *ret = (struct ipaddr){0};
         if (a->sa.sa_family == AF_INET6) {
                 ret->af = 6;
                 memcpy(ret->b, &a->v6.sin6_addr, 16);
@@ -91,6 +91,7 @@ int socket_error(int fd)
 
 void socket_reset_on_close(int fd)
 {
-        struct linger l = { .l_onoff = 1, .l_linger = 0 };
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l); /* fails: an orderly close, the body is still short */
+        struct linger l = {.l_onoff = 1, .l_linger = 0};
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &l,
+                         sizeof l); /* fails: an orderly close, the body is still short */
 }

@@ -15,5 +15,5 @@ void socket_addr_get(const union socket_addr *a, struct ipaddr *ret, uint16_t *r
 int socket_bind(const struct ipaddr *a, uint16_t port) NONNULL(1) MUST_USE;
 /* A non-blocking socket connecting to a:port; fd (connection in progress) or -errno. */
 int socket_connect(const struct ipaddr *a, uint16_t port) NONNULL(1) MUST_USE;
-int socket_error(int fd); /* SO_ERROR, cleared */
+int socket_error(int fd);           /* SO_ERROR, cleared */
 void socket_reset_on_close(int fd); /* close() will send RST */

@@ -150,7 +150,10 @@ bool tls_is_h2(const struct tls *t)
         return n == 2 && memcmp(p, "h2", 2) == 0;
 }
 
-const char *tls_version(const struct tls *t) { return SSL_get_version(t->ssl); }
+const char *tls_version(const struct tls *t)
+{
+        return SSL_get_version(t->ssl);
+}
 
 void tls_sni_take(struct tls *t)
 {
@@ -158,7 +161,8 @@ void tls_sni_take(struct tls *t)
         size_t n;
         t->sni_n = 0;
         /* RFC 6066 3: list length (2), type host_name = 0 (1), name length (2), name */
-        if (!SSL_client_hello_get0_ext(t->ssl, TLSEXT_TYPE_server_name, &p, &n) || n < 5 || p[2] != TLSEXT_NAMETYPE_host_name)
+        if (!SSL_client_hello_get0_ext(t->ssl, TLSEXT_TYPE_server_name, &p, &n) || n < 5 ||
+            p[2] != TLSEXT_NAMETYPE_host_name)
                 return;
         size_t list = (size_t)p[0] << 8 | p[1], len = (size_t)p[3] << 8 | p[4];
         if (list != n - 2 || len > n - 5 || len == 0 || len > TLS_SNI_MAX)

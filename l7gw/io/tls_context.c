@@ -32,7 +32,8 @@ static const char *ssl_error(char buf[256])
         return buf;
 }
 
-static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg)
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
+                       unsigned in_n, void *arg)
 {
         const struct tls_listener *l = arg;
         unsigned char *chosen;
@@ -85,7 +86,8 @@ static int chain_load(SSL_CTX *ctx, const Model__Certificate *c)
                 X509 *ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
                 if (!ca) {
                         unsigned long e = ERR_peek_last_error();
-                        ok = ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
+                        ok = ERR_GET_LIB(e) == ERR_LIB_PEM &&
+                             ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
                         if (ok)
                                 ERR_clear_error();
                         break;
@@ -115,13 +117,19 @@ static int certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Ce
         const Model__Key *k = model_key(m, c->key);
         snprintf(section, sizeof section, "certs/%.*s", (int)strcspn(c->id, "/"), c->id);
         ERR_clear_error();
+        if (c->ocsp_der.len) {
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, section, c->source,
+                                "certificate %s: OCSP stapling is not supported", c->id);
+                return -ENOTSUP;
+        }
         if (chain_load(ctx, c) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id, ssl_error(why));
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id,
+                                ssl_error(why));
                 return -EINVAL;
         }
         if (!k || key_load(ctx, k) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "key of certificate %s: %s", c->id,
-                                k ? ssl_error(why) : "missing");
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "key of certificate %s: %s",
+                                c->id, k ? ssl_error(why) : "missing");
                 return -EINVAL;
         }
         return 0;
@@ -143,7 +151,7 @@ static struct cert_group *group_for(struct tls_listener *l, const Model__Certifi
                 if (same_names(&l->groups[i], c))
                         return &l->groups[i];
         struct cert_group *g = &l->groups[l->n_groups];
-        *g = (struct cert_group){ .ctx = SSL_CTX_new(TLS_server_method()), .names = c->names, .n_names = c->n_names };
+        *g = (struct cert_group){.ctx = SSL_CTX_new(TLS_server_method()), .names = c->names, .n_names = c->n_names};
         if (!g->ctx)
                 return NULL;
         l->n_groups++;
@@ -167,7 +175,8 @@ static int alpn_build(struct tls_listener *l, struct model_error *e, const Model
         }
         for (size_t i = 0; i < t->n_alpn; i++) {
                 if (strcmp(t->alpn[i], "h2") != 0 && strcmp(t->alpn[i], "http/1.1") != 0) {
-                        model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "", ml->source, "ALPN protocol %s is not supported", t->alpn[i]);
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "", ml->source,
+                                        "ALPN protocol %s is not supported", t->alpn[i]);
                         return -ENOTSUP;
                 }
                 n += strlen(t->alpn[i]) + 1;
@@ -186,7 +195,9 @@ static int alpn_build(struct tls_listener *l, struct model_error *e, const Model
 
 static int version_of(Model__Tls__Version v, int unset)
 {
-        return v == MODEL__TLS__VERSION__TLS_1_3 ? TLS1_3_VERSION : v == MODEL__TLS__VERSION__TLS_1_2 ? TLS1_2_VERSION : unset;
+        return v == MODEL__TLS__VERSION__TLS_1_3   ? TLS1_3_VERSION
+               : v == MODEL__TLS__VERSION__TLS_1_2 ? TLS1_2_VERSION
+                                                   : unset;
 }
 
 int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
@@ -208,10 +219,12 @@ static int settings_check(const struct tls_listener *l)
         return r;
 }
 
-int tls_listener_build(const struct model *m, const Model__Listener *ml, struct tls_listener **ret, struct model_error *e)
+int tls_listener_build(const struct model *m, const Model__Listener *ml, struct tls_listener **ret,
+                       struct model_error *e)
 {
         if (!ml->tls || ml->tls->n_certificates == 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "listener %s: HTTPS without a certificate", ml->id);
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source,
+                                "listener %s: HTTPS without a certificate", ml->id);
                 return -EINVAL;
         }
         struct tls_listener *l = calloc(1, sizeof *l);
@@ -224,7 +237,8 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
                 const Model__Certificate *c = model_certificate(m, ml->tls->certificates[i]);
                 struct cert_group *g = c ? group_for(l, c) : NULL;
                 if (!c) {
-                        model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "no such certificate: %s", ml->tls->certificates[i]);
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "no such certificate: %s",
+                                        ml->tls->certificates[i]);
                         r = -EINVAL;
                 } else {
                         r = g ? certificate_load(m, g->ctx, c, e) : -ENOMEM;
@@ -232,7 +246,8 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
         }
         if (r == 0 && settings_check(l) < 0) {
                 char why[256];
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", ml->source, "listener %s: TLS settings: %s", ml->id, ssl_error(why));
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", ml->source, "listener %s: TLS settings: %s",
+                                ml->id, ssl_error(why));
                 r = -EINVAL;
         }
         if (r == -ENOMEM)

@@ -16,18 +16,18 @@ struct upconn {
         struct upconn *next, **pprev;           /* all of the worker, then the dead */
         struct upconn *idle_next, **idle_pprev; /* its peer's pool */
         struct loop_defer defer;
-        struct timer timer;                     /* connecting, one try, or idle in the pool */
+        struct timer timer; /* connecting, one try, or idle in the pool */
         struct peer *peer;
-        struct exchange *x;                     /* NULL unless ACTIVE */
-        uint64_t start_ms;                      /* when connecting began */
+        struct exchange *x; /* NULL unless ACTIVE */
+        uint64_t start_ms;  /* when connecting began */
         struct h1_client h;
         struct chain out;
-        struct buf in;                          /* part of a head, or what the client side had no room for */
+        struct buf in; /* part of a head, or what the client side had no room for */
         enum up_state state;
         bool readable, writable, hup;
         bool reused, send_failed;
-        uint64_t sent, received;                /* bytes of this exchange */
-        uint64_t body_taken;                    /* request body bytes that cannot be replayed any more */
+        uint64_t sent, received; /* bytes of this exchange */
+        uint64_t body_taken;     /* request body bytes that cannot be replayed any more */
         uint32_t n_requests;
 };
 
@@ -182,7 +182,7 @@ void upstream_detach(struct exchange *x)
 
 static bool idempotent(struct span method) /* RFC 9110 9.2.2 */
 {
-        static const char *const names[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE" };
+        static const char *const names[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
                 if (span_eq_str(method, names[i]))
                         return true;
@@ -196,8 +196,9 @@ static struct upconn *idle_take(struct peer *p, const struct stream *s)
         while (p->idle) {
                 struct upconn *u = p->idle;
                 char byte;
-                if (look && recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1) { /* closed, or an unasked response */
-                        if (p->n_conns == 1) { /* p dies with it */
+                if (look &&
+                    recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1) { /* closed, or an unasked response */
+                        if (p->n_conns == 1) {                                /* p dies with it */
                                 up_close(u);
                                 return NULL;
                         }
@@ -218,8 +219,13 @@ static bool connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
         struct upconn *u = calloc(1, sizeof *u);
         if (!u)
                 return false;
-        *u = (struct upconn){ .w = w, .peer = p, .state = UP_CONNECTING, .f.fd = -1, .defer.fn = up_run, .next = w->ups,
-                              .start_ms = loop_now_ms(w->loop) };
+        *u = (struct upconn){.w = w,
+                             .peer = p,
+                             .state = UP_CONNECTING,
+                             .f.fd = -1,
+                             .defer.fn = up_run,
+                             .next = w->ups,
+                             .start_ms = loop_now_ms(w->loop)};
         timer_init(&u->timer, up_timer);
         chain_init(&u->out, &w->chunks);
         buf_init(&u->in, IN_MAX);
@@ -261,7 +267,7 @@ static void avoid(struct exchange *x, enum reason r)
                 e->avoid_until_ms = loop_now_ms(x->w->loop) + L7_AVOID_MS;
         x->up_reason = r;
         x->tries++;
-        x->tried[x->n_tried++] = (struct balance_tried){ x->up_addr, x->up_port };
+        x->tried[x->n_tried++] = (struct balance_tried){x->up_addr, x->up_port};
 }
 
 static void up_send_request(struct upconn *u);
@@ -367,7 +373,7 @@ static void up_send_request(struct upconn *u)
         if (s->req_done)
                 h1_client_end(&u->h, s, &u->w->head, &u->out);
         else if (x->expect && s->req_bytes == 0 && !s->continued) {
-                struct msg go = { .status = 100, .minor = 1 };
+                struct msg go = {.status = 100, .minor = 1};
                 s->continued = true;
                 s->down->interim(s, &go);
         }
@@ -378,12 +384,16 @@ static void up_send_request(struct upconn *u)
         loop_defer(u->w->loop, &u->defer);
 }
 
-size_t upstream_queued(const struct upconn *u) { return u->out.n; }
+size_t upstream_queued(const struct upconn *u)
+{
+        return u->out.n;
+}
 
 void upstream_data(struct upconn *u, struct span d)
 {
         if (u->send_failed) {
-                u->x->s.down->drained(&u->x->s, d.n); /* the endpoint stopped reading: its answer, if any, is on the way */
+                u->x->s.down->drained(&u->x->s,
+                                      d.n); /* the endpoint stopped reading: its answer, if any, is on the way */
                 return;
         }
         u->body_taken += d.n;
@@ -412,10 +422,10 @@ static void up_flush(struct upconn *u)
                 struct iovec iov[SEND_SPANS];
                 size_t k = chain_spans(&u->out, spans, SEND_SPANS), want = 0;
                 for (size_t i = 0; i < k; i++) {
-                        iov[i] = (struct iovec){ (void *)(uintptr_t)spans[i].p, spans[i].n };
+                        iov[i] = (struct iovec){(void *)(uintptr_t)spans[i].p, spans[i].n};
                         want += spans[i].n;
                 }
-                struct msghdr mh = { .msg_iov = iov, .msg_iovlen = k };
+                struct msghdr mh = {.msg_iov = iov, .msg_iovlen = k};
                 ssize_t n = sendmsg(u->f.fd, &mh, MSG_NOSIGNAL);
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -442,7 +452,7 @@ static void up_flush(struct upconn *u)
 
 /* ---- response ---- */
 
-static const struct h1_client_ops client_ops = { .interim = proxy_interim, .head = proxy_response_head };
+static const struct h1_client_ops client_ops = {.interim = proxy_interim, .head = proxy_response_head};
 
 /* A connection without a request: to a waiter, or into the pool. */
 static void to_pool(struct upconn *u, uint32_t keep_ms)
@@ -532,8 +542,8 @@ static void up_eof(struct upconn *u)
         up_failed(u, x->s.resp_head ? REASON_UPSTREAM_TRUNCATED : REASON_UPSTREAM_RESET);
 }
 
-/* The try failed after it was connected.  A pooled connection that the endpoint closed while we were sending is retried once
- * on a fresh one, when nothing came back and nothing is lost by sending again (requirement 43). */
+/* The try failed after it was connected.  A pooled connection that the endpoint closed while we were sending is retried
+ * once on a fresh one, when nothing came back and nothing is lost by sending again (requirement 43). */
 static void up_failed(struct upconn *u, enum reason r)
 {
         struct exchange *x = u->x;

@@ -50,7 +50,8 @@ struct span worker_date(struct worker *w)
                 struct tm tm;
                 time_t t = (time_t)s;
                 gmtime_r(&t, &tm);
-                strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT", &tm); /* RFC 9110 5.6.7; the locale is "C" */
+                strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT",
+                         &tm); /* RFC 9110 5.6.7; the locale is "C" */
                 w->date_s = s;
         }
         return span_str(w->date);
@@ -98,7 +99,8 @@ static void sets_adopt(struct worker *w, const struct generation *g)
                 struct balance *b = &g->sets[i].rt->balance[w->id];
                 if (b->version == g->sets[i].identity && b->eps)
                         continue;
-                if (balance_build(b, g->sets[i].model, worker_random(w)) == 0) /* out of memory: the old endpoints serve on */
+                if (balance_build(b, g->sets[i].model, worker_random(w)) ==
+                    0) /* out of memory: the old endpoints serve on */
                         b->version = g->sets[i].identity;
         }
 }
@@ -114,13 +116,14 @@ static void adopt(void *receiver, struct mail *m)
         struct worker *w = receiver;
         struct adopt_mail *a = CONTAINER_OF(m, struct adopt_mail, mail);
         struct worker_gen *old = w->current, *wg = a->book;
-        *wg = (struct worker_gen){ .gen = a->gen, .refs = 1, .next = w->gens };
+        *wg = (struct worker_gen){.gen = a->gen, .refs = 1, .next = w->gens};
         free(a);
         w->gens = wg;
         sets_adopt(w, wg->gen);
         w->current = wg;
-        if (w->drain == DRAIN_NONE)
-                listen_adopt(w, wg->gen);
+        listen_adopt(w, wg->gen);
+        if (w->drain != DRAIN_NONE)
+                listen_close_all(w); /* too late for new ones */
         conns_adopt(w);
         if (old)
                 worker_gen_put(w, old);
@@ -135,7 +138,7 @@ void worker_post_generation(struct worker *w, struct generation *g)
         struct adopt_mail *a = calloc(1, sizeof *a);
         struct worker_gen *book = calloc(1, sizeof *book);
         BUG_ON(!a || !book);
-        *a = (struct adopt_mail){ .mail.fn = adopt, .gen = g, .book = book };
+        *a = (struct adopt_mail){.mail.fn = adopt, .gen = g, .book = book};
         mailbox_post(&w->mail, w->loop, &a->mail);
 }
 
@@ -152,7 +155,7 @@ static void set_apply(void *receiver, struct mail *m)
 
 void worker_post_set(struct worker *w, struct set_update *u)
 {
-        u->mails[w->id] = (struct set_update_mail){ .mail.fn = set_apply, .update = u };
+        u->mails[w->id] = (struct set_update_mail){.mail.fn = set_apply, .update = u};
         mailbox_post(&w->mail, w->loop, &u->mails[w->id].mail);
 }
 
@@ -216,6 +219,9 @@ static void wake(void *arg)
 static void *worker_main(void *arg)
 {
         struct worker *w = arg;
+        char name[16];
+        snprintf(name, sizeof name, "worker-%u", w->id);
+        pthread_setname_np(pthread_self(), name);
         int r = loop_run(w->loop);
         if (r < 0)
                 log_error("worker_loop", "worker=%u error=%s", w->id, LOG_ESC(strerror(-r)));
@@ -237,7 +243,8 @@ static void worker_free(struct worker *w)
 
 int worker_start(struct worker *w, struct shared *sh, unsigned id)
 {
-        *w = (struct worker){ .shared = sh, .options = sh->options, .id = id, .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC) };
+        *w = (struct worker){
+                .shared = sh, .options = sh->options, .id = id, .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC)};
         w->loop = loop_new();
         w->tls_front = tls_front_new(conn_client_hello);
         w->rd = malloc(L7_SCRATCH_BYTES);

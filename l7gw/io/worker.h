@@ -1,7 +1,7 @@
 /* l7gw/io/worker.h - one thread of the gateway: its loop, listeners, connections, upstream pools, counters.
- * Layer: l7gw/io.  Shared nothing: everything in here is touched by this thread alone, except the mailbox, and the counters,
- * which the control thread reads.  Nothing is allocated per request in steady state: streams, connections and queue chunks
- * come from free lists. */
+ * Layer: l7gw/io.  Shared nothing: everything in here is touched by this thread alone, except the mailbox, and the
+ * counters, which the control thread reads.  Nothing is allocated per request in steady state: streams, connections and
+ * queue chunks come from free lists. */
 #pragma once
 #include "l7gw/core/chain.h"
 #include "l7gw/core/h1.h"
@@ -45,15 +45,15 @@ struct worker {
         /* listening */
         struct listen_fd *listeners;
         struct timer accept_timer;
-        int reserve_fd;             /* given up for a moment when descriptors run out */
+        int reserve_fd; /* given up for a moment when descriptors run out */
         bool accept_paused;
         /* live objects and free lists */
         struct conn *conns, *conns_free, *conns_dead;
         struct upconn *ups, *ups_dead;
         struct exchange *exchanges_free;
         size_t n_conns, n_conns_free, n_exchanges, n_exchanges_free;
-        struct map peers;           /* address and port -> struct peer */
-        struct loop_defer reaper;   /* frees the dead at the end of the turn */
+        struct map peers;         /* address and port -> struct peer */
+        struct loop_defer reaper; /* frees the dead at the end of the turn */
         struct chunk_pool chunks;
         /* scratch, good within one handler */
         uint8_t *rd, *plain;
@@ -66,22 +66,25 @@ struct worker {
         char date[32];
         uint64_t rng[4];
         struct worker_counters counters;
-        struct mail drained;        /* to the control thread: no connection is left */
+        struct mail drained; /* to the control thread: no connection is left */
         bool drained_posted;
 };
 int worker_start(struct worker *w, struct shared *sh, unsigned id) NONNULL(1, 2) MUST_USE; /* 0 or -errno */
-void worker_stop(struct worker *w) NONNULL(1);  /* from the control thread: stops, joins, frees */
+void worker_stop(struct worker *w) NONNULL(1); /* from the control thread: stops, joins, frees */
 
 /* Inside the worker. */
 uint64_t worker_mono_us(struct worker *w) NONNULL(1);
 uint64_t worker_wall_us(struct worker *w) NONNULL(1);
-struct span worker_date(struct worker *w) NONNULL(1); /* IMF-fixdate, good within one handler */
-uint64_t worker_random(struct worker *w) NONNULL(1);  /* xoshiro256**: not for secrets */
+struct span worker_date(struct worker *w) NONNULL(1);           /* IMF-fixdate, good within one handler */
+uint64_t worker_random(struct worker *w) NONNULL(1);            /* xoshiro256**: not for secrets */
 struct worker_gen *worker_gen_get(struct worker *w) NONNULL(1); /* the current one, NULL before the first */
 void worker_gen_put(struct worker *w, struct worker_gen *wg) NONNULL(1, 2);
 void worker_reap_later(struct worker *w) NONNULL(1);
 void worker_conn_gone(struct worker *w) NONNULL(1);
-static inline void worker_count(struct worker *w, enum worker_counter c) { metric_add(&w->counters.v[c], 1); }
+static inline void worker_count(struct worker *w, enum worker_counter c)
+{
+        metric_add(&w->counters.v[c], 1);
+}
 
 /* From the control thread. */
 struct drain_mail {

@@ -96,6 +96,7 @@ static void test_small_moves_do_not_fragment(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_random), cmocka_unit_test(test_small_moves_do_not_fragment) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),
+                                           cmocka_unit_test(test_small_moves_do_not_fragment)};
         return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
 }

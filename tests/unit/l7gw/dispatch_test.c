@@ -7,10 +7,14 @@ static struct world w; /* large: not on the stack */
 static struct chunk_pool pool;
 
 static const struct row rows[] = {
-        { "", "", '^', "/any", .rule = "any" }, { "one.example", "one.example", '^', "/", .rule = "one" },
-        { "*.wild.example", "x.wild.example", '^', "/", .rule = "wild" }, { "", "gone.example", '^', "/", .rule = "gone" },
-        { "", "fail.example", '^', "/", .rule = "fail" }, { "", "none.example", '^', "/", .rule = "none" },
-        { "", "redirect.example", '^', "/old", .rule = "redirect" }, { "", "fixed.example", '^', "/", .rule = "fixed" },
+        {"", "", '^', "/any", .rule = "any"},
+        {"one.example", "one.example", '^', "/", .rule = "one"},
+        {"*.wild.example", "x.wild.example", '^', "/", .rule = "wild"},
+        {"", "gone.example", '^', "/", .rule = "gone"},
+        {"", "fail.example", '^', "/", .rule = "fail"},
+        {"", "none.example", '^', "/", .rule = "none"},
+        {"", "redirect.example", '^', "/old", .rule = "redirect"},
+        {"", "fixed.example", '^', "/", .rule = "fixed"},
 };
 
 static Model__Rule *rule_named(const char *name)
@@ -52,9 +56,9 @@ struct ask {
 };
 static void ask(struct ask *a, const char *head, const struct dispatch_in *extra)
 {
-        struct h1_scan scan = { 0 };
+        struct h1_scan scan = {0};
         size_t used;
-        *a = (struct ask){ 0 };
+        *a = (struct ask){0};
         arena_init(&a->s.arena, 4096, L7_STREAM_ARENA_BYTES);
         stream_init(&a->s, &pool);
         assert_int_equal(h1_request(&scan, span_str(head), &h1_default_limits, &a->s.req, &used), H1_OK);
@@ -83,35 +87,52 @@ static void test_decisions(void **state)
                 unsigned status;
                 const char *body, *field, *value; /* expected in the answer */
         } cases[] = {
-                { "forward", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NONE },
-                { "TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405, .body = "method not allowed\n", .field = "allow",
-                  .value = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" },
-                { "CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405 },
-                { "no route", "GET /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404, .body = "no route\n" },
-                { "bind gone", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .no_bind = true, .reason = REASON_NO_LISTENER, .status = 404 },
-                { "isolation: the specific listener owns the host", "GET /any HTTP/1.1\r\nHost: y.wild.example\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404 },
-                { "invalid backend", "GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n", .reason = REASON_NO_BACKEND, .status = 500 },
-                { "invalid backend that says 503", "GET / HTTP/1.1\r\nHost: fail.example\r\n\r\n", .reason = REASON_NO_BACKEND, .status = 503 },
-                { "no backend at all", "GET / HTTP/1.1\r\nHost: none.example\r\n\r\n", .reason = REASON_NO_BACKEND, .status = 500 },
-                { "redirect", "GET /old/x?q HTTP/1.1\r\nHost: redirect.example\r\n\r\n", .reason = REASON_REDIRECT, .status = 301, .body = "", .field = "location",
-                  .value = "https://redirect.example/old/x?q" },
-                { "fixed", "GET / HTTP/1.1\r\nHost: fixed.example\r\n\r\n", .reason = REASON_FIXED, .status = 403, .body = "go away" },
-                { "HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404, .body = "" },
-                { "RFC 9110 15.5.20: SNI chose this listener", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", .tls = true, .sni = "one.example", .reason = REASON_NONE },
-                { "RFC 9110 15.5.20: another listener owns the host", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n", .tls = true, .sni = "one.example",
-                  .reason = REASON_MISDIRECTED, .status = 421 },
-                { "the wildcard listener serves other names of it", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n", .tls = true, .sni = "y.wild.example", .reason = REASON_NONE },
-                { "no SNI: the listener without a name", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .tls = true, .sni = "", .reason = REASON_NONE },
-                { "no SNI, but a named listener's host", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", .tls = true, .sni = "", .reason = REASON_MISDIRECTED, .status = 421 },
+                {"forward", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NONE},
+                {"TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405,
+                 .body = "method not allowed\n", .field = "allow",
+                 .value = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
+                {"CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", .reason = REASON_METHOD_REFUSED,
+                 .status = 405},
+                {"no route", "GET /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404,
+                 .body = "no route\n"},
+                {"bind gone", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .no_bind = true, .reason = REASON_NO_LISTENER,
+                 .status = 404},
+                {"isolation: the specific listener owns the host", "GET /any HTTP/1.1\r\nHost: y.wild.example\r\n\r\n",
+                 .reason = REASON_NO_ROUTE, .status = 404},
+                {"invalid backend", "GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n", .reason = REASON_NO_BACKEND,
+                 .status = 500},
+                {"invalid backend that says 503", "GET / HTTP/1.1\r\nHost: fail.example\r\n\r\n",
+                 .reason = REASON_NO_BACKEND, .status = 503},
+                {"no backend at all", "GET / HTTP/1.1\r\nHost: none.example\r\n\r\n", .reason = REASON_NO_BACKEND,
+                 .status = 500},
+                {"redirect", "GET /old/x?q HTTP/1.1\r\nHost: redirect.example\r\n\r\n", .reason = REASON_REDIRECT,
+                 .status = 301, .body = "", .field = "location", .value = "https://redirect.example/old/x?q"},
+                {"fixed", "GET / HTTP/1.1\r\nHost: fixed.example\r\n\r\n", .reason = REASON_FIXED, .status = 403,
+                 .body = "go away"},
+                {"HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE,
+                 .status = 404, .body = ""},
+                {"RFC 9110 15.5.20: SNI chose this listener", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n",
+                 .tls = true, .sni = "one.example", .reason = REASON_NONE},
+                {"RFC 9110 15.5.20: another listener owns the host", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n",
+                 .tls = true, .sni = "one.example", .reason = REASON_MISDIRECTED, .status = 421},
+                {"the wildcard listener serves other names of it", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n",
+                 .tls = true, .sni = "y.wild.example", .reason = REASON_NONE},
+                {"no SNI: the listener without a name", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .tls = true, .sni = "",
+                 .reason = REASON_NONE},
+                {"no SNI, but a named listener's host", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", .tls = true,
+                 .sni = "", .reason = REASON_MISDIRECTED, .status = 421},
         };
         world_make();
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct ask a;
-                const struct dispatch_in in = { .bind = cases[i].no_bind ? NULL : &w.table->binds[0], .tls = cases[i].tls, .sni = span_str(cases[i].sni) };
+                const struct dispatch_in in = {.bind = cases[i].no_bind ? NULL : &w.table->binds[0],
+                                               .tls = cases[i].tls,
+                                               .sni = span_str(cases[i].sni)};
                 ask(&a, cases[i].head, &in);
                 bool ok = a.d.reason == cases[i].reason && a.d.status == cases[i].status;
                 if (ok && cases[i].status)
-                        ok = a.s.resp.status == cases[i].status && (!cases[i].body || span_eq_str(a.body, cases[i].body));
+                        ok = a.s.resp.status == cases[i].status &&
+                             (!cases[i].body || span_eq_str(a.body, cases[i].body));
                 if (ok && cases[i].field) {
                         const struct field *f = msg_find(&a.s.resp, span_str(cases[i].field));
                         ok = f && span_eq_str(f->value, cases[i].value);
@@ -119,7 +140,8 @@ static void test_decisions(void **state)
                 if (ok && cases[i].reason == REASON_NONE)
                         ok = a.d.leg && a.d.leg->cluster;
                 if (!ok)
-                        fail_msg("%s: %s %u body %.*s", cases[i].name, reason_word(a.d.reason), a.d.status, SPAN_FMT(a.body));
+                        fail_msg("%s: %s %u body %.*s", cases[i].name, reason_word(a.d.reason), a.d.status,
+                                 SPAN_FMT(a.body));
                 ask_fini(&a);
         }
         chunk_pool_fini(&pool);
@@ -134,21 +156,45 @@ static void test_forwarding_fields(void **state)
                 bool trusted, tls;
                 const char *want[6][2];
         } cases[] = {
-                { "none sent", "", false, false,
-                  { { "x-forwarded-for", "198.51.100.7" }, { "x-forwarded-proto", "http" }, { "x-forwarded-host", "h" }, { "x-request-id", "0123" } } },
-                { "a stranger's are replaced", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: x\r\nX-Forwarded-Host: evil\r\nX-Request-Id: z\r\nForwarded: for=1\r\nX-Real-IP: 1\r\n",
-                  false, false,
-                  { { "x-forwarded-for", "198.51.100.7" }, { "x-forwarded-proto", "http" }, { "x-forwarded-host", "h" }, { "x-request-id", "0123" }, { "forwarded", NULL }, { "x-real-ip", NULL } } },
-                { "a trusted hop's are extended", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: first\r\nX-Request-Id: z\r\n", true, false,
-                  { { "x-forwarded-for", "1.1.1.1, 2.2.2.2, 198.51.100.7" }, { "x-forwarded-proto", "https" }, { "x-forwarded-host", "first" }, { "x-request-id", "z" } } },
-                { "TLS", "", false, true, { { "x-forwarded-proto", "https" } } },
+                {"none sent",
+                 "",
+                 false,
+                 false,
+                 {{"x-forwarded-for", "198.51.100.7"},
+                  {"x-forwarded-proto", "http"},
+                  {"x-forwarded-host", "h"},
+                  {"x-request-id", "0123"}}},
+                {"a stranger's are replaced",
+                 "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: x\r\nX-Forwarded-Host: evil\r\nX-Request-Id: "
+                 "z\r\nForwarded: for=1\r\nX-Real-IP: 1\r\n",
+                 false,
+                 false,
+                 {{"x-forwarded-for", "198.51.100.7"},
+                  {"x-forwarded-proto", "http"},
+                  {"x-forwarded-host", "h"},
+                  {"x-request-id", "0123"},
+                  {"forwarded", NULL},
+                  {"x-real-ip", NULL}}},
+                {"a trusted hop's are extended",
+                 "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: "
+                 "https\r\nX-Forwarded-Host: first\r\nX-Request-Id: z\r\n",
+                 true,
+                 false,
+                 {{"x-forwarded-for", "1.1.1.1, 2.2.2.2, 198.51.100.7"},
+                  {"x-forwarded-proto", "https"},
+                  {"x-forwarded-host", "first"},
+                  {"x-request-id", "z"}}},
+                {"TLS", "", false, true, {{"x-forwarded-proto", "https"}}},
         };
         world_make();
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct ask a;
                 char head[1024];
-                const struct dispatch_in in = { .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted };
-                snprintf(head, sizeof head, "GET /any HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n%s\r\n", cases[i].fields);
+                const struct dispatch_in in = {
+                        .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted};
+                snprintf(head, sizeof head,
+                         "GET /any HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n%s\r\n",
+                         cases[i].fields);
                 ask(&a, head, &in);
                 assert_int_equal(a.d.reason, REASON_NONE);
                 assert_int_equal(a.s.req.upgrade.n, 0); /* requirement 54: not offered upstream */
@@ -156,7 +202,8 @@ static void test_forwarding_fields(void **state)
                         const struct field *f = msg_find(&a.s.req, span_str(cases[i].want[k][0]));
                         const char *want = cases[i].want[k][1];
                         if (want ? !f || !span_eq_str(f->value, want) : f != NULL)
-                                fail_msg("%s: %s is %.*s", cases[i].name, cases[i].want[k][0], SPAN_FMT(f ? f->value : SPAN_NULL));
+                                fail_msg("%s: %s is %.*s", cases[i].name, cases[i].want[k][0],
+                                         SPAN_FMT(f ? f->value : SPAN_NULL));
                 }
                 ask_fini(&a);
         }
@@ -166,6 +213,6 @@ static void test_forwarding_fields(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_decisions), cmocka_unit_test(test_forwarding_fields) };
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_forwarding_fields)};
         return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }

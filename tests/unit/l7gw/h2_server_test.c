@@ -10,16 +10,16 @@ struct client {
         struct h2_server *h;
         nghttp2_session *session;
         struct buf to_server;
-        unsigned status[MAX_STREAMS];     /* by stream id; final head */
+        unsigned status[MAX_STREAMS]; /* by stream id; final head */
         unsigned interim;
         size_t body[MAX_STREAMS];
         bool ended[MAX_STREAMS], closed[MAX_STREAMS];
-        uint32_t code[MAX_STREAMS];       /* of the close */
+        uint32_t code[MAX_STREAMS]; /* of the close */
         char trailer[64], length[32];
-        int32_t goaway;                   /* last stream id of the newest GOAWAY, -1 = none */
+        int32_t goaway; /* last stream id of the newest GOAWAY, -1 = none */
         uint32_t goaway_code;
         size_t post_left;
-        bool dead;                        /* the server side asked to close */
+        bool dead; /* the server side asked to close */
 };
 
 static ssize_t on_send(nghttp2_session *s, const uint8_t *p, size_t n, int flags, void *user)
@@ -30,7 +30,8 @@ static ssize_t on_send(nghttp2_session *s, const uint8_t *p, size_t n, int flags
         buf_add(&c->to_server, p, n);
         return (ssize_t)n;
 }
-static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t nn, const uint8_t *value, size_t vn, uint8_t flags, void *user)
+static int on_header(nghttp2_session *s, const nghttp2_frame *f, const uint8_t *name, size_t nn, const uint8_t *value,
+                     size_t vn, uint8_t flags, void *user)
 {
         struct client *c = user;
         (void)s;
@@ -64,7 +65,8 @@ static int on_frame(nghttp2_session *s, const nghttp2_frame *f, void *user)
         if (f->hd.type == NGHTTP2_GOAWAY) {
                 c->goaway = f->goaway.last_stream_id;
                 c->goaway_code = f->goaway.error_code;
-        } else if ((f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS) && f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
+        } else if ((f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS) &&
+                   f->hd.flags & NGHTTP2_FLAG_END_STREAM) {
                 c->ended[f->hd.stream_id] = true;
         }
         return 0;
@@ -83,10 +85,11 @@ static void client_init(struct client *c, bool auto_window)
 {
         nghttp2_session_callbacks *cb;
         nghttp2_option *opt;
-        *c = (struct client){ .goaway = -1 };
+        *c = (struct client){.goaway = -1};
         loopback_init(&c->l);
         buf_init(&c->to_server, 1u << 26);
-        const struct h2_server_conf conf = { .engine = &loop_engine, .conn = &c->l, .pool = &c->l.pool, .buffer_bytes = LOOP_BUFFER };
+        const struct h2_server_conf conf = {
+                .engine = &loop_engine, .conn = &c->l, .pool = &c->l.pool, .buffer_bytes = LOOP_BUFFER};
         assert_int_equal(h2_server_new(&conf, &c->h), 0);
         assert_int_equal(nghttp2_session_callbacks_new(&cb), 0);
         assert_int_equal(nghttp2_option_new(&opt), 0);
@@ -125,13 +128,17 @@ static void pump_by(struct client *c, size_t step)
                         chain_consume(out, v.n);
                         moved = true;
                 }
-                if (c->l.last && c->l.last->to_send > 0 && c->l.last->s.resp_waits && c->l.last->s.down->room(&c->l.last->s) > 0) {
+                if (c->l.last && c->l.last->to_send > 0 && c->l.last->s.resp_waits &&
+                    c->l.last->s.down->room(&c->l.last->s) > 0) {
                         loop_big(&c->l.last->s);
                         moved = true;
                 }
         }
 }
-static void pump(struct client *c) { pump_by(c, 1u << 20); }
+static void pump(struct client *c)
+{
+        pump_by(c, 1u << 20);
+}
 
 static void client_fini(struct client *c)
 {
@@ -142,9 +149,14 @@ static void client_fini(struct client *c)
         loopback_fini(&c->l);
 }
 
-#define NV(n, v) { (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v), NGHTTP2_NV_FLAG_NO_COPY_NAME } /* else nghttp2 would lower the names */
+#define NV(n, v)                                                                                                       \
+        {                                                                                                              \
+                (uint8_t *)(uintptr_t)(n), (uint8_t *)(uintptr_t)(v), strlen(n), strlen(v),                            \
+                        NGHTTP2_NV_FLAG_NO_COPY_NAME                                                                   \
+        } /* else nghttp2 would lower the names */
 
-static ssize_t post_read(nghttp2_session *s, int32_t id, uint8_t *p, size_t max, uint32_t *flags, nghttp2_data_source *src, void *user)
+static ssize_t post_read(nghttp2_session *s, int32_t id, uint8_t *p, size_t max, uint32_t *flags,
+                         nghttp2_data_source *src, void *user)
 {
         struct client *c = user;
         size_t n = MIN(max, c->post_left);
@@ -160,8 +172,9 @@ static ssize_t post_read(nghttp2_session *s, int32_t id, uint8_t *p, size_t max,
 
 static int32_t ask(struct client *c, const char *method, const char *path, size_t post)
 {
-        const nghttp2_nv nv[] = { NV(":method", method), NV(":scheme", "http"), NV(":authority", "a"), NV(":path", path) };
-        nghttp2_data_provider body = { .read_callback = post_read };
+        const nghttp2_nv nv[] = {NV(":method", method), NV(":scheme", "http"), NV(":authority", "a"),
+                                 NV(":path", path)};
+        nghttp2_data_provider body = {.read_callback = post_read};
         c->post_left = post;
         int32_t id = nghttp2_submit_request(c->session, NULL, nv, ARRAY_SIZE(nv), post ? &body : NULL, NULL);
         assert_true(id > 0);
@@ -179,16 +192,17 @@ static void test_requests(void **state)
                 uint32_t code;
                 bool ended;
         } cases[] = {
-                { "get", "GET", "/echo", 0, 0, 200, 0, "0", "", 0, true },
-                { "post", "POST", "/echo", 5000, 5000, 200, 0, "5000", "", 0, true },
-                { "big", "GET", "/big/300000", 0, 300000, 200, 0, "300000", "", 0, true },
-                { "head", "HEAD", "/big/300000", 0, 0, 200, 0, "300000", "", 0, true },
-                { "no content", "GET", "/status/204", 0, 0, 204, 0, "", "", 0, true },
-                { "trailers", "GET", "/chunked", 0, 5, 200, 0, "", "42", 0, true },
-                { "interim", "GET", "/hints", 0, 4, 200, 103, "4", "", 0, true },
-                { "RFC 9113 8.1: early answer, then NO_ERROR", "POST", "/early", 60000, 2, 413, 0, "2", "", NGHTTP2_NO_ERROR, true },
-                { "a cut response is reset", "GET", "/cut", 0, 0, 0, 0, "", "", NGHTTP2_INTERNAL_ERROR, false },
-                { "bad path", "GET", "/../x", 0, 0, 400, 0, "0", "", 0, true },
+                {"get", "GET", "/echo", 0, 0, 200, 0, "0", "", 0, true},
+                {"post", "POST", "/echo", 5000, 5000, 200, 0, "5000", "", 0, true},
+                {"big", "GET", "/big/300000", 0, 300000, 200, 0, "300000", "", 0, true},
+                {"head", "HEAD", "/big/300000", 0, 0, 200, 0, "300000", "", 0, true},
+                {"no content", "GET", "/status/204", 0, 0, 204, 0, "", "", 0, true},
+                {"trailers", "GET", "/chunked", 0, 5, 200, 0, "", "42", 0, true},
+                {"interim", "GET", "/hints", 0, 4, 200, 103, "4", "", 0, true},
+                {"RFC 9113 8.1: early answer, then NO_ERROR", "POST", "/early", 60000, 2, 413, 0, "2", "",
+                 NGHTTP2_NO_ERROR, true},
+                {"a cut response is reset", "GET", "/cut", 0, 0, 0, 0, "", "", NGHTTP2_INTERNAL_ERROR, false},
+                {"bad path", "GET", "/../x", 0, 0, 400, 0, "0", "", 0, true},
         };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
                 for (size_t step = 1; step <= 1u << 20; step = step == 1 ? 7 : step == 7 ? 1u << 20 : step * 2) {
@@ -196,11 +210,15 @@ static void test_requests(void **state)
                         client_init(&c, true);
                         int32_t id = ask(&c, cases[i].method, cases[i].path, cases[i].post);
                         pump_by(&c, step);
-                        bool ok = c.status[id] == cases[i].status && c.interim == cases[i].interim && c.ended[id] == cases[i].ended && c.closed[id] &&
-                                  c.code[id] == cases[i].code && strcmp(c.length, cases[i].length) == 0 && strcmp(c.trailer, cases[i].trailer) == 0 && !c.dead;
+                        bool ok = c.status[id] == cases[i].status && c.interim == cases[i].interim &&
+                                  c.ended[id] == cases[i].ended && c.closed[id] && c.code[id] == cases[i].code &&
+                                  strcmp(c.length, cases[i].length) == 0 && strcmp(c.trailer, cases[i].trailer) == 0 &&
+                                  !c.dead;
                         if (!ok || (cases[i].ended && c.body[id] != cases[i].body))
-                                fail_msg("%s, step %zu: status %u interim %u body %zu ended %d closed %d code %u length %s trailer %s", cases[i].name, step,
-                                         c.status[id], c.interim, c.body[id], c.ended[id], c.closed[id], c.code[id], c.length, c.trailer);
+                                fail_msg("%s, step %zu: status %u interim %u body %zu ended %d closed %d code %u "
+                                         "length %s trailer %s",
+                                         cases[i].name, step, c.status[id], c.interim, c.body[id], c.ended[id],
+                                         c.closed[id], c.code[id], c.length, c.trailer);
                         client_fini(&c);
                 }
 }
@@ -210,25 +228,26 @@ static void test_refused_heads(void **state)
         (void)state;
         static char long_value[40000];
         memset(long_value, 'v', sizeof long_value - 1);
-        const nghttp2_nv base[] = { NV(":method", "GET"), NV(":scheme", "http"), NV(":authority", "a"), NV(":path", "/echo") };
+        const nghttp2_nv base[] = {NV(":method", "GET"), NV(":scheme", "http"), NV(":authority", "a"),
+                                   NV(":path", "/echo")};
         const struct {
                 const char *name;
                 nghttp2_nv extra, first; /* first replaces base[k] */
                 int replace;
-                unsigned status;         /* 0: the stream is reset */
+                unsigned status; /* 0: the stream is reset */
         } cases[] = {
-                { "RFC 9113 8.3.1: Host differs from :authority", NV("host", "b"), { 0 }, -1, 400 },
-                { "Host equal to :authority", NV("host", "A"), { 0 }, -1, 200 },
-                { "RFC 9113 8.2.1: upper case name", NV("X-Up", "1"), { 0 }, -1, 0 },
-                { "RFC 9113 8.2.2: connection field", NV("connection", "close"), { 0 }, -1, 0 },
-                { "te other than trailers", NV("te", "gzip"), { 0 }, -1, 0 },
-                { "te trailers", NV("te", "trailers"), { 0 }, -1, 200 },
-                { "RFC 9110 10.1.1: unknown expectation", NV("expect", "wonders"), { 0 }, -1, 400 },
-                { "RFC 6585 5: header list too large", NV("x-long", long_value), { 0 }, -1, 431 },
-                { "scheme of the other transport", NV("x", "y"), NV(":scheme", "https"), 1, 400 },
-                { "empty path", NV("x", "y"), NV(":path", ""), 3, 0 },
-                { "userinfo", NV("x", "y"), NV(":authority", "u@a"), 2, 400 },
-                { "response pseudo-header", NV("x", "y"), NV(":status", "200"), 0, 0 },
+                {"RFC 9113 8.3.1: Host differs from :authority", NV("host", "b"), {0}, -1, 400},
+                {"Host equal to :authority", NV("host", "A"), {0}, -1, 200},
+                {"RFC 9113 8.2.1: upper case name", NV("X-Up", "1"), {0}, -1, 0},
+                {"RFC 9113 8.2.2: connection field", NV("connection", "close"), {0}, -1, 0},
+                {"te other than trailers", NV("te", "gzip"), {0}, -1, 0},
+                {"te trailers", NV("te", "trailers"), {0}, -1, 200},
+                {"RFC 9110 10.1.1: unknown expectation", NV("expect", "wonders"), {0}, -1, 400},
+                {"RFC 6585 5: header list too large", NV("x-long", long_value), {0}, -1, 431},
+                {"scheme of the other transport", NV("x", "y"), NV(":scheme", "https"), 1, 400},
+                {"empty path", NV("x", "y"), NV(":path", ""), 3, 0},
+                {"userinfo", NV("x", "y"), NV(":authority", "u@a"), 2, 400},
+                {"response pseudo-header", NV("x", "y"), NV(":status", "200"), 0, 0},
         };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct client c;
@@ -241,7 +260,8 @@ static void test_refused_heads(void **state)
                 int32_t id = nghttp2_submit_request(c.session, NULL, nv, 5, NULL, NULL);
                 pump(&c);
                 if (c.status[id] != cases[i].status || c.dead || !c.closed[id])
-                        fail_msg("%s: status %u closed %d code %u", cases[i].name, c.status[id], c.closed[id], c.code[id]);
+                        fail_msg("%s: status %u closed %d code %u", cases[i].name, c.status[id], c.closed[id],
+                                 c.code[id]);
                 client_fini(&c);
         }
 }
@@ -250,8 +270,9 @@ static void test_cookies(void **state)
 {
         (void)state;
         struct client c;
-        const nghttp2_nv nv[] = { NV(":method", "GET"), NV(":scheme", "http"), NV(":authority", "a"), NV(":path", "/hold"), NV("cookie", "a=1"), NV("x", "y"),
-                                  NV("cookie", "b=2"), NV("cookie", "c=3") };
+        const nghttp2_nv nv[] = {NV(":method", "GET"), NV(":scheme", "http"), NV(":authority", "a"),
+                                 NV(":path", "/hold"), NV("cookie", "a=1"),   NV("x", "y"),
+                                 NV("cookie", "b=2"),  NV("cookie", "c=3")};
         client_init(&c, true);
         assert_true(nghttp2_submit_request(c.session, NULL, nv, ARRAY_SIZE(nv), NULL, NULL) > 0);
         pump(&c);
@@ -291,7 +312,7 @@ static void test_request_window(void **state)
         (void)state;
         struct client c;
         client_init(&c, true);
-        pump(&c); /* before it has our SETTINGS, a client may send 65535 (RFC 9113 6.9.2) */
+        pump(&c);        /* before it has our SETTINGS, a client may send 65535 (RFC 9113 6.9.2) */
         c.l.park = true; /* a deaf upstream */
         int32_t id = ask(&c, "POST", "/echo", 500000);
         pump(&c);
@@ -316,7 +337,8 @@ static void test_connection_window_comes_back(void **state)
         client_init(&c, true);
         pump(&c);
         c.l.park = true;
-        for (int i = 0; i < 100; i++) { /* each parks a window of body and is given up: 1.6 MB in all, over the connection's 1 MB */
+        for (int i = 0; i < 100;
+             i++) { /* each parks a window of body and is given up: 1.6 MB in all, over the connection's 1 MB */
                 int32_t id = ask(&c, "POST", "/hold", 100000);
                 pump(&c);
                 assert_int_equal(c.l.body_max, LOOP_BUFFER);
@@ -364,7 +386,8 @@ static void test_floods(void **state)
         (void)state;
         struct client c;
         client_init(&c, true);
-        for (int i = 0; i < 3 * L7_H2_GLITCHES && !c.dead && c.goaway_code == 0; i++) { /* PING flood; each is answered in time */
+        for (int i = 0; i < 3 * L7_H2_GLITCHES && !c.dead && c.goaway_code == 0;
+             i++) { /* PING flood; each is answered in time */
                 assert_int_equal(nghttp2_submit_ping(c.session, 0, NULL), 0);
                 pump(&c);
         }
@@ -372,10 +395,12 @@ static void test_floods(void **state)
         client_fini(&c);
         client_init(&c, true);
         int made = 0;
-        for (; made < 4 * L7_H2_FAULTS && !c.dead && c.goaway_code == 0; made++) { /* MadeYouReset: the client makes us reset */
+        for (; made < 4 * L7_H2_FAULTS && !c.dead && c.goaway_code == 0;
+             made++) { /* MadeYouReset: the client makes us reset */
                 int32_t id = ask(&c, "GET", "/hold", 0);
                 assert_int_equal(nghttp2_session_send(c.session), 0);
-                const uint8_t overflow[13] = { 0, 0, 4, 8, 0, 0, 0, (uint8_t)(id >> 8), (uint8_t)id, 0x7f, 0xff, 0xff, 0xff };
+                const uint8_t overflow[13] = {0,           0,    4,    8,    0,   0, 0, (uint8_t)(id >> 8),
+                                              (uint8_t)id, 0x7f, 0xff, 0xff, 0xff};
                 buf_add(&c.to_server, overflow, sizeof overflow); /* WINDOW_UPDATE beyond 2^31-1: RFC 9113 6.9.1 */
                 pump(&c);
         }
@@ -406,10 +431,11 @@ static void test_garbage(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_requests), cmocka_unit_test(test_refused_heads), cmocka_unit_test(test_cookies),
-                cmocka_unit_test(test_response_window), cmocka_unit_test(test_request_window),
-                cmocka_unit_test(test_connection_window_comes_back), cmocka_unit_test(test_cancel_and_drain),
-                cmocka_unit_test(test_floods), cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_requests),         cmocka_unit_test(test_refused_heads),
+                cmocka_unit_test(test_cookies),          cmocka_unit_test(test_response_window),
+                cmocka_unit_test(test_request_window),   cmocka_unit_test(test_connection_window_comes_back),
+                cmocka_unit_test(test_cancel_and_drain), cmocka_unit_test(test_floods),
+                cmocka_unit_test(test_garbage),
         };
         return cmocka_run_group_tests_name("h2_server", tests, NULL, NULL);
 }

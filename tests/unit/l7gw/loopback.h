@@ -1,8 +1,8 @@
 /* tests/unit/l7gw/loopback.h - an engine without sockets behind a session: answers by path, counts what it is told.
- *   /echo      200, the request body back          /status/NNN  that status, no body        /big/N  N bytes "x", as room allows
- *   /hold      never answers                       /early       413 before the body is read  /cut   200, 10 of 100 bytes, fail
- *   /chunked   200 "hello" of unknown length with a trailer                                  /hints 103, then 200
- * Header only; every test file is one program. */
+ *   /echo      200, the request body back          /status/NNN  that status, no body        /big/N  N bytes "x", as
+ * room allows /hold      never answers                       /early       413 before the body is read  /cut   200, 10
+ * of 100 bytes, fail /chunked   200 "hello" of unknown length with a trailer                                  /hints
+ * 103, then 200 Header only; every test file is one program. */
 #pragma once
 #include "l7gw/core/stream.h"
 #include "lib/core/buf.h"
@@ -22,10 +22,10 @@ struct loopback {
         struct buf scratch;
         struct loop_stream *last; /* opened last; NULL once closed */
         unsigned opened, closed, completed, requests, refused, outputs;
-        size_t body_max;          /* most request body bytes parked at once */
-        size_t req_window;        /* what req_room says */
-        bool park;                /* request bodies are not drained until loopback_drain */
-        char log[4096];           /* one word per event, for tables */
+        size_t body_max;   /* most request body bytes parked at once */
+        size_t req_window; /* what req_room says */
+        bool park;         /* request bodies are not drained until loopback_drain */
+        char log[4096];    /* one word per event, for tables */
 };
 
 static inline void log_add(struct loopback *l, const char *fmt, ...) PRINTF(2, 3);
@@ -38,7 +38,10 @@ static inline void log_add(struct loopback *l, const char *fmt, ...)
         va_end(ap);
 }
 
-static inline struct loop_stream *loop_of(struct stream *s) { return CONTAINER_OF(s, struct loop_stream, s); }
+static inline struct loop_stream *loop_of(struct stream *s)
+{
+        return CONTAINER_OF(s, struct loop_stream, s);
+}
 
 static struct stream *loop_open(void *conn)
 {
@@ -86,7 +89,7 @@ static inline void loop_answer(struct stream *s, unsigned status, const char *bo
 static inline void loop_big(struct stream *s)
 {
         struct loop_stream *x = loop_of(s);
-        static const uint8_t block[1024] = { [0 ... 1023] = 'x' };
+        static const uint8_t block[1024] = {[0 ... 1023] = 'x'};
         while (x->to_send > 0) {
                 size_t n = MIN(s->down->room(s), x->to_send);
                 n = MIN(n, sizeof block);
@@ -114,7 +117,7 @@ static inline void loop_echo(struct stream *s)
 {
         struct loop_stream *x = loop_of(s);
         struct buf copy = x->body;
-        x->body = (struct buf){ 0 };
+        x->body = (struct buf){0};
         loop_answer(s, 200, buf_cstr(&copy)); /* s may be gone */
         buf_fini(&copy);
 }
@@ -190,8 +193,14 @@ static void loop_req_end(struct stream *s)
                 loop_echo(s);
 }
 
-static size_t loop_req_room(const struct stream *s) { return ((struct loopback *)s->conn)->req_window; }
-static void loop_resp_room(struct stream *s) { loop_of(s)->held = loop_of(s)->held; /* told; the test calls loop_big itself */ }
+static size_t loop_req_room(const struct stream *s)
+{
+        return ((struct loopback *)s->conn)->req_window;
+}
+static void loop_resp_room(struct stream *s)
+{
+        loop_of(s)->held = loop_of(s)->held; /* told; the test calls loop_big itself */
+}
 
 static void loop_close(struct stream *s)
 {
@@ -209,16 +218,26 @@ static void loop_close(struct stream *s)
         free(x);
 }
 
-static void loop_output(void *conn) { ((struct loopback *)conn)->outputs++; }
+static void loop_output(void *conn)
+{
+        ((struct loopback *)conn)->outputs++;
+}
 
 static const struct stream_engine loop_engine = {
-        .open = loop_open, .request = loop_request, .refuse = loop_refuse, .req_data = loop_data, .req_end = loop_req_end,
-        .req_room = loop_req_room, .resp_room = loop_resp_room, .close = loop_close, .output = loop_output,
+        .open = loop_open,
+        .request = loop_request,
+        .refuse = loop_refuse,
+        .req_data = loop_data,
+        .req_end = loop_req_end,
+        .req_room = loop_req_room,
+        .resp_room = loop_resp_room,
+        .close = loop_close,
+        .output = loop_output,
 };
 
 static inline void loopback_init(struct loopback *l)
 {
-        *l = (struct loopback){ .req_window = LOOP_BUFFER };
+        *l = (struct loopback){.req_window = LOOP_BUFFER};
         chunk_pool_init(&l->pool);
         buf_init(&l->scratch, 1u << 20);
 }
