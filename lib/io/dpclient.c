@@ -13,8 +13,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#define TICK_MS 2000       /* PING; also the watch on the agent's silence */
-#define SILENT_TICKS_MAX 3 /* dead after three intervals without a byte: 6 s */
+#define SILENT_TICKS_MAX 3 /* ping intervals without a byte after which the agent is dead */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
 #define STATUS_MIN_GAP_MS 100
@@ -135,7 +134,7 @@ static void dial(struct timer *t, uint64_t now_ms)
         c->silent_ticks = 0;
         c->reason[0] = 0;
         dpclient_state_set(c, DP_GREETING);
-        timer_set(loop_timers(c->loop), &c->tick, now_ms + TICK_MS);
+        timer_set(loop_timers(c->loop), &c->tick, now_ms + c->ping_ms);
         r = hello_send(c);
         if (r < 0) {
                 log_error("hello_failed", "reason=%s", LOG_ESC(strerror(-r)));
@@ -148,12 +147,12 @@ static void tick(struct timer *t, uint64_t now_ms)
 {
         struct dpclient *c = CONTAINER_OF(t, struct dpclient, tick);
         if (++c->silent_ticks >= SILENT_TICKS_MAX) {
-                log_warn("agent_silent", "ms=%u action=reconnect", TICK_MS * SILENT_TICKS_MAX);
+                log_warn("agent_silent", "ms=%u action=reconnect", c->ping_ms * SILENT_TICKS_MAX);
                 transport_close(c->t);
                 session_end(c);
                 return;
         }
-        timer_set(loop_timers(c->loop), &c->tick, now_ms + TICK_MS);
+        timer_set(loop_timers(c->loop), &c->tick, now_ms + c->ping_ms);
         if (c->state == DP_GREETING)
                 return;
         Control__Ping p = CONTROL__PING__INIT;
@@ -352,6 +351,7 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
                 (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&control__limits__descriptor); /* whether or not conf did */
         c->status_interval_ms = conf->status_interval_ms ? conf->status_interval_ms : 1000;
         c->flush_ms = conf->flush_ms ? conf->flush_ms : 5000;
+        c->ping_ms = conf->ping_ms ? conf->ping_ms : 2000;
         boot_id_make(c);
         map_init(&c->missing);
         timer_init(&c->redial, dial);

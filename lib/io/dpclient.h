@@ -28,6 +28,7 @@ struct dpclient_conf {
         uint32_t status_interval_ms; /* 0 = 1000; STATUS is also sent when dpclient_status_changed is called */
         const char *version; /* of the software, for HELLO; NULL = none */
         uint32_t flush_ms; /* 0 = 5000: how long a changed endpoint set may wait for the store */
+        uint32_t ping_ms;  /* 0 = 2000; an agent silent for three of these is dead */
 };
 int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct dpclient_ops *ops, void *arg,
                  struct dpclient **ret, struct err *reterr) MUST_USE;

@@ -28,7 +28,7 @@ struct dpclient {
         char *agent_socket, *state_dir, *name, *pool, *version;
         Control__Role role;
         Control__Limits limits;
-        uint32_t status_interval_ms, flush_ms;
+        uint32_t status_interval_ms, flush_ms, ping_ms;
         char boot_id[33];
         struct lkg *lkg; /* NULL: the store cannot be opened */
 

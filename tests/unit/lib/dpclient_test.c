@@ -79,6 +79,70 @@ static void test_nack_names_the_object(void **state)
         world_fini(&w);
 }
 
+/* What HELLO announced is kept to: over it the manifest as a whole is refused. */
+static void test_announced_limits(void **state)
+{
+        static const size_t at[] = {offsetof(struct bench, limits.max_routes), offsetof(struct bench, limits.max_clusters),
+                                    offsetof(struct bench, limits.max_endpoints),
+                                    offsetof(struct bench, limits.max_certificates)};
+        struct bench *b = *state;
+        struct world w;
+        world_init(&w);
+        struct manifest *m = world_manifest(&w);
+        for (uint32_t max = 1; max <= 64; max += 63) /* the fixture has two or more of each but certificates */
+                for (size_t i = 0; i < ARRAY_SIZE(at); i++) {
+                        bool fits = max == 64 || at[i] == offsetof(struct bench, limits.max_certificates);
+                        unsigned nacks = b->n[FRAME_NACK], prepared = b->n[FRAME_PREPARED], need = b->n[FRAME_NEED];
+                        b->limits = (Control__Limits){0};
+                        memcpy((char *)b + at[i], &max, sizeof max);
+                        dp_make(b, false);
+                        dpclient_start(b->dp);
+                        agent_greet(b);
+                        agent_manifest(b, m);
+                        UNTIL(b, b->n[FRAME_NEED] > need);
+                        agent_sections(b, m);
+                        UNTIL(b, b->n[FRAME_NACK] + b->n[FRAME_PREPARED] > nacks + prepared);
+                        if (fits != (b->n[FRAME_PREPARED] > prepared))
+                                fail_msg("limit %zu of %u: %s", i, max, fits ? b->nack->reason : "taken");
+                        if (!fits)
+                                assert_int_equal(b->nack->stage, CONTROL__NACK_STAGE__NACK_LIMIT);
+                        dp_kill(b);
+                        UNTIL(b, !b->agent);
+                }
+        manifest_put(m);
+        world_fini(&w);
+}
+
+/* Three intervals without a byte: it dials again, and serves on. */
+static void test_silent_agent(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        b->ping_ms = 20;
+        struct manifest *m = bench_start(b, &w);
+        UNTIL(b, b->n[FRAME_PING] > 0);
+        UNTIL(b, b->closed == 1);
+        assert_ptr_equal(b->current, dpclient_active(b->dp));
+        agent_greet(b);
+        UNTIL(b, dpclient_connected(b->dp));
+        manifest_put(m);
+        world_fini(&w);
+}
+
+/* A STATUS over one frame says what fits. */
+static void test_status_over_frame(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        b->n_health = 20000;
+        struct manifest *m = bench_start(b, &w);
+        UNTIL(b, b->n[FRAME_STATUS] > 0);
+        assert_int_equal(b->status->requests_total, 42);
+        assert_true(b->status->n_endpoints >= 2500 && b->status->n_endpoints < 20000);
+        manifest_put(m);
+        world_fini(&w);
+}
+
 static void test_corrupt_section_closes(void **state)
 {
         struct bench *b = *state;
@@ -151,6 +215,18 @@ static void hash_lies(struct bench *b, struct manifest *m)
         agent_manifest(b, m);
         m->hash.b[0] ^= 1;
 }
+/* Two keys, one hash, but not one length. */
+static void one_content_differs(struct bench *b, struct manifest *m)
+{
+        struct manifest *two = manifest_new(9);
+        (void)m;
+        assert_int_equal(manifest_add(two, "certs/a", SPAN_LIT("never sent"), false), 0);
+        assert_int_equal(manifest_add(two, "certs/b", SPAN_LIT("never sent"), false), 0);
+        assert_int_equal(manifest_seal(two, NULL), 0);
+        two->entries[1].len_bytes++;
+        agent_manifest(b, two);
+        manifest_put(two);
+}
 static void not_a_frame(struct bench *b, struct manifest *m)
 {
         (void)m;
@@ -170,11 +246,13 @@ static void test_protocol_errors_close(void **state)
                      {"WELCOME twice", welcome_twice},
                      {"HELLO from an agent", hello_back},
                      {"manifest hash does not match", hash_lies},
+                     {"one content of two lengths", one_content_differs},
                      {"no frame at all", not_a_frame}};
         struct bench *b = *state;
         struct world w;
         world_init(&w);
         struct manifest *m = world_manifest(&w);
+        b->ping_ms = 60000; /* it is the error that closes, not the silence behind it */
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 print_message("  %s\n", cases[i].name);
                 dp_make(b, false);
@@ -329,6 +407,28 @@ static void test_endpoints(void **state)
         agent_endpoints(b, &w, 9, 19);
         UNTIL(b, b->endpoints == 4);
         assert_int_equal(b->endpoints_version, 9);
+        manifest_put(m);
+        world_fini(&w);
+}
+
+/* The agent folds the set it sent beside into its manifest: that is what we serve already, and what the store gets. */
+static void test_endpoints_folded(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        char path[128], before[32] = "", now[32] = "";
+        snprintf(path, sizeof path, "%s/current", b->state);
+        struct manifest *m = bench_start(b, &w);
+        UNTIL(b, readlink(path, before, sizeof before - 1) > 0);
+        agent_endpoints(b, &w, 6, 16);
+        UNTIL(b, b->endpoints == 1);
+        UNTIL(b, readlink(path, now, sizeof now - 1) > 0 && strcmp(before, now) != 0); /* without any flush */
+        manifest_put(m);
+        m = world_manifest(&w);
+        agent_manifest(b, m);
+        UNTIL(b, b->n[FRAME_ACTIVE] == 2);
+        assert_int_equal(b->n[FRAME_PREPARED], 1);
+        assert_int_equal(b->activated, 1);
         manifest_put(m);
         world_fini(&w);
 }
@@ -539,6 +639,21 @@ static void test_damaged_store(void **state)
         assert_int_equal(b->current->generation, 7);
         dp_kill(b);
 
+        b->refuse_generation = 7; /* whole, but not for this program: the other slot, here damaged */
+        struct err e = {0};
+        struct dpclient_conf conf = {.state_dir = b->state, .name = "shard-1"};
+        assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
+        assert_int_equal(dpclient_boot(b->dp, &e), -EINVAL);
+        assert_non_null(strstr(e.msg, "not this generation"));
+        dp_kill(b);
+        flip(b->state, target); /* and here whole */
+        b->refuse_generation = 8;
+        dp_make(b, true);
+        assert_int_equal(b->current->generation, 7);
+        b->refuse_generation = 0;
+        dp_kill(b);
+
+        flip(b->state, target);
         flip(b->state, "manifest.a");
         flip(b->state, "manifest.b"); /* one of them twice: whole again, the other damaged */
         dp_make(b, true);
@@ -616,12 +731,16 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(test_happy_path),
                 T(test_nack_names_the_object),
+                T(test_announced_limits),
+                T(test_silent_agent),
+                T(test_status_over_frame),
                 T(test_corrupt_section_closes),
                 T(test_protocol_errors_close),
                 T(test_agent_dies_mid_manifest),
                 T(test_reconnect_with_same_hash),
                 T(test_newer_manifest_replaces),
                 T(test_endpoints),
+                T(test_endpoints_folded),
                 T(test_endpoints_while_manifest_in_flight),
                 T(test_parts_outlive_the_one_in_flight),
                 T(test_endpoints_of_an_older_agent),

@@ -69,9 +69,9 @@ static int dp_prepare(void *arg, const struct model *m, struct model_error *e)
 {
         struct bench *b = arg;
         assert_null(b->pending);
-        if (b->refuse) {
+        if (b->refuse || m->generation == b->refuse_generation) {
                 model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "gateway/default/web",
-                                m->gateways[0]->rules[0]->source, "%s", b->refuse);
+                                m->gateways[0]->rules[0]->source, "%s", b->refuse ? b->refuse : "not this generation");
                 return -EINVAL;
         }
         b->prepared++;
@@ -109,9 +109,15 @@ static void dp_endpoints(void *arg, const Model__EndpointSet *set)
 
 static void dp_status(void *arg, struct arena *a, Control__Status *st)
 {
-        (void)arg;
-        (void)a;
+        const struct bench *b = arg;
         st->requests_total = 42;
+        st->endpoints = arena_calloc(a, b->n_health + 1, sizeof *st->endpoints);
+        for (; st->n_endpoints < b->n_health; st->n_endpoints++) {
+                Control__EndpointHealth *h = arena_alloc(a, sizeof *h);
+                control__endpoint_health__init(h);
+                h->set = (char *)"default/a-name-as-long-as-they-are:8080";
+                st->endpoints[st->n_endpoints] = h;
+        }
 }
 
 const struct dpclient_ops dp_ops = {dp_prepare, dp_activate, dp_abort, dp_endpoints, dp_status};
@@ -127,6 +133,8 @@ void dp_make(struct bench *b, bool boots)
                                      .pool = "default",
                                      .role = CONTROL__ROLE__ROLE_L7,
                                      .version = "0",
+                                     .limits = b->limits,
+                                     .ping_ms = b->ping_ms,
                                      .flush_ms = 20};
         b->current = b->pending = NULL;
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);

@@ -27,6 +27,10 @@ struct bench { /* the agent's side, and what the data plane was told */
         unsigned prepared, activated, aborted, endpoints;
         const struct model *pending, *current;
         const char *refuse; /* prepare refuses with this */
+        uint64_t refuse_generation; /* and this one always */
+        Control__Limits limits; /* announced */
+        size_t n_health; /* endpoint sets in STATUS */
+        uint32_t ping_ms; /* of the next dp_make; 0 = the default */
         uint64_t endpoints_version;
 };
 
