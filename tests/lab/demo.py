@@ -57,7 +57,7 @@ Edit a route and see it act:
   sed -i 's/echo-v1/echo-v2/' %(dir)s/50-live.yaml
   %(ns)s curl -s --connect-to ::%(v4)s: http://live.example/ | jq -r .pod
 Break something:
-  echo 'nonsense: [' > %(dir)s/bad.yaml; tail -1 %(tmp)s/log/agent.log
+  echo 'nonsense: [' > %(dir)s/bad.yaml; sleep 1; tail -1 %(tmp)s/log/agent.log; rm %(dir)s/bad.yaml
   kill -9 %(shard)d     # shard-1
   kill -9 %(agent)d     # the agent
 Look inside:
