@@ -1,5 +1,6 @@
 /* agent/main.c - options and wiring of gatehouse-agent. */
 #include "lib/base.h"
+#include "agent/io/kubeconfig.h"
 #include "agent/io/pipeline.h"
 #include "agent/io/queries.h"
 #include "agent/io/render_dir.h"
@@ -28,6 +29,17 @@ static int fail(const struct err *e)
         return 1;
 }
 
+/* What --check looks at beyond the file itself: credentials, which must be there anyhow. */
+static int check_source(const struct settings *conf)
+{
+        struct kubeconfig *k = NULL;
+        struct err e = { 0 };
+        if (conf->kubernetes && kube_credentials(&conf->kube, &k, &e) < 0)
+                return fail(&e);
+        kubeconfig_free(k);
+        return 0;
+}
+
 static int run(const struct settings *conf)
 {
         static const int signals[] = { SIGTERM, SIGINT };
@@ -46,7 +58,9 @@ static int run(const struct settings *conf)
         if (r == 0)
                 r = admin_new(l, conf->admin, conf->push.uids, conf->push.n_uids, agent_queries, p, &admin, &e);
         if (r == 0) {
-                log_info("ready", "directory=%s socket=%s", LOG_ESC(conf->directory), LOG_ESC(conf->push.socket));
+                struct pipeline_view v;
+                pipeline_view(p, &v);
+                log_info("ready", "source=%s socket=%s", LOG_ESC(v.source->name), LOG_ESC(conf->push.socket));
                 r = loop_run(l);
                 if (r < 0)
                         (void)err_set(&e, -r, "loop", "%s", strerror(-r)); /* r says it already */
@@ -102,7 +116,7 @@ int main(int argc, char **argv)
         if (settings_load(config, &conf, &e) < 0)
                 return fail(&e);
         log_init("agent", conf->log_level);
-        int rc = check ? 0 : render ? render_dir(render, conf, stdout) : run(conf);
+        int rc = check ? check_source(conf) : render ? render_dir(render, conf, stdout) : run(conf);
         settings_free(conf);
         return rc;
 }

@@ -233,6 +233,26 @@ int object_decode(const struct node *doc, const char *file, const char *default_
         return 0;
 }
 
+int object_decode_served(enum object_kind kind, const struct node *doc, const char *origin, struct object **ret,
+                         struct err *reterr)
+{
+        struct decoder d = { .file = origin, .lenient = true, .err = reterr };
+        name_decoder(&d, object_kind_str(kind), "", "");
+        if (doc->type != NODE_MAP)
+                return decoder_fail(&d, doc, "must be a map");
+        struct object *o = object_new(kind, origin, 0);
+        if (!o)
+                return decoder_nomem(&d);
+        d.arena = &o->arena;
+        int r = decode_into(&d, doc, o, "");
+        if (r < 0) {
+                object_free(o);
+                return r;
+        }
+        *ret = o;
+        return 0;
+}
+
 struct object *namespace_new(const char *name)
 {
         struct object *o = object_new(OBJECT_NAMESPACE, "implied", 0);

@@ -9,3 +9,8 @@
  * file is used for places; default_namespace fills metadata.namespace of namespaced kinds. */
 int object_decode(const struct node *doc, const char *file, const char *default_namespace, struct object **ret,
                   struct err *reterr) MUST_USE;
+/* Decodes an object of a known kind as an API server sends it: items of lists say neither apiVersion nor kind, fields we
+ * do not know pass, metadata (uid, generation, creationTimestamp, resourceVersion) is the server's.  Everything else as
+ * above; origin is what errors call the place. */
+int object_decode_served(enum object_kind kind, const struct node *doc, const char *origin, struct object **ret,
+                         struct err *reterr) MUST_USE;

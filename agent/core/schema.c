@@ -37,7 +37,10 @@ int decoder_fail(struct decoder *d, const struct node *at, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(msg, sizeof msg, fmt, ap);
         va_end(ap);
-        snprintf(place, sizeof place, "%s:%u%s%s", d->file, at ? at->line : 0, d->path_n ? ": " : "", d->path);
+        if (at && at->line) /* JSON has no lines */
+                snprintf(place, sizeof place, "%s:%u%s%s", d->file, at->line, d->path_n ? ": " : "", d->path);
+        else
+                snprintf(place, sizeof place, "%s%s%s", d->file, d->path_n ? ": " : "", d->path);
         return err_set(d->err, EINVAL, place, "%s: %s", d->object, msg);
 }
 int decoder_nomem(struct decoder *d)
@@ -450,12 +453,13 @@ int schema_decode(struct decoder *d, const struct schema *s, const struct node *
 {
         if (map->type != NODE_MAP)
                 return decoder_fail(d, map, "must be a map");
-        int r = s->strict ? refuse_unknown(d, s, map) : 0;
+        int r = s->strict && !d->lenient ? refuse_unknown(d, s, map) : 0;
         if (r < 0)
                 return r;
         blank(s, obj);
         if (s->place) {
-                char *p = arena_printf(d->arena, "%s:%u: %s", d->file, map->line, d->path);
+                char *p = map->line ? arena_printf(d->arena, "%s:%u: %s", d->file, map->line, d->path)
+                                    : arena_printf(d->arena, "%s: %s", d->file, d->path);
                 if (!p)
                         return decoder_nomem(d);
                 *(const char **)((char *)obj + s->place) = p;

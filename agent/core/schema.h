@@ -68,6 +68,7 @@ struct schema {
 struct decoder {
         struct arena *arena; /* of the object */
         const char *file;
+        bool lenient;        /* unknown fields pass: an API server checked them, and may be newer than we are */
         char object[400];    /* "HTTPRoute default/web" */
         char path[SOURCE_MAX_FIELD_PATH];
         size_t path_n;

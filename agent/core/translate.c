@@ -75,6 +75,20 @@ void section_add(struct tx *tx, struct manifest *m, const char *key, const Model
                 tx_fail(tx, err_set(tx->err, -r, key, "cannot add section"));
 }
 
+/* GatewayClass condition SupportedVersion: is the cluster's Gateway API the one our schema tables were written from? */
+static void class_version(struct tx *tx, struct class_report *r)
+{
+        static const char known[] = "v1.6";
+        const char *v = tx->conf->bundle_version;
+        if (!v)
+                return;
+        bool ok = strncmp(v, known, sizeof known - 1) == 0 && (v[sizeof known - 1] == '.' || v[sizeof known - 1] == '\0');
+        condition_set(r->conditions, &r->n_conditions, "SupportedVersion", ok, ok ? "SupportedVersion" : "UnsupportedVersion",
+                      ok    ? "The Gateway API's CRDs are of a version this controller supports"
+                      : *v  ? tx_printf(tx, "The Gateway API's CRDs are of %.64s, this controller supports %s: served as far as possible", v, known)
+                            : "The version of the Gateway API's CRDs cannot be read: served as far as possible");
+}
+
 static void translate_classes(struct tx *tx)
 {
         size_t n;
@@ -92,6 +106,7 @@ static void translate_classes(struct tx *tx)
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted",
                                       "Handled by this controller");
+                class_version(tx, r);
         }
 }
 

@@ -27,6 +27,7 @@ struct translate_conf {
         const struct pool_conf *pools; size_t n_pools; /* the first is the default pool */
         const struct ipprefix *vip_pools; size_t n_vip_pools; /* IPv4 and IPv6; a Gateway without an address gets one of each family there is */
         cert_read_fn *cert_read;
+        const char *bundle_version; /* of the cluster's Gateway API CRDs; "" = unknown; NULL = no cluster: no SupportedVersion */
 };
 /* Addresses that Gateways already hold (from their last status): kept before anything new is given. */
 /* Grants of one Gateway stand together. */

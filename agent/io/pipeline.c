@@ -1,8 +1,7 @@
 /* agent/io/pipeline.c - see pipeline.h.  Decisions are the core's; here is when they are taken and where results go. */
 #include "lib/base.h"
 #include "agent/io/pipeline.h"
-#include "agent/io/directory.h"
-#include "agent/io/status_dir.h"
+#include "agent/io/source.h"
 #include "lib/io/log.h"
 #include <inttypes.h>
 #include <time.h>
@@ -16,18 +15,17 @@ struct pipeline {
         struct loop *loop;
         const struct settings *conf;
         struct store *store;
-        struct directory *directory;
+        struct source *source;
         struct push *push;
-        struct status_dir *status_dir;
         struct status_memory *memory;
         struct translation *t;
         struct status_set *status;
-        struct arena boot;              /* held */
-        struct vip_grant *held; size_t n_held; /* from the status files, until the first translation */
         struct quarantine *q; size_t n_q;
         unsigned nack_rounds;
         uint64_t generation;
         bool loaded;
+        size_t n_slices, n_others;      /* single objects that changed in this turn */
+        struct loop_defer changes;
         uint64_t dirty_since_ms;        /* 0 = clean */
         struct timer build, fold, report;
         char source_error[544], alarm[544];
@@ -70,9 +68,9 @@ static void report(struct pipeline *p)
         p->status = s;
         int r = status_docs(s, p->conf->translate.controller_name, &a, &docs, &n);
         if (r == 0)
-                r = status_dir_write(p->status_dir, docs, n);
+                r = p->source->ops->write(p->source, docs, n);
         if (r < 0) {
-                log_error("status_failed", "dir=%s errno=%d will=\"try again in 1 s\"", LOG_ESC(p->conf->status_dir), -r);
+                log_error("status_failed", "source=%s errno=%d will=\"try again in 1 s\"", LOG_ESC(p->source->name), -r);
                 timer_set(loop_timers(p->loop), &p->report, loop_now_ms(p->loop) + 1000);
                 return;
         }
@@ -190,8 +188,10 @@ static void build(struct pipeline *p)
         p->dirty_since_ms = 0;
         quarantine_prune(p);
         p->generation = MAX(p->generation, push_max_generation(p->push)); /* an agent before us counted further */
+        struct translate_conf conf = p->conf->translate;
+        conf.bundle_version = p->source->bundle_version;
         uint64_t begin_us = clock_us(CLOCK_MONOTONIC);
-        int r = translate(p->store, &p->conf->translate, p->t ? p->t->vips : p->held, p->t ? p->t->n_vips : p->n_held, p->q, p->n_q,
+        int r = translate(p->store, &conf, p->t ? p->t->vips : p->source->held, p->t ? p->t->n_vips : p->source->n_held, p->q, p->n_q,
                           p->generation + 1, p->t, &t, &e);
         uint64_t us = clock_us(CLOCK_MONOTONIC) - begin_us;
         count(p, PIPELINE_TRANSLATIONS, 1);
@@ -284,6 +284,64 @@ static void on_load(void *arg, struct object **objs, size_t n, const struct load
         p->loaded = true;
 }
 
+/* What single objects changed in this turn, as one change. */
+static void apply_changes(struct loop_defer *d)
+{
+        struct pipeline *p = CONTAINER_OF(d, struct pipeline, changes);
+        bool endpoints_only = p->n_others == 0;
+        log_debug("source_changed", "slices=%zu others=%zu", p->n_slices, p->n_others);
+        p->n_slices = p->n_others = 0;
+        p->nack_rounds = 0;
+        p->alarm[0] = '\0';
+        if (endpoints_only && p->t && !timer_armed(&p->build))
+                endpoints_changed(p);
+        else
+                build_soon(p, PIPELINE_QUIET_MS);
+}
+
+static void touch(struct pipeline *p, enum object_kind k)
+{
+        if (!p->loaded)
+                return;
+        *(k == OBJECT_ENDPOINT_SLICE ? &p->n_slices : &p->n_others) += 1;
+        loop_defer(p->loop, &p->changes);
+}
+
+static void on_put(void *arg, struct object *o)
+{
+        struct pipeline *p = arg;
+        enum object_kind k = o->kind;
+        const struct object *old = store_get(p->store, k, o->namespace, o->name);
+        struct err e = { .msg = "out of memory: an object is not as the source has it" };
+        if (old && memcmp(old->digest.b, o->digest.b, sizeof old->digest.b) == 0) {
+                object_free(o); /* its status changed, or something else we do not keep */
+                return;
+        }
+        (void)snprintf(e.place, sizeof e.place, "%s", object_kind_str(k)); /* kinds are short */
+        if (store_put(p->store, o) < 0)
+                source_failed(p, &e);
+        else
+                touch(p, k);
+}
+
+static void on_del(void *arg, enum object_kind k, const char *ns, const char *name)
+{
+        struct pipeline *p = arg;
+        if (!store_get(p->store, k, ns, name))
+                return;
+        store_del(p->store, k, ns, name);
+        touch(p, k);
+}
+
+static void on_source_ready(void *arg)
+{
+        struct pipeline *p = arg;
+        count(p, PIPELINE_LOADS, !p->loaded);
+        p->loaded = true;
+        p->n_others++;
+        loop_defer(p->loop, &p->changes);
+}
+
 static void on_changed(void *arg) { report_soon(arg); }
 
 /* The object a NACK is about; a NACK of a Gateway's whole section is about the Gateway. */
@@ -357,17 +415,11 @@ static void on_outdated(void *arg)
 static int begin(struct pipeline *p, struct err *reterr)
 {
         static const struct push_ops ops = { .changed = on_changed, .refused = on_refused, .outdated = on_outdated };
-        int r = status_dir_open(p->conf->status_dir, &p->status_dir, reterr);
+        static const struct source_events events = { .load = on_load, .put = on_put, .del = on_del, .ready = on_source_ready };
+        int r = push_new(p->loop, &p->conf->push, &ops, p, &p->push, reterr);
         if (r < 0)
                 return r;
-        r = status_dir_read(p->status_dir, p->memory, &p->boot, &p->held, &p->n_held);
-        if (r < 0)
-                return err_set(reterr, -r, p->conf->status_dir, "cannot read: %s", strerror(-r));
-        r = push_new(p->loop, &p->conf->push, &ops, p, &p->push, reterr);
-        if (r < 0)
-                return r;
-        p->directory = directory_new(p->loop, p->conf->directory, p->conf->settle_ms, p->conf->default_namespace, on_load, p, reterr);
-        return p->directory ? 0 : -EIO;
+        return (p->conf->kubernetes ? kube_source_new : source_directory_new)(p->loop, p->conf, p->memory, &events, p, &p->source, reterr);
 }
 
 int pipeline_new(struct loop *l, const struct settings *conf, struct pipeline **ret, struct err *reterr)
@@ -379,7 +431,7 @@ int pipeline_new(struct loop *l, const struct settings *conf, struct pipeline **
         p->store = store_new();
         p->memory = status_memory_new();
         BUG_ON(!p->store || !p->memory); /* boot */
-        arena_init(&p->boot, 16 * 1024, SIZE_MAX);
+        p->changes.fn = apply_changes;
         timer_init(&p->build, build_timer);
         timer_init(&p->fold, fold_timer);
         timer_init(&p->report, report_timer);
@@ -396,8 +448,9 @@ void pipeline_free(struct pipeline *p)
 {
         if (!p)
                 return;
-        directory_free(p->directory);
+        source_free(p->source);
         push_free(p->push);
+        loop_defer_cancel(&p->changes);
         timer_stop(&p->build);
         timer_stop(&p->fold);
         timer_stop(&p->report); /* push_free says "changed" for each peer: statuses stay as they are */
@@ -407,15 +460,13 @@ void pipeline_free(struct pipeline *p)
                 quarantine_drop(p, p->n_q - 1);
         free(p->q);
         status_memory_free(p->memory);
-        status_dir_close(p->status_dir);
         store_free(p->store);
-        arena_fini(&p->boot);
         free(p);
 }
 
 void pipeline_view(const struct pipeline *p, struct pipeline_view *ret)
 {
-        *ret = (struct pipeline_view){ .conf = p->conf, .translation = p->t, .status = p->status, .push = p->push, .quarantine = p->q,
+        *ret = (struct pipeline_view){ .conf = p->conf, .source = p->source, .translation = p->t, .status = p->status, .push = p->push, .quarantine = p->q,
                                        .n_quarantine = p->n_q, .source_error = p->source_error, .alarm = p->alarm,
                                        .generation = p->generation, .counters = p->counters };
 }

@@ -1,4 +1,4 @@
-/* agent/io/pipeline.h - the agent at work: directory -> store -> translation -> push -> acks -> statuses.
+/* agent/io/pipeline.h - the agent at work: source -> store -> translation -> push -> acks -> statuses.
  * Layer: agent/io.  Thread rule: the loop's thread; everything happens in its turns.
  *  - nothing is pushed before the first complete load; a load that is refused keeps what is there (source_error says why);
  *  - changes are gathered for PIPELINE_QUIET_MS (at most PIPELINE_MAX_MS), then translated whole;
@@ -11,6 +11,7 @@
 #include "agent/core/status.h"
 #include "agent/io/push.h"
 #include "agent/io/settings.h"
+#include "agent/io/source.h"
 
 #define PIPELINE_QUIET_MS 20
 #define PIPELINE_MAX_MS 200
@@ -24,7 +25,7 @@
         C(TRANSLATE_US, "translate_us_total", "Microseconds spent in full translations") \
         C(FAST_PATHS, "endpoint_changes_total", "Changes that took the endpoint fast path") \
         C(QUARANTINED, "quarantined_total", "Objects quarantined after a refusal") \
-        C(STATUS_WRITES, "status_writes_total", "Status files written or removed")
+        C(STATUS_WRITES, "status_writes_total", "Statuses written as files, or removed")
 enum pipeline_counter {
 #define X(id, name, help) PIPELINE_##id,
         PIPELINE_COUNTERS(X)
@@ -41,6 +42,7 @@ void pipeline_free(struct pipeline *p);
 /* For admin queries (agent/io/queries.c): borrowed until the next turn. */
 struct pipeline_view {
         const struct settings *conf;
+        const struct source *source;
         const struct translation *translation; /* NULL before the first complete load */
         const struct status_set *status;       /* NULL likewise */
         const struct push *push;

@@ -205,7 +205,11 @@ static int q_status(void *arg, char *const *argv, size_t argc, struct json *j, s
         key_u64(j, "uptime_s", uptime_s());
         key_u64(j, "generation", v.generation);
         whole_hash(j, &v);
-        key_str(j, "source", v.conf->directory);
+        key_str(j, "source", v.source->name);
+        if (v.source->ops->state) {
+                json_key(j, "source_state");
+                v.source->ops->state(v.source, j);
+        }
         key_str(j, "source_error", v.source_error);
         key_str(j, "alarm", v.alarm);
         key_str(j, "plan", push_plan_state(v.push));
@@ -358,6 +362,8 @@ static int q_metrics(void *arg, char *const *argv, size_t argc, struct json *j, 
         buf_init(&b, 1u << 20);
         counters(&b, pipeline_counter_desc, v.counters, PIPELINE_COUNTER_N);
         counters(&b, push_counter_desc, push_counters(v.push), PUSH_COUNTER_N);
+        if (v.source->ops->metrics)
+                v.source->ops->metrics(v.source, &b);
         gauges(&b, &v);
         if (b.failed)
                 return err_set(reterr, ENOMEM, "metrics", "too many");

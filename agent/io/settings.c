@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "agent/io/settings.h"
 #include "agent/io/cert.h"
+#include "agent/io/kube_limits.tbl.h"
 
 #define SETTINGS_MAX_BYTES (16u * 1024 * 1024)
 
@@ -152,6 +153,29 @@ static void read_listen(struct settings *s, const struct conf_group *root)
         s->push.ping_ms = p ? (uint32_t)conf_int_or(p, "ping_ms", 10, 60000, 2000) : 2000;
 }
 
+/* Both groups may be there, the one that is not the source is only checked. */
+static void read_source(struct settings *s, const struct conf_group *root)
+{
+        const char *source = conf_str(root, "source");
+        s->kubernetes = strcmp(source, "kubernetes") == 0;
+        if (!s->kubernetes && strcmp(source, "directory") != 0)
+                conf_error(root, "source", "expected \"directory\" or \"kubernetes\"");
+        const struct conf_group *d = s->kubernetes ? conf_sub_or_null(root, "directory") : conf_sub(root, "directory");
+        s->directory = d ? str(s, d, "path") : "";
+        s->settle_ms = d ? (unsigned)conf_int_or(d, "settle_ms", 0, 60000, 200) : 0;
+        s->default_namespace = d ? str_or(s, d, "default_namespace", "default") : "default";
+        s->status_dir = s->kubernetes ? str_or(s, root, "status_dir", "") : str(s, root, "status_dir");
+        const struct conf_group *k = s->kubernetes ? conf_sub(root, "kubernetes") : conf_sub_or_null(root, "kubernetes");
+        if (!k)
+                return;
+        s->kube.kubeconfig = str_or(s, k, "kubeconfig", "");
+        s->kube.context = str_or(s, k, "context", "");
+        s->kube.qps = (unsigned)conf_int_or(k, "status_qps", 1, 1000, 50);
+        s->kube.burst = (unsigned)conf_int_or(k, "status_burst", 1, 10000, 100);
+        s->kube.page = (unsigned)conf_int_or(k, "page", 1, 5000, KUBE_PAGE);
+        s->kube.retry_ms = (unsigned)conf_int_or(k, "retry_ms", 1, KUBE_RETRY_MAX_MS, 800);
+}
+
 static void read_all(struct settings *s, const struct conf_group *root)
 {
         static const char *const levels[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
@@ -164,13 +188,7 @@ static void read_all(struct settings *s, const struct conf_group *root)
                 conf_error(root, "log_level", "expected error, warn, info or debug");
         s->translate.controller_name = str(s, root, "controller_name");
         s->translate.cert_read = cert_read;
-        if (strcmp(conf_str(root, "source"), "directory") != 0)
-                conf_error(root, "source", "only \"directory\" is supported");
-        const struct conf_group *d = conf_sub(root, "directory");
-        s->directory = str(s, d, "path");
-        s->settle_ms = (unsigned)conf_int_or(d, "settle_ms", 0, 60000, 200);
-        s->default_namespace = str_or(s, d, "default_namespace", "default");
-        s->status_dir = str(s, root, "status_dir");
+        read_source(s, root);
         read_listen(s, root);
         read_pools(s, root);
         read_members(s, root);

@@ -5,8 +5,16 @@
 #include "lib/io/config.h"
 #include "lib/io/log.h"
 
+struct kube_conf {
+        const char *kubeconfig; /* "" = we are a pod: its service account */
+        const char *context;    /* "" = the file's */
+        unsigned qps, burst;    /* of status writes */
+        unsigned page, retry_ms;
+};
 struct settings {
         struct arena arena;
+        bool kubernetes;        /* source: kube; else directory and status_dir */
+        struct kube_conf kube;
         struct translate_conf translate;
         struct push_conf push;
         const char *directory, *default_namespace, *status_dir, *admin;

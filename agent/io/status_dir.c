@@ -1,6 +1,7 @@
 /* agent/io/status_dir.c - see status_dir.h. */
 #include "lib/base.h"
 #include "agent/io/status_dir.h"
+#include "agent/core/status_read.h"
 #include "agent/io/yaml.h"
 #include "lib/core/buf.h"
 #include "lib/core/hash.h"
@@ -98,68 +99,7 @@ static const char *text(struct arena *a, const struct node *map, const char *key
         return s ? s : "";
 }
 
-struct reading { struct status_memory *m; struct arena *a; enum object_kind kind; const char *ns, *name; int rc; };
-
-static void read_conditions(struct reading *r, const struct node *of, const char *part)
-{
-        const struct node *list = of ? node_get(of, "conditions") : NULL;
-        for (size_t i = 0; list && list->type == NODE_SEQ && i < list->n; i++) {
-                const struct node *c = list->items[i].value;
-                int64_t since, generation = strtoll(text(r->a, c, "observedGeneration"), NULL, 10);
-                const char *key = status_key(r->a, r->kind, r->ns, r->name, part, text(r->a, c, "type"));
-                if (!key || time_parse(text(r->a, c, "lastTransitionTime"), &since) < 0)
-                        continue;
-                int rc = status_memory_put(r->m, key, strcmp(text(r->a, c, "status"), "True") == 0, generation, since);
-                r->rc = rc < 0 ? rc : r->rc;
-        }
-}
-
-static void read_parents(struct reading *r, const struct node *status)
-{
-        const struct node *list = node_get(status, "parents");
-        for (size_t i = 0; list && list->type == NODE_SEQ && i < list->n; i++) {
-                const struct node *ref = node_get(list->items[i].value, "parentRef");
-                struct parent_ref p = { .group = "", .kind = "", .namespace = text(r->a, ref, "namespace"), .name = text(r->a, ref, "name"),
-                                        .section_name = text(r->a, ref, "sectionName"),
-                                        .port = (uint16_t)strtoul(text(r->a, ref, "port"), NULL, 10) };
-                const char *part = status_parent_part(r->a, r->ns, &p);
-                if (part)
-                        read_conditions(r, list->items[i].value, part);
-        }
-}
-
-struct grants { struct vip_grant *v; size_t n, cap; };
-
-static void read_gateway(struct reading *r, const struct node *status, struct grants *g)
-{
-        const struct node *list = node_get(status, "listeners"), *addrs = node_get(status, "addresses");
-        for (size_t i = 0; list && list->type == NODE_SEQ && i < list->n; i++) {
-                const char *part = arena_printf(r->a, "listener %s", text(r->a, list->items[i].value, "name"));
-                if (part)
-                        read_conditions(r, list->items[i].value, part);
-        }
-        for (size_t i = 0; addrs && addrs->type == NODE_SEQ && i < addrs->n; i++) {
-                struct ipaddr ip;
-                const char *id = arena_printf(r->a, "%s/%s", r->ns, r->name);
-                if (!id || ipaddr_parse(span_str(text(r->a, addrs->items[i].value, "value")), &ip) < 0)
-                        continue;
-                if (g->n == g->cap) {
-                        size_t cap = g->cap ? g->cap * 2 : 32;
-                        struct vip_grant *v = arena_calloc(r->a, cap, sizeof *v);
-                        if (!v) {
-                                r->rc = -ENOMEM;
-                                return;
-                        }
-                        if (g->n)
-                                memcpy(v, g->v, g->n * sizeof *v);
-                        g->v = v;
-                        g->cap = cap;
-                }
-                g->v[g->n++] = (struct vip_grant){ id, ip };
-        }
-}
-
-static int read_doc(const struct node *doc, struct status_memory *m, struct arena *a, struct grants *g)
+static int read_doc(const struct node *doc, struct status_memory *m, struct arena *a, struct vip_grants *g)
 {
         const struct node *meta = node_get(doc, "metadata"), *status = node_get(doc, "status");
         const char *api = text(a, doc, "apiVersion"), *slash = strchr(api, '/');
@@ -167,13 +107,7 @@ static int read_doc(const struct node *doc, struct status_memory *m, struct aren
         int k = object_kind_find(group ? group : "", text(a, doc, "kind"));
         if (k < 0 || !status || !meta)
                 return -EINVAL;
-        struct reading r = { .m = m, .a = a, .kind = (enum object_kind)k, .ns = text(a, meta, "namespace"), .name = text(a, meta, "name") };
-        read_conditions(&r, status, "");
-        if (r.kind == OBJECT_HTTP_ROUTE)
-                read_parents(&r, status);
-        if (r.kind == OBJECT_GATEWAY)
-                read_gateway(&r, status, g);
-        return r.rc;
+        return status_read((enum object_kind)k, text(a, meta, "namespace"), text(a, meta, "name"), NULL, status, m, a, g);
 }
 
 static bool is_status_name(const char *name)
@@ -182,7 +116,7 @@ static bool is_status_name(const char *name)
         return name[0] != '.' && n > 5 && strcmp(name + n - 5, ".yaml") == 0;
 }
 
-static int read_file(struct status_dir *d, const char *name, struct status_memory *m, struct arena *a, struct grants *g)
+static int read_file(struct status_dir *d, const char *name, struct status_memory *m, struct arena *a, struct vip_grants *g)
 {
         CLEANUP(buf_fini) struct buf b;
         struct err e = { 0 };
@@ -209,7 +143,7 @@ int status_dir_read(struct status_dir *d, struct status_memory *m, struct arena 
 {
         int fd = openat(d->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-        struct grants g = { 0 };
+        struct vip_grants g = { 0 };
         int r = 0;
         if (!dir) {
                 if (fd >= 0)
