@@ -9,6 +9,7 @@
 #define GRACE_POLL_MS 1
 #define MACHINES_MAX_MS 1000
 #define STALL_MS 50
+#define LINKS_MS 1000
 
 static uint64_t now_of(const struct control *c)
 {
@@ -157,6 +158,27 @@ static void woken(void *arg)
         struct control *c = arg;
         if (workers_punts(&c->workers, punt, c))
                 machines_run(c);
+}
+
+/* ---------------------------------------------------------------- links */
+
+/* Says what happened to a port; probes and neighbours do the rest by themselves. */
+static void links_tick(struct timer *t, uint64_t now_ms)
+{
+        struct control *c = CONTAINER_OF(t, struct control, links_timer);
+        for (size_t i = 0; i < c->ports.n; i++) {
+                const char *name = c->ports.v[i].conf->name;
+                enum port_link link = port_link_get(&c->ports.v[i]);
+                if (link == c->links[i])
+                        continue;
+                c->links[i] = link;
+                if (link == PORT_LINK_GONE)
+                        log_error("port_link", "port=%s link=gone action=%s", name,
+                                  LOG_ESC("its traffic is lost; an interface made again is taken by a restart only"));
+                else
+                        log_info("port_link", "port=%s link=%s", name, port_link_str(link));
+        }
+        timer_set(loop_timers(c->loop), t, now_ms + LINKS_MS);
 }
 
 /* ---------------------------------------------------------------- generations */
@@ -354,6 +376,7 @@ int control_new(const struct settings *s, struct loop *l, struct control **ret, 
         map_init(&c->services.by_id);
         timer_init(&c->machines, machines_tick);
         timer_init(&c->grace_timer, grace_tick);
+        timer_init(&c->links_timer, links_tick);
         int r = ports_open(s, &c->ports, reterr);
         if (r == 0)
                 r = net_new(s, &c->ports, &c->net, &c->neigh, reterr);
@@ -384,6 +407,7 @@ int control_run(struct control *c, struct err *reterr)
         if (r < 0)
                 return r;
         timer_set(loop_timers(c->loop), &c->machines, now_of(c));
+        timer_set(loop_timers(c->loop), &c->links_timer, now_of(c) + LINKS_MS);
         log_info("ready", "name=%s workers=%u ports=%zu generation=%" PRIu64, c->settings->name, c->workers.n,
                  c->ports.n, c->active ? c->active->tables->generation : 0);
         if (s->agent[0])
@@ -415,6 +439,7 @@ void control_free(struct control *c)
         }
         timer_stop(&c->machines);
         timer_stop(&c->grace_timer);
+        timer_stop(&c->links_timer);
         if (c->announcer.loop)
                 announcer_fini(&c->announcer);
         workers_fini(&c->workers);

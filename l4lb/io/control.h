@@ -30,7 +30,8 @@ struct control {
         struct admin *admin;
         struct generation *active, *pending;
         struct service_counters services;
-        struct timer machines, grace_timer;
+        struct timer machines, grace_timer, links_timer;
+        enum port_link links[L4_MAX_PORTS]; /* as last logged */
         uint32_t neigh_token, backend_token; /* handed to the grace queue already */
         uint64_t started_ms, n_punts, n_send_failed, n_stalls, machines_due_ms;
 };

@@ -7,7 +7,10 @@
 
 #include <dirent.h>
 #include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <rte_dev.h>
 #include <rte_errno.h>
@@ -122,6 +125,7 @@ static int port_probe(struct port *p, struct err *reterr)
                 return err_set(reterr, -r, p->conf->name, "cannot ask the device: %s", rte_strerror(-r));
         p->max_queues = MIN(info.max_rx_queues, info.max_tx_queues);
         memcpy(p->mac, mac.addr_bytes, sizeof p->mac);
+        p->ifindex = device_is_pci(p->conf->device) ? 0 : info.if_index;
         return 0;
 }
 
@@ -294,7 +298,6 @@ void ports_close(struct ports *ps)
 void port_stats_get(const struct port *p, struct port_stats *ret)
 {
         struct rte_eth_stats st;
-        struct rte_eth_link link;
         *ret = (struct port_stats){0};
         if (rte_eth_stats_get(p->id, &st) == 0)
                 *ret = (struct port_stats){.rx_packets = st.ipackets,
@@ -305,6 +308,34 @@ void port_stats_get(const struct port *p, struct port_stats *ret)
                                            .rx_errors = st.ierrors,
                                            .rx_no_mbuf = st.rx_nombuf,
                                            .tx_errors = st.oerrors};
-        if (rte_eth_link_get_nowait(p->id, &link) == 0)
-                ret->link_up = link.link_status == RTE_ETH_LINK_UP;
+}
+
+/* The PMDs over kernel interfaces say "up" whatever happens: there the kernel is asked. */
+static enum port_link kernel_link(unsigned ifindex)
+{
+        struct ifreq req = {0};
+        if (!if_indextoname(ifindex, req.ifr_name))
+                return errno == ENXIO ? PORT_LINK_GONE : PORT_LINK_DOWN;
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        bool up = fd >= 0 && ioctl(fd, SIOCGIFFLAGS, &req) == 0 && req.ifr_flags & IFF_RUNNING;
+        if (fd >= 0)
+                close(fd);
+        return up ? PORT_LINK_UP : PORT_LINK_DOWN;
+}
+
+enum port_link port_link_get(const struct port *p)
+{
+        struct rte_eth_link link;
+        if (p->ifindex)
+                return kernel_link(p->ifindex);
+        if (rte_eth_link_get_nowait(p->id, &link) < 0)
+                return PORT_LINK_DOWN;
+        return link.link_status == RTE_ETH_LINK_UP ? PORT_LINK_UP : PORT_LINK_DOWN;
+}
+
+const char *port_link_str(enum port_link l)
+{
+        static const char *const names[PORT_LINK_N] = {"up", "down", "gone"};
+        BUG_ON(l >= PORT_LINK_N);
+        return names[l];
 }

@@ -76,7 +76,7 @@ static void write_port(const struct port *p, struct json *j)
         key_str(j, "role", p->conf->role == PORT_UPLINK ? "uplink" : "shard");
         key_str(j, "device", p->conf->device);
         key_str(j, "mac", mac);
-        key_bool(j, "link_up", st.link_up);
+        key_str(j, "link", port_link_str(port_link_get(p)));
         key_u64(j, "rx_packets", st.rx_packets);
         key_u64(j, "rx_bytes", st.rx_bytes);
         key_u64(j, "tx_packets", st.tx_packets);
@@ -328,6 +328,10 @@ static void metrics_ports(const struct control *c, struct buf *b)
         }
         PORT_METRICS(P)
 #undef P
+        static const struct metric_desc up = {"port_link_up", "1 when the port has a carrier"};
+        metrics_family(b, PREFIX, &up, true);
+        for (size_t i = 0; i < c->ports.n; i++)
+                SAMPLE(b, up.name, port_link_get(&c->ports.v[i]) == PORT_LINK_UP, "port", c->ports.v[i].conf->name);
 }
 
 static void metrics_backends(const struct control *c, struct buf *b)

@@ -7,7 +7,7 @@
 
 Proves ARP and ND both ways, echo, forwarding and the return path over IPv4 and IPv6, the client's own address at the shard,
 probes, a dead shard leaving service in less than a second while the other's connections go on, its way back, one that
-falls silent, an idle l4lb that costs next to nothing, and an end that leaves nothing behind.
+falls silent, an interface that goes away, an idle l4lb that costs next to nothing, and an end that leaves nothing behind.
 """
 import ctypes
 import os
@@ -275,6 +275,16 @@ class Run:
         for c, _ in kept:
             c.close()
 
+    def vanished(self):
+        """An interface that goes away is said, costs nothing and hurts nobody else.  (Its peer is down since silent_shard.)"""
+        link = lambda: [p["link"] for p in self.lab.ask("l4lb")["ports"]]
+        self.ok("a port without carrier is reported", link() == ["up", "up", "down"], link())
+        subprocess.run(["ip", "-n", self.lab.ns("l4lb"), "link", "del", "s2"], check=True)
+        self.lab.wait_until(lambda: "link=gone" in self.lab.procs["l4lb"].log(), 5 * self.lab.slow, "event=port_link link=gone")
+        got = {ask_once(self.client, v)[0] for v in VIPS * 10}
+        self.ok("one whose interface is gone too; the other shard serves on", link() == ["up", "up", "gone"] and got == {"shard-1"},
+                (link(), got))
+
     def end(self):
         p = self.lab.procs["l4lb"]
         t = time.monotonic()
@@ -289,7 +299,7 @@ class Run:
 
     def all(self):
         if self.check.guarded("%s: start" % self.driver, self.start):
-            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed, self.silent_shard):
+            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed, self.silent_shard, self.vanished):
                 self.check.guarded("%s: %s" % (self.driver, step.__name__), step)
         if "l4lb" in self.lab.procs:
             self.check.guarded("%s: end" % self.driver, self.end)
