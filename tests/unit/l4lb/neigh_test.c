@@ -103,6 +103,10 @@ static void test_resolve_v6(void **state)
         assert_int_equal(requests(w, &f), 1);
         assert_memory_equal(f.b, ((uint8_t[]){ 2, 0xdd, 0, 0, 0, 6 }), 6);
         assert_true(input(w, 0, "ip6 fd00:20::50 > fd00:20::2 / na fd00:20::50 flags=SO tll=02:dd:00:00:00:07"));
+        word = neigh_word(&w->neigh, (uint16_t)k);
+        /* without the option the frame's source is only good to confirm what we know */
+        assert_false(input(w, 0, "eth 02:00:00:00:00:01 02:dd:00:00:00:08 / ip6 fd00:20::50 > fd00:20::2 / na fd00:20::50 flags=SO"));
+        assert_int_equal(neigh_word(&w->neigh, (uint16_t)k), word);
 }
 
 static void test_retries_and_loss(void **state)

@@ -31,14 +31,30 @@ static struct pkt run(struct world *w, uint8_t port, const char *text)
         return p;
 }
 
-/* A TCP packet of client c; returns the shard's port, or 0 with the verdict checked by the caller. */
-static uint8_t tcp(struct world *w, unsigned c, const char *flags)
+/* A TCP packet of client c. */
+static struct pkt run_client(struct world *w, unsigned c, const char *flags)
 {
         char text[128];
         snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / tcp %u > 80 %s", c % 200 + 1, 2000 + c, flags);
-        struct pkt p = run(w, 0, text);
+        return run(w, 0, text);
+}
+
+static uint8_t tcp(struct world *w, unsigned c, const char *flags) /* it is forwarded: the shard's port */
+{
+        struct pkt p = run_client(w, c, flags);
         assert_int_equal(p.verdict, FORWARD_SHARD);
         return p.out_port;
+}
+
+/* A router's error about a packet that client c was sent. */
+static struct pkt icmp_about(struct world *w, unsigned c)
+{
+        char text[256];
+        snprintf(text, sizeof text,
+                 "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / ip4 192.0.2.1 > 198.51.100.%u keep=28 / "
+                 "tcp 80 > %u A",
+                 c % 200 + 1, 2000 + c);
+        return run(w, 0, text);
 }
 
 static uint16_t backend_at(const struct world *w, const char *text)
@@ -178,6 +194,25 @@ static void test_silent_shard_loses_its_flows(void **state)
                 assert_int_equal(tcp(w, c, "A"), 1);
 }
 
+/* With both gone the flows stay where they are, although the table over all that are down would choose anew. */
+static void test_all_silent_moves_nothing(void **state)
+{
+        struct world *w = *state;
+        health(w, "10.30.1.2", false);
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                assert_int_equal(tcp(w, c, "S"), 2);
+                assert_int_equal(tcp(w, c, "A"), 2);
+        }
+        health(w, "10.30.2.2", false);
+        silence(w, "10.30.2.2");
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(run_client(w, c, "PA").verdict, DROP_NO_NEIGHBOUR);
+        w->now_ms += 1000;
+        world_resolve(w);
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(tcp(w, c, "A"), 2);
+}
+
 /* A neighbour alone proves nothing (the healthy one is resolved again soon), nor do two shards that are both gone. */
 static void test_silence_without_a_better_shard(void **state)
 {
@@ -190,10 +225,8 @@ static void test_silence_without_a_better_shard(void **state)
                 if (round == 1)
                         silence(w, "10.30.1.2");
                 for (unsigned c = 0; c < CLIENTS; c++) {
-                        char text[128];
-                        snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / tcp %u > 80 PA", c % 200 + 1, 2000 + c);
                         bool lost = round == 1 || shard[c] == 2;
-                        assert_int_equal(run(w, 0, text).verdict, lost ? DROP_NO_NEIGHBOUR : FORWARD_SHARD);
+                        assert_int_equal(run_client(w, c, "PA").verdict, lost ? DROP_NO_NEIGHBOUR : FORWARD_SHARD);
                 }
                 w->now_ms += 1000;
                 world_resolve(w);
@@ -243,8 +276,10 @@ static void test_previous_table(void **state)
                 before[c] = tcp(w, c, "S");
         health(w, "10.30.2.2", true); /* half of the slots change */
         world_reset_worker(w, 1024);  /* all entries lost */
-        for (unsigned c = 0; c < CLIENTS; c++)
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                assert_int_equal(icmp_about(w, c).out_port, before[c]);
                 assert_int_equal(tcp(w, c, "A"), before[c]);
+        }
         assert_true(metric_get(&w->worker.flows.counters[FLOW_COUNT_FOLLOWED_PREVIOUS]) > CLIENTS / 3);
         for (unsigned c = CLIENTS; c < 2 * CLIENTS; c++) {
                 uint8_t shard = tcp(w, c, "S");
@@ -279,7 +314,7 @@ static void test_removed_backend_lingers(void **state)
         w->now_ms += 61000;
         uint32_t token = backends_retire(&w->backends, w->now_ms);
         assert_true(token > 0);
-        for (unsigned c = 0; c < CLIENTS; c++)
+        for (unsigned c = 0; c < CLIENTS; c += 2)
                 assert_int_equal(tcp(w, c, "A"), 1);
         uint16_t epoch = w->backends.b[gone].epoch;
         backends_reclaim(&w->backends, token);
@@ -291,6 +326,78 @@ static void test_removed_backend_lingers(void **state)
                          HEALTH_INITIAL); /* joins a working pool: first it must prove itself */
         for (unsigned c = 3 * CLIENTS; c < 4 * CLIENTS; c++)
                 assert_int_equal(tcp(w, c, "S"), 1);
+        for (unsigned c = 0; c < CLIENTS; c++) /* what still names the index means another backend: the epoch tells */
+                assert_int_equal(tcp(w, c, "A"), 1);
+}
+
+/* A SYN on the tuple of a connection that is closing is a new connection: it is chosen anew. */
+static void test_syn_after_fin(void **state)
+{
+        struct world *w = *state;
+        unsigned moved = 0;
+        health(w, "10.30.2.2", false);
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                assert_int_equal(tcp(w, c, "S"), 1);
+                assert_int_equal(tcp(w, c, "A"), 1);
+        }
+        health(w, "10.30.2.2", true);
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                assert_int_equal(tcp(w, c, "S"), 1); /* a stray one moves nothing */
+                assert_int_equal(tcp(w, c, "FA"), 1);
+                uint8_t shard = tcp(w, c, "S");
+                moved += shard == 2;
+                assert_int_equal(tcp(w, c, "A"), shard);
+        }
+        assert_true(moved > CLIENTS / 3);
+}
+
+static void shard_1_down(Model__L4 *l4, Model__EndpointSet *set)
+{
+        (void)l4;
+        set->version = 2;
+        set->endpoints[0]->state = set->endpoints[1]->state = MODEL__ENDPOINT_STATE__ENDPOINT_DOWN;
+}
+
+/* DOWN in the model, though probes succeed: nothing new, and UDP leaves; connections stay until the host is silent. */
+static void test_down_in_the_model(void **state)
+{
+        struct world *w = *state;
+        struct world_spec spec = { .edit = shard_1_down };
+        uint8_t shard[CLIENTS];
+        char text[128];
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                shard[c] = tcp(w, c, "A");
+                snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / udp 4000 > 53", c + 1);
+                assert_int_equal(run(w, 0, text).verdict, FORWARD_SHARD);
+        }
+        replace_tables(w, &spec, 2);
+        for (unsigned c = 0; c < CLIENTS; c++) {
+                assert_int_equal(tcp(w, c, "A"), shard[c]);
+                assert_int_equal(tcp(w, CLIENTS + c, "S"), 2);
+                snprintf(text, sizeof text, "ip4 198.51.100.%u > 192.0.2.1 / udp 4000 > 53", c + 1);
+                assert_int_equal(run(w, 0, text).out_port, 2);
+        }
+        silence(w, "10.30.1.2");
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(tcp(w, c, "A"), 2);
+}
+
+/* A new generation with the same table goes on honouring the previous one, and no longer than it would have been. */
+static void test_generation_inherits_previous_table(void **state)
+{
+        struct world *w = *state;
+        uint8_t before[CLIENTS];
+        for (unsigned c = 0; c < CLIENTS; c++)
+                before[c] = tcp(w, c, "S");
+        health(w, "10.30.2.2", false);
+        w->now_ms += 30000;
+        replace_tables(w, NULL, 2);
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(icmp_about(w, c).out_port, before[c]);
+        w->now_ms += 30000; /* drain_ms since the change */
+        assert_int_equal(tables_expire(w->tables, w->now_ms, world_retire, w), UINT64_MAX);
+        for (unsigned c = 0; c < CLIENTS; c++)
+                assert_int_equal(icmp_about(w, c).out_port, 1);
 }
 
 static void test_same_model_changes_nothing(void **state)
@@ -325,16 +432,11 @@ static void test_icmp_follows_flow(void **state)
 {
         struct world *w = *state;
         for (unsigned c = 0; c < CLIENTS; c++) {
-                char text[256];
                 uint8_t shard = tcp(w, c, "A");
                 health(w, "10.30.2.2",
                        c % 2 != 0); /* a table change must not lead it astray while the flow's shard lives */
-                snprintf(text, sizeof text,
-                         "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / ip4 192.0.2.1 > 198.51.100.%u keep=28 / "
-                         "tcp 80 > %u A",
-                         c % 200 + 1, 2000 + c);
                 uint32_t live = w->worker.flows.n_live;
-                struct pkt p = run(w, 0, text);
+                struct pkt p = icmp_about(w, c);
                 assert_int_equal(p.verdict, FORWARD_SHARD);
                 if (shard == 1)
                         assert_int_equal(p.out_port, 1);
@@ -515,10 +617,14 @@ int main(void)
                 T(test_health_moves_only_what_opens),
                 T(test_silent_shard_loses_its_flows),
                 T(test_silence_without_a_better_shard),
+                T(test_all_silent_moves_nothing),
                 T(test_health_does_not_touch_the_others),
                 T(test_all_down_fails_open),
                 T(test_previous_table),
                 T(test_removed_backend_lingers),
+                T(test_syn_after_fin),
+                T(test_down_in_the_model),
+                T(test_generation_inherits_previous_table),
                 T(test_same_model_changes_nothing),
                 T(test_draining_keeps_flows),
                 T(test_icmp_follows_flow),

@@ -147,6 +147,18 @@ static void test_rise(void **state)
         assert_int_equal(w->backends.b[0].health, HEALTH_UP);
 }
 
+/* Rise is for backends that were down; what is not known yet is believed at once, and two refusals end it. */
+static void test_unknown_is_believed(void **state)
+{
+        struct world *w = *state;
+        struct frame_out f;
+        struct probe_event e;
+        w->backends.b[0].check.rise = 3;
+        assert_int_equal(next(w, &f, &e), PROBER_FRAME);
+        assert_true(answer(w, &f, "SA", 1, &e));
+        assert_true(e.up);
+}
+
 static void test_strays_are_ignored(void **state)
 {
         struct world *w = *state;
@@ -157,6 +169,14 @@ static void test_strays_are_ignored(void **state)
         assert_false(answer(w, &f, "SA", 2, &e)); /* wrong acknowledgement */
         assert_false(answer(w, &f, "A", 1, &e));  /* neither SYN nor RST */
         assert_false(answer(w, &f, "R", 1, &e));  /* RFC 9293 3.5.2: an RST in SYN-SENT must acknowledge */
+        const uint8_t *syn = f.b + l4_of(f.b);
+        for (unsigned i = 0; i < 2; i++) { /* all is right but who says it: another address, another port */
+                char text[128];
+                snprintf(text, sizeof text, "ip4 10.30.1.%u > 10.30.1.1 / tcp 9000 > %u SA ack=%u", i ? 2 : 3, get_u16(syn),
+                         get_u32(syn + 4) + 1);
+                size_t len = frame_make(text, w->net.ports[1].mac, r);
+                assert_false(prober_input(&w->prober, i ? 2 : 1, r, len, w->now_ms, &e));
+        }
         size_t n = frame_make("ip4 10.30.1.2 > 10.30.1.1 / tcp 9000 > 61440 SA ack=77", w->net.ports[1].mac, r);
         for (size_t cut = 0; cut <= n; cut++) {
                 uint8_t *exact = malloc(cut ? cut : 1);
@@ -216,6 +236,8 @@ static void test_gone_backend_is_not_probed(void **state)
         w->backends.b[0].state = BACKEND_ACTIVE; /* reused under another epoch: starts afresh */
         w->backends.b[0].epoch++;
         assert_int_equal(next(w, &f, &e), PROBER_FRAME);
+        w->backends.b[0].epoch++; /* and an answer to the one before says nothing about it */
+        assert_false(answer(w, &f, "SA", 1, &e));
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -223,7 +245,7 @@ int main(void)
 {
         static const struct CMUnitTest tests[] = {
                 T(test_success), T(test_refused_twice_is_down),      T(test_silence),
-                T(test_rise),    T(test_strays_are_ignored),         T(test_unresolved_neighbour_is_failure),
+                T(test_rise),    T(test_unknown_is_believed),    T(test_strays_are_ignored),         T(test_unresolved_neighbour_is_failure),
                 T(test_ipv6),    T(test_gone_backend_is_not_probed),
         };
         return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
