@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #define ADOPT_WAIT_MS 1000 /* a worker turn is far shorter; ACTIVE is told when all run the new tables */
@@ -312,6 +313,8 @@ int control_start(struct control *c, const char *config_path, struct err *reterr
         pthread_condattr_destroy(&attr);
         c->shared.options = &c->options;
         c->shared.control_loop = c->loop;
+        if (getrandom(c->shared.ticket_keys, sizeof c->shared.ticket_keys, 0) != (ssize_t)sizeof c->shared.ticket_keys)
+                return err_set(reterr, errno, "random", "%s", strerror(errno));
         registry_init(&c->registry, c->options.threads);
         r = access_log_new(c->options.access_log, c->options.threads, &c->shared.log, reterr);
         if (r == 0)
@@ -353,5 +356,6 @@ void control_stop(struct control *c)
                 loop_free(c->loop);
         free(c->workers);
         free(c->drain_mails);
+        explicit_bzero(c->shared.ticket_keys, sizeof c->shared.ticket_keys);
         options_fini(&c->options);
 }

@@ -55,13 +55,17 @@ static void context_defaults(SSL_CTX *ctx)
         SSL_CTX_set_num_tickets(ctx, 1);
 }
 
-SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg))
+SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), const uint8_t keys[TLS_TICKET_KEYS_BYTES])
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
         if (!ctx)
                 return NULL;
         context_defaults(ctx);
         SSL_CTX_set_client_hello_cb(ctx, client_hello, NULL);
+        if (SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)(uintptr_t)keys, TLS_TICKET_KEYS_BYTES) != 1) {
+                SSL_CTX_free(ctx);
+                return NULL;
+        }
         return ctx;
 }
 

@@ -16,4 +16,5 @@ SSL_CTX *tls_listener_pick(const struct tls_listener *l, struct span server_name
 int tls_listener_apply(const struct tls_listener *l, SSL *ssl) NONNULL(1, 2) MUST_USE;
 /* A context without certificates: every connection begins with it and gets its listener's by the client hello.  Its
  * ticket keys live as long as the process, so sessions resume across reloads. */
-SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg));
+#define TLS_TICKET_KEYS_BYTES 80 /* name, HMAC and AES keys, as OpenSSL 3.0 wants them */
+SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), const uint8_t keys[TLS_TICKET_KEYS_BYTES]);

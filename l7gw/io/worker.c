@@ -246,7 +246,7 @@ int worker_start(struct worker *w, struct shared *sh, unsigned id)
         *w = (struct worker){
                 .shared = sh, .options = sh->options, .id = id, .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC)};
         w->loop = loop_new();
-        w->tls_front = tls_front_new(conn_client_hello);
+        w->tls_front = tls_front_new(conn_client_hello, sh->ticket_keys);
         w->rd = malloc(L7_SCRATCH_BYTES);
         w->plain = malloc(L7_SCRATCH_BYTES);
         w->turn_end.fn = turn_end;

@@ -19,6 +19,7 @@ struct listen_fd;
 struct shared { /* what the workers share with the control thread; constant after start but for the atomics */
         const struct options *options;
         struct access_log *log;
+        uint8_t ticket_keys[80]; /* TLS session tickets: any worker opens what another has sealed */
         struct loop *control_loop;
         struct mailbox control_mail;
         atomic_uint connections;

@@ -663,6 +663,26 @@ def tls(site, check):
         check("X-Forwarded-Proto says https", f["x-forwarded-proto"] == "https", f)
         c.send(get("/until-close", host="one.example"))
         check("HTTP/1.1 over TLS, a second request", c.reply().body == b"up to the close")
+    resumption(site, check)
+
+
+def resumption(site, check):
+    """A session ticket is good for a new connection, also after a reload: its key belongs to the process."""
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+    before, session, reused = site.ask("status")["activations"], None, []
+    for _ in range(40):  # over all workers
+        s = ctx.wrap_socket(socket.create_connection((VIP, HTTPS), timeout=5 * SLOW), server_hostname="one.example", session=session)
+        s.sendall(get("/echo", host="one.example").encode())
+        s.recv(65536)  # TLS 1.3 sends the ticket after the handshake
+        reused.append(s.session_reused)
+        session = session or s.session
+        s.close()
+        if len(reused) == 20:
+            site.write("live", route("live", "live.example", "origin", site.live(0)))
+            wait_until(lambda: site.ask("status")["activations"] > before, 10 * SLOW, "a reload")
+    check("TLS sessions resume, whichever worker gets them", all(reused[1:20]), reused)
+    check("... also after a reload", all(reused[20:]), reused)
 
 
 def bodies(site, check):
