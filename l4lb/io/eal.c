@@ -159,8 +159,12 @@ static int build_args(const struct settings *s, struct args *a, struct err *rete
                         pci = true;
                         arg_add(a, "--allow=%s", s->ports[i].device);
                 }
-        if (!pci)
+        if (!pci) {
                 arg_add(a, "--no-pci");
+                /* No device here wants physical addresses.  With them, hugepages that do not lie side by side would break
+                 * the packet pool into pieces, which net_af_xdp cannot use (port.c, paged_pool_create). */
+                arg_add(a, "--iova-mode=va");
+        }
         for (size_t i = 0; i < s->n_eal; i++)
                 arg_add(a, "%s", s->eal[i]);
         return 0;

@@ -191,8 +191,10 @@ static int pool_create(struct ports *ps, struct err *reterr)
         ps->pool = any_xdp ? paged_pool_create(n, &room)
                            : rte_pktmbuf_pool_create("packets", n, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY);
         if (!ps->pool)
-                return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes: %s", n,
-                               room, rte_strerror(rte_errno));
+                return err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for %u packet buffers of %u bytes%s: %s", n,
+                               any_xdp ? AF_XDP_FRAME : room,
+                               any_xdp ? " in one piece (beside PCI ports that takes an IOMMU)" : "",
+                               rte_strerror(rte_errno));
         if (room < need)
                 return err_set(reterr, EINVAL, "ports",
                                "mtu %u is too large beside a net_af_xdp port: %u bytes at most", mtu,

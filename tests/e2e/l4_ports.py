@@ -42,6 +42,7 @@ listener 2001:db8:10::10 80 tcp p6
 OUT_LIMIT_S = 1.0
 SILENT_LIMIT_S = 6.0  # probes: 0.6 s; then three requests to the old MAC address, a second each
 IDLE_S, IDLE_LIMIT_PCT = 5.0, 2.5
+HUGEPAGES = 140
 IP_FREEBIND, IPV6_FREEBIND = 15, 78
 
 
@@ -305,6 +306,19 @@ class Run:
             self.check.guarded("%s: end" % self.driver, self.end)
 
 
+class HugeLab(Lab):
+    def l4lb_config(self, *args):
+        return super().l4lb_config(*args).replace("hugepages = false", "hugepages = true")
+
+
+def free_hugepages():
+    with open("/proc/meminfo") as f:
+        n = dict(line.split(":") for line in f)
+    with open("/proc/mounts") as f:
+        mounted = any(line.split()[2] == "hugetlbfs" for line in f)
+    return int(n.get("HugePages_Free", "0")) if mounted else 0
+
+
 def main():
     os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-l4io")
     check = Checks("l4_ports")
@@ -316,6 +330,13 @@ def main():
                 check("%s: no sanitizer report, no unasked exit" % driver, not trouble, "\n".join(trouble))
                 if check.failed:
                     lab.save_logs("%d checks failed" % check.failed)
+        if free_hugepages() >= HUGEPAGES:
+            with HugeLab(driver="af_xdp") as lab:
+                r = Run(lab, check, "af_xdp")
+                for step in (r.start, r.forwarding, r.end):
+                    check.guarded("hugepages: " + step.__name__, step)
+        else:
+            print("skipped: with hugepages (%d free ones of 2 MiB and a hugetlbfs are needed)" % HUGEPAGES)
     except NoRights as e:
         print("skipped: no rights: %s" % e)
         sys.exit(77)
