@@ -56,8 +56,8 @@ static int check_health(const Model__Pool *p, const Model__HealthCheck *h, struc
                 return 0;
         if (h->type != MODEL__HEALTH_CHECK_TYPE__HC_TCP)
                 return L4_REFUSE(e, p->source, "pool %s: only TCP health checks are supported", p->id);
-        if (h->path[0] || h->host[0] || h->expect[0])
-                return L4_REFUSE(e, p->source, "pool %s: a TCP health check has no path, host or expect", p->id);
+        if (h->path[0] || h->host[0] || h->expect[0] || h->send.len || h->receive.len)
+                return L4_REFUSE(e, p->source, "pool %s: a TCP health check has no path, host or payload", p->id);
         if (h->port == 0 || h->port > UINT16_MAX)
                 return L4_FAIL(e, p->source, EINVAL,
                                "pool %s: the health check needs a port: layer 2 endpoints have none", p->id);

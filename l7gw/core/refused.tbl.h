@@ -5,7 +5,8 @@
 
 #define REFUSED_BIND(R) /* const Model__Bind *o */ \
         R(o->l4 != MODEL__L4_PROTOCOL__L4_TCP, "listener: only TCP can be accepted on") \
-        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported")
+        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported") \
+        R(o->client_policy[0], "listener: client policies are not supported")
 
 #define REFUSED_LISTENER(R) /* const Model__Listener *o */ \
         R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH, "listener: TLS passthrough is not supported") \

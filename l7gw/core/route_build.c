@@ -41,7 +41,7 @@ static bool policies_any(const Model__Policies *p)
                 return false;
         const char *const ids[] = { p->rate_limit, p->global_rate_limit, p->external_auth, p->jwt, p->basic_auth, p->api_key,
                                     p->cors, p->authorization, p->headers, p->compression, p->buffer, p->access_log,
-                                    p->tracing, p->fault, p->response, p->client };
+                                    p->tracing, p->fault, p->response };
         for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
                 if (ids[i][0])
                         return true;

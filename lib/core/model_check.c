@@ -211,22 +211,31 @@ int check_named(struct model_check *c, const Model__Source *src, Model__NamedMat
         return r;
 }
 
+/* id may be empty.  kind: the name of a field of Policy's oneof. */
+int check_policy_ref(struct model_check *c, const Model__Source *src, const char *kind, const char *id)
+{
+        if (!id[0])
+                return 0;
+        const Model__Policy *pol = map_get(&c->m->policy_by_id, span_str(id));
+        if (!pol)
+                return check_fail(c, CHECK, src, "there is no policy %s", id);
+        const ProtobufCFieldDescriptor *f =
+                protobuf_c_message_descriptor_get_field_by_name(&model__policy__descriptor, kind);
+        BUG_ON(!f);
+        if ((uint32_t)pol->kind_case != f->id)
+                return check_fail(c, CHECK, src, "policy %s is not of kind %s", id, kind);
+        return 0;
+}
+
 /* A field of Policies has the name of the kind in Policy that it may refer to: the descriptors are the table. */
 int check_policies(struct model_check *c, const Model__Source *src, const Model__Policies *p)
 {
         for (unsigned i = 0; p && i < model__policies__descriptor.n_fields; i++) {
                 const ProtobufCFieldDescriptor *f = &model__policies__descriptor.fields[i];
                 const char *id = *(char *const *)(const void *)((const char *)p + f->offset);
-                if (!id || !id[0])
-                        continue;
-                const Model__Policy *pol = map_get(&c->m->policy_by_id, span_str(id));
-                if (!pol)
-                        return check_fail(c, CHECK, src, "there is no policy %s", id);
-                const ProtobufCFieldDescriptor *kind =
-                        protobuf_c_message_descriptor_get_field_by_name(&model__policy__descriptor, f->name);
-                BUG_ON(!kind);
-                if ((uint32_t)pol->kind_case != kind->id)
-                        return check_fail(c, CHECK, src, "policy %s is not of kind %s", id, f->name);
+                int r = check_policy_ref(c, src, f->name, id);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }
@@ -271,6 +280,8 @@ static int check_cluster(struct model_check *c, const Model__Cluster *k)
 {
         if (!k->endpoint_set[0] == !k->dns_name[0])
                 return check_fail(c, CHECK, k->source, "cluster %s: exactly one of endpoint_set and dns_name", k->id);
+        if (!k->dns_name[0] != !k->dns_port || k->dns_port > UINT16_MAX)
+                return check_fail(c, CHECK, k->source, "cluster %s: dns_name and dns_port go together", k->id);
         int r = check_ref(c, k->source, &c->m->endpoint_set_by_id, "endpoint set", k->endpoint_set, false);
         if (r == 0)
                 r = check_upstream_tls(c, k);
@@ -343,9 +354,15 @@ static int check_policy(struct model_check *c, const Model__Policy *p)
         case MODEL__POLICY__KIND_AUTHORIZATION:
                 return check_authorization(c, p->source, p->authorization);
         case MODEL__POLICY__KIND_HEADERS:
-                r = check_header_edit(c, p->source, p->headers->request);
-                return r < 0 ? r : check_header_edit(c, p->source, p->headers->response);
+                for (size_t i = 0; r == 0 && i < p->headers->n_request; i++)
+                        r = check_header_edit(c, p->source, p->headers->request[i]);
+                for (size_t i = 0; r == 0 && i < p->headers->n_response; i++)
+                        r = check_header_edit(c, p->source, p->headers->response[i]);
+                return r;
         case MODEL__POLICY__KIND_RATE_LIMIT:
+                if (p->rate_limit->n_rules == 0)
+                        r = check_fail(c, CHECK, p->source, "rate limit %s without a rule", p->id);
+                return r;
         case MODEL__POLICY__KIND_BASIC_AUTH:
         case MODEL__POLICY__KIND_API_KEY:
         case MODEL__POLICY__KIND_COMPRESSION:

@@ -44,6 +44,7 @@ int check_external_auth(struct model_check *c, const Model__Source *src, const M
 int check_health(struct model_check *c, const Model__Source *src, const Model__HealthCheck *h) MUST_USE;
 int check_outlier(struct model_check *c, const Model__Source *src, const Model__Outlier *o) MUST_USE;
 int check_named(struct model_check *c, const Model__Source *src, Model__NamedMatch *const *p, size_t n, bool header) MUST_USE;
+int check_policy_ref(struct model_check *c, const Model__Source *src, const char *kind, const char *id) MUST_USE;
 int check_policies(struct model_check *c, const Model__Source *src, const Model__Policies *p) MUST_USE;
 
 int check_message(struct model_check *c, const ProtobufCMessage *m) MUST_USE; /* model_walk.c */

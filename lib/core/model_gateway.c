@@ -59,7 +59,7 @@ static bool prefixes_eq(Model__Prefix *const *a, size_t na, Model__Prefix *const
 
 static bool bind_agrees(const Model__Bind *a, const Model__Bind *b)
 {
-        return a->l4 == b->l4 && a->proxy_protocol == b->proxy_protocol &&
+        return a->l4 == b->l4 && a->proxy_protocol == b->proxy_protocol && strcmp(a->client_policy, b->client_policy) == 0 &&
                prefixes_eq(a->proxy_trusted, a->n_proxy_trusted, b->proxy_trusted, b->n_proxy_trusted) &&
                prefixes_eq(a->forwarded_trusted, a->n_forwarded_trusted, b->forwarded_trusted, b->n_forwarded_trusted);
 }
@@ -73,6 +73,8 @@ static int check_bind(struct model_check *c, const Model__Gateway *g, const Mode
                 r = check_prefixes(c, g->source, b->proxy_trusted, b->n_proxy_trusted);
         if (r == 0)
                 r = check_prefixes(c, g->source, b->forwarded_trusted, b->n_forwarded_trusted);
+        if (r == 0)
+                r = check_policy_ref(c, g->source, "client", b->client_policy);
         if (r < 0)
                 return r;
         struct span key = bind_key(c, b, "");
@@ -132,7 +134,7 @@ static int check_tls(struct model_check *c, const Model__Listener *l)
                 r = check_ref(c, l->source, &c->m->certificate_by_id, "certificate", t->certificates[i], true);
         if (r == 0)
                 r = check_ref(c, l->source, &c->m->trust_by_id, "trust", t->client_trust,
-                              t->client_mode == MODEL__TLS__CLIENT_MODE__VALID_ONLY);
+                              t->client_mode != MODEL__TLS__CLIENT_MODE__NONE);
         for (size_t i = 0; r == 0 && i < t->n_alpn; i++)
                 if (!t->alpn[i][0] || strlen(t->alpn[i]) > 255)
                         r = check_fail(c, CHECK, l->source, "listener %s: ALPN name of %zu bytes", l->id,
@@ -146,8 +148,9 @@ static int check_match(struct model_check *c, const Model__Source *src, const Mo
 {
         if (m->path[0] && m->path[0] != '/' && m->path_kind != MODEL__MATCH__PATH_KIND__REGEX)
                 return check_fail(c, CHECK, src, "path does not begin with a slash");
-        if (m->path_kind == MODEL__MATCH__PATH_KIND__EXACT && !m->path[0])
-                return check_fail(c, CHECK, src, "exact path is empty");
+        bool literal = m->path_kind == MODEL__MATCH__PATH_KIND__EXACT || m->path_kind == MODEL__MATCH__PATH_KIND__PREFIX;
+        if (literal && !m->path[0])
+                return check_fail(c, CHECK, src, "path is empty");
         int r = m->method[0] ? check_token(c, src, "method", m->method, false) : 0;
         if (r == 0)
                 r = check_named(c, src, m->headers, m->n_headers, true);

@@ -118,6 +118,7 @@ static void second_vhost(const char *hostname)
         X("TCP", UNSUPPORTED, "Gateway", "protocol TCP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TCP) \
         X("UDP", UNSUPPORTED, "Gateway", "protocol UDP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__UDP) \
         X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1) \
+        X("client policy", UNSUPPORTED, "Gateway", "client policies", BIND->client_policy = STR("x")) \
         X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies)) \
         X("client certificates", UNSUPPORTED, "Gateway", "client certificates", \
           (tls(), LISTENER->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY)) \

@@ -243,7 +243,10 @@ void world_init(struct world *w)
         w->policy->id = text("p1");
         w->policy->kind_case = MODEL__POLICY__KIND_RATE_LIMIT;
         w->policy->rate_limit = NEW(w, RateLimit, rate_limit);
-        w->policy->rate_limit->requests = 10;
+        Model__RateLimitRule *limit = NEW(w, RateLimitRule, rate_limit_rule);
+        limit->requests = 10;
+        limit->per_ms = 1000;
+        APPEND(w, w->policy->rate_limit->rules, w->policy->rate_limit->n_rules, limit);
         world_tls(w);
         world_l4(w);
         world_sections(w);

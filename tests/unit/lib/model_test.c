@@ -179,6 +179,32 @@ CASE(redirect_port)
 {
         w->redirect->redirect->port = 65536;
 }
+CASE(policy_no_rule)
+{
+        w->policy->rate_limit->n_rules = 0;
+}
+CASE(bind_policy_gone)
+{
+        w->bind->client_policy = S("p9");
+}
+CASE(bind_policy_kind)
+{
+        w->bind->client_policy = S("p1");
+}
+CASE(cluster_dns_port)
+{
+        w->cluster->endpoint_set = S("");
+        w->cluster->dns_name = S("echo.example");
+}
+CASE(cluster_port_no_dns)
+{
+        w->cluster->dns_port = 80;
+}
+CASE(path_prefix_empty)
+{
+        w->entry->match->path_kind = MODEL__MATCH__PATH_KIND__PREFIX;
+        w->entry->match->path = S("");
+}
 CASE(path_relative)
 {
         w->entry->match->path = S("api");
@@ -451,6 +477,12 @@ static void test_refusals(void **state)
                 ROW(redirect_status, CHECK, GW, "old", "status 200"),
                 ROW(redirect_scheme, CHECK, GW, "old", "ftp"),
                 ROW(redirect_port, CHECK, GW, "old", "65536"),
+                ROW(policy_no_rule, CHECK, "policies", NULL, "without a rule"),
+                ROW(bind_policy_gone, CHECK, GW, "web", "no policy p9"),
+                ROW(bind_policy_kind, CHECK, GW, "web", "not of kind client"),
+                ROW(cluster_dns_port, CHECK, "clusters/default", "echo", "go together"),
+                ROW(cluster_port_no_dns, CHECK, "clusters/default", "echo", "go together"),
+                ROW(path_prefix_empty, CHECK, GW, "echo", "path is empty"),
                 ROW(path_relative, CHECK, GW, "echo", "slash"),
                 ROW(method_token, CHECK, GW, "echo", "token"),
                 ROW(vhost_upper, CHECK, GW, "web", "hostname"),
