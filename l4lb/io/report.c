@@ -457,18 +457,32 @@ static Control__EndpointHealth *health_of(Control__Status *st, const struct pool
         return h;
 }
 
-static void fill_pool(const struct control *c, const struct pool *p, struct arena *a, Control__EndpointHealth *h)
+/* The tables split a pool by the VIPs' families, and a set of one family serves both: it must be counted once. */
+static bool counted(const struct tables *t, uint32_t before, const char *set, uint16_t backend)
 {
+        for (uint32_t i = 0; i < before; i++)
+                for (size_t k = 0; strcmp(t->pools[i].endpoint_set, set) == 0 && k < t->pools[i].n_members; k++)
+                        if (t->pools[i].members[k].backend == backend)
+                                return true;
+        return false;
+}
+
+static void fill_pool(const struct control *c, const struct tables *t, uint32_t index, struct arena *a,
+                      Control__EndpointHealth *h)
+{
+        const struct pool *p = &t->pools[index];
         char **down = arena_calloc(a, h->n_down + p->n_members + 1, sizeof *down);
         if (!down)
                 return; /* the next STATUS has another arena */
         if (h->n_down)
                 memcpy(down, h->down, h->n_down * sizeof *down);
         h->down = down;
-        h->total += (uint32_t)p->n_members;
         for (size_t i = 0; i < p->n_members; i++) {
                 const struct pool_member *m = &p->members[i];
                 enum health health = c->backends->b[m->backend].health;
+                if (counted(t, index, p->endpoint_set, m->backend))
+                        continue;
+                h->total++;
                 if (m->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY && health != HEALTH_DOWN &&
                     health != HEALTH_INITIAL)
                         h->ready++;
@@ -487,6 +501,6 @@ void control_fill_status(struct control *c, struct arena *a, Control__Status *st
         for (uint32_t i = 0; st->endpoints && i < t->n_pools; i++) {
                 Control__EndpointHealth *h = health_of(st, &t->pools[i], a);
                 if (h)
-                        fill_pool(c, &t->pools[i], a, h);
+                        fill_pool(c, t, i, a, h);
         }
 }
