@@ -81,8 +81,8 @@ struct gateway_listener {
 };
 struct gateway_address { const char *type, *value; }; /* type default "IPAddress"; value "" = allocate */
 struct client_validation { /* spec.tls.frontend: certificates asked of clients */
+        const struct object_ref *ca_refs; size_t n_ca_refs; /* first: a flag at offset 0 is none to agent/core/schema.h */
         bool has_validation;
-        const struct object_ref *ca_refs; size_t n_ca_refs;
         const char *mode; /* "AllowValidOnly" | "AllowInsecureFallback"; "" without validation */
 };
 struct port_validation { uint16_t port; struct client_validation client; };
@@ -159,7 +159,7 @@ struct http_rule {
         const struct backend_ref *backends; size_t n_backends;
         bool has_request_timeout, has_backend_timeout;
         uint32_t request_timeout_ms, backend_timeout_ms; /* 0 with has_ = disabled */
-        bool has_session_persistence; /* experimental: reported, not kept */
+        bool has_session_persistence; /* experimental */
         bool has_retry; struct { uint32_t attempts; uint32_t backoff_ms; const uint16_t *codes; size_t n_codes; } retry;
         const char *place;
 };

@@ -13,6 +13,8 @@ static bool namespace_allowed(struct tx *tx, const struct tx_listener *l, const 
         case FROM_NONE:
                 return false;
         case FROM_SELECTOR:
+                if (!l->l->has_selector)
+                        return false; /* an absent selector selects nothing, an empty one everything */
                 break;
         }
         const struct object *ns = store_get(tx->s, OBJECT_NAMESPACE, "", route_ns);

@@ -177,6 +177,33 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
                   !l->allows_http_route ? "No supported route kind is allowed" : "References of the listener are not resolved";
 }
 
+/* Does spec.tls.frontend ask clients of this listener for a certificate?  What it says for a port wins over the default. */
+static bool asks_client_certificate(const struct tx_listener *l)
+{
+        const struct gateway *gw = l->g->gw;
+        if (l->protocol != TX_HTTPS)
+                return false;
+        for (size_t i = 0; i < gw->n_port_validation; i++)
+                if (gw->port_validation[i].port == l->l->port)
+                        return gw->port_validation[i].client.has_validation;
+        return gw->client_validation.has_validation;
+}
+
+static void listener_accepted(struct tx *tx, struct tx_listener *l)
+{
+        l->accepted = false;
+        if (l->protocol != TX_HTTP && l->protocol != TX_HTTPS) {
+                listener_condition(l, "Accepted", false, "UnsupportedProtocol",
+                                   tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
+        } else if (asks_client_certificate(l)) { /* served without it, it would be open to everybody */
+                listener_condition(l, "Accepted", false, "UnsupportedValue",
+                                   "tls.frontend: validation of client certificates is not supported");
+        } else {
+                l->accepted = true;
+                listener_condition(l, "Accepted", true, "Accepted", "");
+        }
+}
+
 void translate_listeners(struct tx *tx, struct tx_gateway *g)
 {
         const struct gateway *gw = g->gw;
@@ -189,15 +216,10 @@ void translate_listeners(struct tx *tx, struct tx_gateway *g)
                                            .protocol = protocol_of(gw->listeners[i].protocol) };
                 l->report->name = tx_dup(tx, l->l->name);
                 l->report->port = l->l->port;
-                l->accepted = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
         }
         for (size_t i = 0; i < g->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
-                if (l->accepted)
-                        listener_condition(l, "Accepted", true, "Accepted", "");
-                else
-                        listener_condition(l, "Accepted", false, "UnsupportedProtocol",
-                                           tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
+                listener_accepted(tx, l);
                 listener_conflicts(tx, g, l);
                 listener_condition(l, "ResolvedRefs", true, "ResolvedRefs", "");
                 listener_kinds(tx, l);
