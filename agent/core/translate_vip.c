@@ -1,7 +1,8 @@
 /* agent/core/translate_vip.c - which addresses each Gateway holds.  Layer: agent/core, pure, deterministic.
- * Older Gateways choose first (creation time, namespace, name).  Two rounds: addresses asked for by value, then addresses
- * to be chosen: a held grant is kept, else the lowest free one of the pools.  Gateways may share an address they both
- * name when their listeners do not clash: on one port all must have one protocol, one shard pool and distinct hostnames. */
+ * Older Gateways choose first (creation time, namespace, name).  Three rounds: grants that Gateways without an address of
+ * their own choice hold, or naming an address would take it from whom it was given; addresses asked for by value; the
+ * lowest free ones of the pools for who is still in want.  Gateways may share an address, when the later one names it and
+ * their listeners do not clash: on one port all must have one protocol, one shard pool and distinct hostnames. */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
@@ -166,16 +167,47 @@ static bool choose_free(struct vips *v, uint8_t af, struct ipaddr *ret)
         return false;
 }
 
-static const struct ipaddr *held_by(const struct vips *v, const struct tx_gateway *g, uint8_t af)
+static bool names(const struct gateway *gw, const struct ipaddr *a)
 {
-        const struct tx *tx = v->tx;
+        struct ipaddr named;
+        for (size_t i = 0; i < gw->n_addresses; i++)
+                if (ipaddr_parse(span_str(gw->addresses[i].value), &named) == 0 && ipaddr_eq(&named, a))
+                        return true;
+        return false;
+}
+
+/* The grants that g comes with. */
+static const struct vip_grant *grants_of(const struct tx *tx, const struct tx_gateway *g, size_t *ret_n)
+{
         char id[512];
         (void)snprintf(id, sizeof id, "%s/%s", g->gw->o.namespace, g->gw->o.name); /* names are limited to 253 each */
-        const struct vip_grant *h = map_get(&tx->held_by, span_str(id)), *end = tx->held + tx->n_held;
-        for (; h && h < end && strcmp(h->gateway, id) == 0; h++)
-                if (h->addr.af == af && in_pools(tx->conf, &h->addr) && !taken(v, &h->addr))
-                        return &h->addr;
+        const struct vip_grant *first = map_get(&tx->held_by, span_str(id)), *h = first, *end = tx->held + tx->n_held;
+        while (h && h < end && strcmp(h->gateway, id) == 0)
+                h++;
+        *ret_n = first ? (size_t)(h - first) : 0;
+        return first;
+}
+
+/* A grant of g to fill an address without value: free, and not one that g names beside it. */
+static const struct ipaddr *held_by(const struct vips *v, const struct tx_gateway *g, uint8_t af)
+{
+        size_t n;
+        const struct vip_grant *h = grants_of(v->tx, g, &n);
+        for (size_t i = 0; i < n; i++)
+                if (h[i].addr.af == af && in_pools(v->tx->conf, &h[i].addr) && !taken(v, &h[i].addr) && !names(g->gw, &h[i].addr))
+                        return &h[i].addr;
         return NULL;
+}
+
+static bool held(const struct vips *v, const struct tx_gateway *g, const char *value)
+{
+        size_t n;
+        struct ipaddr a;
+        const struct vip_grant *h = grants_of(v->tx, g, &n);
+        bool found = false;
+        for (size_t i = 0; i < n && ipaddr_parse(span_str(value), &a) == 0; i++)
+                found |= ipaddr_eq(&h[i].addr, &a);
+        return found;
 }
 
 static bool pools_have(const struct translate_conf *conf, uint8_t af)
@@ -203,8 +235,19 @@ static void wanted(const struct tx *tx, const struct tx_gateway *g, size_t *ret4
         *ret4 = n - *ret6;
 }
 
-/* Held grants go first over all Gateways, or a new one could be given what another holds.  A Gateway that is not accepted
- * just now keeps what it holds (mending it must not move it) but gets nothing new. */
+/* A Gateway that is not accepted just now keeps what it holds (mending it must not move it) but gets nothing new. */
+static void ask_all(struct vips *v)
+{
+        for (size_t i = 0; i < v->tx->n_gateways; i++) {
+                struct tx_gateway *g = v->order[i];
+                for (size_t k = 0; k < g->gw->n_addresses; k++) {
+                        const struct gateway_address *ga = &g->gw->addresses[k];
+                        if (*ga->value && (g->accepted || held(v, g, ga->value)))
+                                ask_by_value(v, g, ga);
+                }
+        }
+}
+
 static void choose_all(struct vips *v, bool held_only)
 {
         for (size_t i = 0; i < v->tx->n_gateways; i++) {
@@ -242,14 +285,11 @@ void translate_vips(struct tx *tx)
         }
         if (tx->n_gateways)
                 qsort(v.order, tx->n_gateways, sizeof *v.order, age_cmp);
-        for (size_t i = 0; i < tx->n_gateways; i++)
-                for (size_t k = 0; v.order[i]->accepted && k < v.order[i]->gw->n_addresses; k++)
-                        if (*v.order[i]->gw->addresses[k].value)
-                                ask_by_value(&v, v.order[i], &v.order[i]->gw->addresses[k]);
         for (size_t i = 0; i < tx->n_held; i++)
                 if (!map_get(&tx->held_by, span_str(tx->held[i].gateway)))
                         map_set(tx, &tx->held_by, tx->held[i].gateway, (void *)(uintptr_t)&tx->held[i]);
         choose_all(&v, true);
+        ask_all(&v);
         choose_all(&v, false);
         tx->t->vips = TX_ARRAY(tx, struct vip_grant, v.n);
         for (size_t i = 0; i < tx->n_gateways; i++) {
