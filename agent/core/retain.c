@@ -6,7 +6,8 @@
 #include "lib/core/ipaddr.h"
 #include "lib/model.pb-c.h"
 
-struct retain { struct arena a; ProtobufCAllocator pb; struct manifest *out; struct err *err; };
+struct retain { struct arena a; ProtobufCAllocator pb; struct manifest *out; struct err *err; bool failed; };
+struct front { const Model__Section *before, *now, *after; }; /* l4 sections; NULL = sends nothing */
 
 static Model__Section *section_of(struct retain *r, const struct manifest *m, const char *key)
 {
@@ -91,6 +92,16 @@ static int add_entry(struct retain *r, const struct manifest_entry *e)
         return manifest_add(r->out, e->key, SPAN(e->blob->p, e->blob->n), e->secret);
 }
 
+static int add_section(struct retain *r, const char *key, const Model__Section *s, bool secret)
+{
+        size_t n = model__section__get_packed_size(s);
+        uint8_t *p = arena_alloc(&r->a, n ? n : 1);
+        if (!p)
+                return -ENOMEM;
+        (void)model__section__pack(s, p); /* n bytes, as measured */
+        return manifest_add(r->out, key, SPAN(p, n), secret);
+}
+
 static int add_merged(struct retain *r, const struct manifest *old, const struct manifest *new, const struct manifest_entry *e)
 {
         Model__Section *a = section_of(r, new, e->key), *b = section_of(r, old, e->key);
@@ -100,27 +111,45 @@ static int add_merged(struct retain *r, const struct manifest *old, const struct
         int rc = list_merge(r, to, from);
         if (rc < 0)
                 return rc;
-        size_t n = model__section__get_packed_size(a);
-        uint8_t *p = arena_alloc(&r->a, n ? n : 1);
-        if (!p)
-                return -ENOMEM;
-        (void)model__section__pack(a, p); /* n bytes, as measured */
-        return manifest_add(r->out, e->key, SPAN(p, n), e->secret);
+        return add_section(r, e->key, a, e->secret);
 }
 
-static bool departs(struct retain *r, const struct manifest *old, const char *key, const Model__Section *l4,
-                    const Model__Section *l4_new, const char *pool)
+/* What of a Gateway of `old` is sent here and will not be any more: those binds, the listeners on them, and all its rules.
+ * NULL = nothing.  The other binds are left out: in `new` they may be another Gateway's. */
+static Model__Section *departing(struct retain *r, const struct manifest *old, const char *key, const struct front *f, const char *pool)
 {
         Model__Section *s = section_of(r, old, key);
         if (!s || s->body_case != MODEL__SECTION__BODY_GATEWAY)
-                return false;
-        for (size_t i = 0; i < s->gateway->n_binds; i++)
-                if (receives(l4, s->gateway->binds[i], pool) && !receives(l4_new, s->gateway->binds[i], pool))
-                        return true;
-        return false;
+                return NULL;
+        Model__Gateway *g = s->gateway;
+        size_t n_old = g->n_binds, n_listeners = g->n_listeners;
+        uint32_t *to = arena_calloc(&r->a, n_old + 1, sizeof *to); /* 1 + new index; 0 = stays behind */
+        if (!to) {
+                r->failed = true;
+                return NULL;
+        }
+        g->n_binds = g->n_listeners = 0;
+        for (size_t i = 0; i < n_old; i++) {
+                Model__Bind *b = g->binds[i];
+                if ((!receives(f->now, b, pool) && !receives(f->before, b, pool)) || receives(f->after, b, pool))
+                        continue;
+                g->binds[g->n_binds++] = b;
+                to[i] = (uint32_t)g->n_binds;
+        }
+        for (size_t i = 0; i < n_listeners; i++) {
+                Model__Listener *l = g->listeners[i];
+                size_t n = l->n_binds;
+                l->n_binds = 0;
+                for (size_t k = 0; k < n; k++)
+                        if (l->binds[k] < n_old && to[l->binds[k]])
+                                l->binds[l->n_binds++] = to[l->binds[k]] - 1;
+                if (l->n_binds)
+                        g->listeners[g->n_listeners++] = l;
+        }
+        return g->n_listeners ? s : NULL;
 }
 
-static int merge(struct retain *r, const struct manifest *old, const struct manifest *new, const bool *keep)
+static int merge(struct retain *r, const struct manifest *old, const struct manifest *new, Model__Section *const *keep)
 {
         int rc = 0;
         for (size_t i = 0; rc == 0 && i < new->n; i++) {
@@ -133,25 +162,31 @@ static int merge(struct retain *r, const struct manifest *old, const struct mani
         for (size_t i = 0; rc == 0 && i < old->n; i++) {
                 const struct manifest_entry *e = &old->entries[i];
                 bool gateway = strncmp(e->key, "gateway/", 8) == 0;
-                if (e->blob && !manifest_find(new, e->key) && (!gateway || keep[i]))
+                if (keep[i])
+                        rc = add_section(r, e->key, keep[i], e->secret);
+                else if (e->blob && !manifest_find(new, e->key) && !gateway)
                         rc = add_entry(r, e);
         }
         return rc == 0 ? manifest_seal(r->out, r->err) : rc;
 }
 
-int retain_build(const struct manifest *old, const struct manifest *new, const struct manifest *l4,
-                 const struct manifest *l4_new, const char *pool, struct manifest **ret, struct err *reterr)
+int retain_build(const struct manifest *old, const struct manifest *new, const struct retain_front *front, const char *pool,
+                 struct manifest **ret, struct err *reterr)
 {
         struct retain r = { .err = reterr };
         arena_init(&r.a, 64 * 1024, SIZE_MAX); /* bounded by the two manifests */
         arena_protobuf_allocator(&r.a, &r.pb);
-        bool *keep = arena_calloc(&r.a, old->n + 1, sizeof *keep), any = false;
-        const Model__Section *now = section_of(&r, l4, "l4"), *then = section_of(&r, l4_new, "l4");
+        Model__Section **keep = arena_calloc(&r.a, old->n + 1, sizeof *keep);
+        const struct front f = { front->before ? section_of(&r, front->before, "l4") : NULL, section_of(&r, front->now, "l4"),
+                                 section_of(&r, front->after, "l4") };
+        bool any = false;
         int rc = keep ? 0 : -ENOMEM;
         for (size_t i = 0; rc == 0 && i < old->n; i++) {
                 const char *key = old->entries[i].key;
-                keep[i] = strncmp(key, "gateway/", 8) == 0 && !manifest_find(new, key) && departs(&r, old, key, now, then, pool);
-                any |= keep[i];
+                if (strncmp(key, "gateway/", 8) == 0 && !manifest_find(new, key))
+                        keep[i] = departing(&r, old, key, &f, pool);
+                any |= keep[i] != NULL;
+                rc = r.failed ? -ENOMEM : 0;
         }
         *ret = NULL;
         if (rc == 0 && any) {
@@ -161,6 +196,7 @@ int retain_build(const struct manifest *old, const struct manifest *new, const s
                         *ret = TAKE_PTR(r.out);
                 manifest_put(r.out);
         }
+        arena_wipe(&r.a); /* private keys went through it */
         arena_fini(&r.a);
         return rc;
 }

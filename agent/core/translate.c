@@ -71,6 +71,8 @@ void section_add(struct tx *tx, struct manifest *m, const char *key, const Model
         size_t written = protobuf_c_message_pack(&s->base, p);
         BUG_ON(written != n);
         int r = manifest_add(m, key, SPAN(p, n), secret);
+        if (secret)
+                explicit_bzero(p, n); /* the arena is not wiped when it goes */
         if (r < 0)
                 tx_fail(tx, err_set(tx->err, -r, key, "cannot add section"));
 }
@@ -236,6 +238,15 @@ static void translate_routes(struct tx *tx)
         }
 }
 
+static uint64_t highest_set_version(const struct translation *t)
+{
+        uint64_t v = t->set_versions;
+        for (size_t i = 0; i < t->n_pools; i++)
+                for (size_t k = 0; k < t->pools[i].n_sets; k++)
+                        v = MAX(v, t->pools[i].sets[k].version);
+        return v;
+}
+
 static struct manifest *manifest_begin(struct tx *tx)
 {
         struct manifest *m = manifest_new(tx->generation);
@@ -290,6 +301,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         arena_init(&t->arena, 64 * 1024, TRANSLATION_MAX_BYTES);
         *tx = (struct tx){ .a = &t->arena, .t = t, .s = s, .conf = conf, .held = held, .n_held = n_held, .q = q, .n_q = n_q,
                            .generation = generation, .prev = prev, .err = reterr };
+        t->set_versions = prev ? highest_set_version(prev) : 0;
         map_init(&tx->clusters);
         map_init(&tx->certs);
         map_init(&tx->taken);

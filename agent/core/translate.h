@@ -68,7 +68,7 @@ struct class_report { struct report_id id; struct condition conditions[3]; size_
 /* One endpoint set of a pool, so that slices alone can be followed without a new translation. */
 struct endpoint_output {
         const char *id, *namespace, *service; uint16_t port;
-        uint64_t version;  /* EndpointSet.version: 1, then one more with each change of the content */
+        uint64_t version;  /* EndpointSet.version: one more with each change of the content */
         struct sha256 sha; /* of the set packed without its version */
 };
 struct pool_output {
@@ -84,6 +84,7 @@ struct translation { /* everything lives in its own arena; manifests are refcoun
         struct gateway_report *gateways; size_t n_gateways; /* only those of our classes */
         struct route_report *routes; size_t n_routes;       /* only those with a parent of ours */
         struct vip_grant *vips; size_t n_vips;
+        uint64_t set_versions; /* no endpoint set before this translation had a higher version */
 };
 /* 0, -ENOMEM, or -EINVAL when the result breaks a limit of the manifest (*reterr names it). */
 /* prev: the translation before this one, or NULL: versions of endpoint sets count on from there, nothing else is taken. */

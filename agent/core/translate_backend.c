@@ -110,7 +110,8 @@ static int output_cmp(const void *key, const void *elem)
         return strcmp(key, ((const struct endpoint_output *)elem)->id);
 }
 
-/* Counts on from the translation before; the same content keeps its number. */
+/* Counts on from the translation before; the same content keeps its number.  A set that comes back after a pause starts
+ * above all there were: who missed the pause (late, or two plans in one) must not take it for old news. */
 static uint64_t set_version(const struct tx *tx, const char *id, const struct sha256 *sha)
 {
         const struct endpoint_output *last = NULL;
@@ -121,7 +122,7 @@ static uint64_t set_version(const struct tx *tx, const char *id, const struct sh
                         last = o;
         }
         if (!last)
-                return 1;
+                return tx->t->set_versions + 1;
         return last->version + (memcmp(last->sha.b, sha->b, sizeof sha->b) != 0);
 }
 

@@ -55,13 +55,12 @@ static void pool_target(struct push *p, size_t i)
 {
         struct group *g = &p->groups[i], *front = &p->groups[p->n_pools];
         const struct offer *want = &p->now.pools[i];
-        uint64_t now = loop_now_ms(p->loop);
-        struct manifest *before = now < p->drain_until_ms && p->front_before ? p->front_before : front->good.m;
+        const struct retain_front f = { .before = loop_now_ms(p->loop) < p->drain_until_ms ? p->front_before : NULL,
+                                        .now = front->good.m, .after = p->now.front.m };
         struct manifest *kept = NULL;
         struct err e = { 0 };
-        const struct manifest *after = p->now.front.m;
-        if (before && g->good.m && !same_hash(g->good.m, want->m)) {
-                int r = retain_build(g->good.m, want->m, before, after, g->pool, &kept, &e);
+        if (f.now && g->good.m && !same_hash(g->good.m, want->m)) {
+                int r = retain_build(g->good.m, want->m, &f, g->pool, &kept, &e);
                 if (r < 0)
                         log_warn("retain_failed", "pool=%s place=%s why=%s will=\"switch at once\"", LOG_ESC(g->pool), LOG_ESC(e.place),
                                  LOG_ESC(e.msg));
@@ -144,9 +143,17 @@ static void plan_front(struct push *p)
         group_target(p, front, p->now.front.m, p->now.front.stamp);
 }
 
+static void drain_end(struct push *p)
+{
+        manifest_put(p->front_before);
+        p->front_before = NULL;
+        p->drain_until_ms = 0;
+}
+
 static void plan_done(struct push *p)
 {
         if (!p->retained) {
+                drain_end(p); /* what was draining came back, or a refusal ended the plan that began it */
                 p->state = PLAN_IDLE;
                 log_info("plan_done", "generation=%" PRIu64 " took_ms=%" PRIu64, p->now.front.m->generation,
                          loop_now_ms(p->loop) - p->plan_started_ms);
@@ -187,9 +194,7 @@ static void plan_timer(struct timer *t, uint64_t now_ms)
 {
         struct push *p = CONTAINER_OF(t, struct push, plan_timer);
         if (p->state == PLAN_DRAIN && now_ms >= p->drain_until_ms) {
-                manifest_put(p->front_before);
-                p->front_before = NULL;
-                p->drain_until_ms = 0;
+                drain_end(p);
                 plan_begin(p); /* again, now with nothing to retain */
         }
         loop_defer(p->loop, &p->step);

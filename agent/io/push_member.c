@@ -33,7 +33,6 @@ static void set_state(struct member *m, enum member_state to)
         loop_defer(m->p->loop, &m->p->step);
 }
 
-
 const char *member_state_str(enum member_state s) { return state_names[s]; }
 
 struct member *member_find(struct push *p, const char *name)
@@ -245,7 +244,9 @@ void member_nack(struct member *m, const Control__Nack *n, const struct sha256 *
         offer_set(&m->inflight, NULL, 0);
         set_state(m, MEMBER_IDLE);
         member_set_refused(m, bad, n->reason);
-        if (n->retryable) {
+        if (!same_hash(m->g->target.m, bad)) {
+                /* a manifest that was replaced meanwhile: what matters is what m says of the present one */
+        } else if (n->retryable) {
                 timer_set(loop_timers(p->loop), &m->timer, loop_now_ms(p->loop) + PUSH_RETRY_MS);
         } else {
                 group_reject(p, m->g, bad);

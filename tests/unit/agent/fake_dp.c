@@ -38,20 +38,23 @@ static bool objects(const struct fake_dp *d)
         return false;
 }
 
+void fake_dp_refuse(struct fake_dp *d)
+{
+        Control__Nack n = CONTROL__NACK__INIT;
+        n.hash = hash_bytes(d->next);
+        n.section = (char *)(uintptr_t)(d->nack_section_is_content ? "" : d->nack_section);
+        n.reason = (char *)(uintptr_t)"cannot do this";
+        n.source = d->nack_has_source ? &d->nack_source : NULL;
+        n.retryable = d->nack_retryable;
+        send_msg(d, FRAME_NACK, &n.base);
+        d->nack_source.rule += d->nack_count;
+}
+
 static void complete(struct fake_dp *d)
 {
-        if (objects(d)) {
-                Control__Nack n = CONTROL__NACK__INIT;
-                n.hash = hash_bytes(d->next);
-                n.section = (char *)(uintptr_t)(d->nack_section_is_content ? "" : d->nack_section);
-                n.reason = (char *)(uintptr_t)"cannot do this";
-                n.source = d->nack_has_source ? &d->nack_source : NULL;
-                n.retryable = d->nack_retryable;
-                send_msg(d, FRAME_NACK, &n.base);
-                d->nack_source.rule += d->nack_count;
-                return;
-        }
-        if (!d->hold_prepared)
+        if (objects(d))
+                fake_dp_refuse(d);
+        else if (!d->hold_prepared)
                 fake_dp_prepare(d);
 }
 

@@ -28,5 +28,6 @@ struct fake_dp {
 void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
                   const struct manifest *active);
 void fake_dp_prepare(struct fake_dp *d);
+void fake_dp_refuse(struct fake_dp *d);
 void fake_dp_close(struct fake_dp *d);
 void fake_dp_fini(struct fake_dp *d);

@@ -257,6 +257,28 @@ static void test_nack_retryable(void **state)
         assert_string_equal(f->s2.trace, "W M1 M1 A1 ");
 }
 
+/* A refusal of a manifest that was replaced meanwhile does not stop the plan of the new one. */
+static void test_nack_stale(void **state)
+{
+        struct fix *f = *state;
+        static const char *const bad[] = { "gateway/ns/bad", NULL }, *const l4[] = { "l4", NULL };
+        f->s2.hold_prepared = true;
+        dial_all(f);
+        offer_manifests(f, manifest_of(1, "one", bad), manifest_of(1, "one", l4));
+        WAIT(f, saw(&f->front, "A1") && idle(f)); /* s2 is late */
+        f->s1.hold_prepared = true;
+        offer(f, 2, "two");
+        WAIT(f, f->s1.next && manifest_complete(f->s1.next));
+        f->s2.nack_section = "gateway/ns/bad";
+        fake_dp_refuse(&f->s2);
+        WAIT(f, metric_get(&push_counters(f->p)[PUSH_NACKS]) == 1);
+        assert_int_equal(f->n_refused, 0);
+        f->s2.hold_prepared = false;
+        f->s1.hold_prepared = false;
+        fake_dp_prepare(&f->s1);
+        WAIT(f, saw(&f->front, "A2") && saw(&f->s2, "A2") && idle(f));
+}
+
 static void test_disconnect(void **state)
 {
         struct fix *f = *state;
@@ -425,7 +447,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_all_active), T(test_nothing_before_offer), T(test_two_phase), T(test_slow_prepare), T(test_nack), T(test_nack_held),
-                T(test_nack_retryable), T(test_disconnect), T(test_reconnect_same_hash), T(test_hello_before_offer),
+                T(test_nack_retryable), T(test_nack_stale), T(test_disconnect), T(test_reconnect_same_hash), T(test_hello_before_offer),
                 T(test_refused_hello), T(test_newest_wins), T(test_endpoints), T(test_outdated), T(test_replaced_connection),
                 T(test_dead_peer), T(test_garbage),
         };

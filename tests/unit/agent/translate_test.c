@@ -153,7 +153,14 @@ static void test_versions(void **state)
         struct translation *t2 = run(s, again), *fresh = run(s, NULL);
         assert_int_equal(version_of(t2, 0, "default/app:80"), 2);
         assert_int_equal(version_of(fresh, 0, "default/app:80"), 1);
-        struct translation *all[] = { t1, again, t2, fresh };
+        /* a set that was away is newer than all that were seen, or who missed the gap would keep what it has */
+        apply(s, CLASS GATEWAY("web", ""));
+        struct translation *gap = run(s, t2);
+        apply(s, BASE SLICE("app-1", "app", "10.1.0.1"));
+        struct translation *back = run(s, gap);
+        assert_int_equal(version_of(gap, 0, "default/app:80"), 0);
+        assert_int_equal(version_of(back, 0, "default/app:80"), 3);
+        struct translation *all[] = { t1, again, t2, fresh, gap, back };
         for (size_t i = 0; i < ARRAY_SIZE(all); i++)
                 translation_free(all[i]);
         store_free(s);
@@ -200,8 +207,10 @@ static void test_retain(void **state)
         apply(s, CLASS GATEWAY("web", "team: a") GATEWAY("stay", "") ROUTE("r1", "web") ROUTE("r2", "stay") SERVICE("app") SECRET);
         struct translation *after = NULL;
         assert_int_equal(translate(s, &conf, before->vips, before->n_vips, NULL, 0, 2, before, &after, &e), 0);
+        const struct retain_front turning = { NULL, before->l4, after->l4 }, turned = { NULL, after->l4, after->l4 };
+        const struct retain_front draining = { before->l4, after->l4, after->l4 };
         /* the front tier still sends web to the first pool: it is kept there, beside what stays */
-        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, before->l4, after->l4, "default", &kept, &e), 0);
+        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, &turning, "default", &kept, &e), 0);
         assert_non_null(kept);
         assert_non_null(manifest_find(kept, "gateway/default/web"));
         assert_non_null(manifest_find(kept, "gateway/default/stay"));
@@ -211,12 +220,49 @@ static void test_retain(void **state)
         assert_int_equal(c->clusters->n_clusters, 1); /* the same one in both: once */
         model__section__free_unpacked(c, NULL);
         manifest_put(kept);
+        /* it has turned, but what came before still drains */
+        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, &draining, "default", &kept, &e), 0);
+        assert_non_null(kept);
+        manifest_put(kept);
         /* it has turned: nothing to keep */
-        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, after->l4, after->l4, "default", &kept, &e), 0);
+        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, &turned, "default", &kept, &e), 0);
         assert_null(kept);
         /* nothing leaves the other pool */
-        assert_int_equal(retain_build(before->pools[1].manifest, after->pools[1].manifest, before->l4, after->l4, "a", &kept, &e), 0);
+        assert_int_equal(retain_build(before->pools[1].manifest, after->pools[1].manifest, &turning, "a", &kept, &e), 0);
         assert_null(kept);
+        translation_free(after);
+        translation_free(before);
+        store_free(s);
+}
+
+/* Another Gateway takes over the address, but not all ports: only what is left over is retained, or the two would clash. */
+static void test_retain_renamed(void **state)
+{
+        struct store *s = store_new();
+        struct manifest *kept;
+        struct err e = { 0 };
+        apply(s, CLASS GATEWAY("web", "") SECRET);
+        struct translation *before = run(s, NULL);
+        apply(s, CLASS GW "Gateway, metadata: {name: renamed}, spec: {gatewayClassName: c, listeners: [{name: http, port: 80, protocol: HTTP}]}}\n---\n" SECRET);
+        struct translation *after = run(s, before);
+        const struct retain_front turning = { NULL, before->l4, after->l4 };
+        assert_int_equal(retain_build(before->pools[0].manifest, after->pools[0].manifest, &turning, "default", &kept, &e), 0);
+        assert_non_null(kept);
+        Model__Section *old = section(kept, "gateway/default/web"), *new = section(kept, "gateway/default/renamed");
+        assert_non_null(old);
+        assert_non_null(new);
+        assert_int_equal(old->gateway->n_listeners, 1);
+        assert_string_equal(old->gateway->listeners[0]->id, "default/web/tls");
+        assert_int_equal(old->gateway->n_binds, 2); /* IPv4 and IPv6 */
+        for (size_t i = 0; i < 2; i++) {
+                assert_int_equal(old->gateway->binds[i]->port, 443);
+                assert_int_equal(old->gateway->listeners[0]->binds[i], i);
+        }
+        assert_int_equal(new->gateway->binds[0]->port, 80);
+        assert_memory_equal(new->gateway->binds[0]->addr.data, old->gateway->binds[0]->addr.data, 4);
+        model__section__free_unpacked(old, NULL);
+        model__section__free_unpacked(new, NULL);
+        manifest_put(kept);
         translation_free(after);
         translation_free(before);
         store_free(s);
@@ -225,6 +271,7 @@ static void test_retain(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_versions),
-                                            cmocka_unit_test(test_fast_path), cmocka_unit_test(test_retain) };
+                                            cmocka_unit_test(test_fast_path), cmocka_unit_test(test_retain),
+                                            cmocka_unit_test(test_retain_renamed) };
         return cmocka_run_group_tests(tests, group_setup, NULL);
 }
