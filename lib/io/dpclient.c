@@ -315,6 +315,28 @@ static void save_due(struct timer *t, uint64_t now_ms)
         apply_save(CONTAINER_OF(t, struct dpclient, save));
 }
 
+static void trial_due(struct timer *t, uint64_t now_ms)
+{
+        (void)now_ms;
+        lkg_trial_end(CONTAINER_OF(t, struct dpclient, trial)->lkg); /* armed only with a store */
+}
+
+/* One that cannot be used is none, and dpclient_boot says why. */
+static void store_open(struct dpclient *c)
+{
+        const char *role = c->role == CONTROL__ROLE__ROLE_L4 ? "l4" : c->role == CONTROL__ROLE__ROLE_L7 ? "l7" : "-";
+        int r = lkg_open(c->state_dir, &c->lkg, &c->lkg_err);
+        if (r == 0)
+                r = lkg_own(c->lkg, role, c->pool, c->name, &c->lkg_err);
+        if (r == 0)
+                return;
+        log_error("lkg_unusable", "dir=%s reason=%s action=serve_without_store", LOG_ESC(c->state_dir),
+                  LOG_ESC(c->lkg_err.msg));
+        lkg_close(c->lkg);
+        c->lkg = NULL;
+        c->lkg_errno = -r;
+}
+
 static void boot_id_make(struct dpclient *c)
 {
         uint64_t v[2] = {0};
@@ -332,7 +354,6 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
                  struct dpclient **ret, struct err *reterr)
 {
         struct dpclient *c = calloc(1, sizeof *c);
-        struct err e = {0};
         BUG_ON(!c); /* boot-time allocations abort */
         BUG_ON(!ops->prepare || !ops->activate || !ops->abort || !ops->endpoints);
         c->loop = l;
@@ -351,6 +372,7 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
                 (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(&control__limits__descriptor); /* whether or not conf did */
         c->status_interval_ms = conf->status_interval_ms ? conf->status_interval_ms : 1000;
         c->flush_ms = conf->flush_ms ? conf->flush_ms : 5000;
+        c->trial_ms = conf->trial_ms ? conf->trial_ms : 30000;
         c->ping_ms = conf->ping_ms ? conf->ping_ms : 2000;
         boot_id_make(c);
         map_init(&c->missing);
@@ -358,13 +380,13 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
         timer_init(&c->tick, tick);
         timer_init(&c->status, status_send);
         timer_init(&c->save, save_due);
+        timer_init(&c->trial, trial_due);
         if (c->name[0] == 0) {
                 dpclient_free(c);
                 return err_set(reterr, EINVAL, "name", "a data plane needs a name");
         }
-        if (c->state_dir[0] && lkg_open(c->state_dir, &c->lkg, &e) < 0)
-                log_error("lkg_unusable", "dir=%s reason=%s action=serve_without_store", LOG_ESC(c->state_dir),
-                          LOG_ESC(e.msg));
+        if (c->state_dir[0])
+                store_open(c);
         *ret = c;
         return 0;
 }
@@ -422,6 +444,9 @@ void dpclient_free(struct dpclient *c)
         timer_stop(&c->tick);
         timer_stop(&c->status);
         timer_stop(&c->save);
+        if (timer_armed(&c->trial))
+                lkg_trial_end(c->lkg); /* an orderly end is no crash */
+        timer_stop(&c->trial);
         if (c->t)
                 transport_close(c->t);
         apply_forget(c);

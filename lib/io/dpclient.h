@@ -28,11 +28,14 @@ struct dpclient_conf {
         uint32_t status_interval_ms; /* 0 = 1000; STATUS is also sent when dpclient_status_changed is called */
         const char *version; /* of the software, for HELLO; NULL = none */
         uint32_t flush_ms; /* 0 = 5000: how long a changed endpoint set may wait for the store */
+        uint32_t trial_ms; /* 0 = 30000: having lived so long, what was booted from the store counts as good */
         uint32_t ping_ms;  /* 0 = 2000; an agent silent for three of these is dead */
 };
 int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct dpclient_ops *ops, void *arg,
                  struct dpclient **ret, struct err *reterr) MUST_USE;
-/* Loads last known good, prepares and activates it: 0, -ENOENT (nothing stored), or the error.  Call once, before run. */
+/* Loads last known good, prepares and activates it: 0, -ENOENT (nothing stored), -EPERM (another data plane's store), or the
+ * error.  A manifest on which we crashed three times within a minute is passed over for the one before it, and refused
+ * when the agent offers it, until the next start.  Call once, before run. */
 int dpclient_boot(struct dpclient *c, struct err *reterr) MUST_USE;
 void dpclient_start(struct dpclient *c); /* begins dialing */
 void dpclient_status_changed(struct dpclient *c); /* coalesced, at most every 100 ms */

@@ -54,6 +54,11 @@ void apply_forget(struct dpclient *c)
 
 /* ---------------------------------------------------------------- answers */
 
+static bool is_looping(const struct dpclient *c, const struct manifest *m)
+{
+        return c->has_looping && memcmp(&m->hash, &c->looping, sizeof c->looping) == 0;
+}
+
 static int nack_send(struct dpclient *c, const struct model_error *e)
 {
         Control__Nack n = CONTROL__NACK__INIT;
@@ -64,7 +69,8 @@ static int nack_send(struct dpclient *c, const struct model_error *e)
                                                                     : CONTROL__NACK_STAGE__NACK_INTERNAL;
         n.section = (char *)e->section;
         n.reason = (char *)(e->err.msg[0] ? e->err.msg : "refused");
-        n.retryable = n.stage == CONTROL__NACK_STAGE__NACK_BIND || n.stage == CONTROL__NACK_STAGE__NACK_INTERNAL;
+        n.retryable = !is_looping(c, c->next) && /* which asking again does not change */
+                      (n.stage == CONTROL__NACK_STAGE__NACK_BIND || n.stage == CONTROL__NACK_STAGE__NACK_INTERNAL);
         if (e->has_source) {
                 src.kind = (char *)e->kind;
                 src.namespace_ = (char *)e->ns;
@@ -151,6 +157,12 @@ static int build(struct dpclient *c, const struct manifest *m, struct held **ret
 static int prepare(struct dpclient *c)
 {
         struct model_error e = {0};
+        if (is_looping(c, c->next)) {
+                model_error_set(&e, CONTROL__NACK_STAGE__NACK_INTERNAL, "manifest", NULL,
+                                "crash loop: this data plane crashed %d times within %d s on it", LKG_CRASHES,
+                                LKG_CRASH_WINDOW_S);
+                return nack_send(c, &e);
+        }
         if (build(c, c->next, &c->pending, &e) < 0)
                 return nack_send(c, &e);
         dpclient_state_set(c, DP_PREPARED);
@@ -457,11 +469,43 @@ void apply_save(struct dpclient *c)
                           LOG_ESC(e.msg), suppressed);
 }
 
+/* ---------------------------------------------------------------- boot */
+
+/* The manifest we kept crashing on is noted and the other slot's takes its place.  There is none: it is tried again, for
+ * serving now and then is better than never. */
+static struct manifest *boot_pass_over(struct dpclient *c, struct manifest *bad)
+{
+        struct manifest *m = NULL;
+        char hex[65];
+        int r = lkg_load_previous(c->lkg, &m, NULL);
+        if (r == 0 && memcmp(&m->hash, &bad->hash, sizeof m->hash) == 0) {
+                manifest_put(m); /* the same once more */
+                r = -ENOENT;
+        }
+        log_error("crash_loop", "generation=%" PRIu64 " hash=%s crashes=%d within_s=%d action=%s", bad->generation,
+                  hex8(&bad->hash, hex), LKG_CRASHES, LKG_CRASH_WINDOW_S, r < 0 ? "try_again_no_other" : "use_previous");
+        if (r < 0)
+                return bad;
+        c->has_looping = true;
+        c->looping = bad->hash;
+        manifest_put(bad);
+        bool again = lkg_trial_begin(c->lkg, &m->hash, (int64_t)time(NULL));
+        (void)again; /* no: the note was about the other one */
+        r = lkg_prefer_loaded(c->lkg);
+        if (r < 0)
+                log_warn("lkg_not_switched", "reason=%s", LOG_ESC(strerror(-r))); /* the next start finds out again */
+        return m;
+}
+
+/* Takes m. */
 static int boot_from(struct dpclient *c, struct manifest *m, struct err *reterr)
 {
         struct model_error e = {0};
         struct held *h = NULL;
         char hex[65];
+        if (lkg_trial_begin(c->lkg, &m->hash, (int64_t)time(NULL)))
+                m = boot_pass_over(c, m);
+        timer_set(loop_timers(c->loop), &c->trial, loop_now_ms(c->loop) + c->trial_ms);
         int r = build(c, m, &h, &e);
         if (r < 0) {
                 manifest_put(m);
@@ -477,6 +521,8 @@ int dpclient_boot(struct dpclient *c, struct err *reterr)
 {
         struct manifest *m = NULL;
         struct err first = {0};
+        if (c->lkg_errno)
+                return err_set(reterr, c->lkg_errno, c->lkg_err.place, "%s", c->lkg_err.msg);
         if (!c->lkg)
                 return err_set(reterr, ENOENT, c->state_dir, "there is no store");
         int r = lkg_load(c->lkg, &m, reterr);

@@ -28,9 +28,13 @@ struct dpclient {
         char *agent_socket, *state_dir, *name, *pool, *version;
         Control__Role role;
         Control__Limits limits;
-        uint32_t status_interval_ms, flush_ms, ping_ms;
+        uint32_t status_interval_ms, flush_ms, trial_ms, ping_ms;
         char boot_id[33];
-        struct lkg *lkg; /* NULL: the store cannot be opened */
+        struct lkg *lkg; /* NULL: the store cannot be opened, or is another's; why: */
+        int lkg_errno;
+        struct err lkg_err;
+        bool has_looping;
+        struct sha256 looping; /* we crashed on this one over and over: not taken again in this life */
 
         struct transport *t; /* NULL while IDLE */
         enum dp_state state;
@@ -40,6 +44,7 @@ struct dpclient {
         unsigned failures;     /* dials since the last useful session */
         char reason[160];      /* why we are about to close */
         struct timer redial, tick, status, save;
+        struct timer trial; /* armed: the manifest we booted from has not lived long enough yet */
         uint64_t status_sent_ms;
         struct log_limit dial_limit, endpoints_limit, status_limit, save_limit;
 

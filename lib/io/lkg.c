@@ -5,6 +5,7 @@
 
 #include "lib/control.pb-c.h"
 #include "lib/core/arena.h"
+#include "lib/core/cursor.h"
 #include "lib/core/frame.h"
 #include "lib/core/map.h"
 #include "lib/io/log.h"
@@ -22,6 +23,7 @@
 #define TAG_BYTES 16
 #define SECRET_OVERHEAD (sizeof secret_magic + NONCE_BYTES + TAG_BYTES)
 #define MANIFEST_FILE_MAX (64u * 1024 * 1024)
+#define OWNER_MAX_BYTES 1024
 #define NAME_MAX_BYTES 80 /* 64 hex digits and ".enc" */
 
 static const uint8_t secret_magic[4] = {'G', 'H', 'S', '1'};
@@ -315,6 +317,15 @@ int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr)
         return r;
 }
 
+static int slot_prefer(const struct lkg *k, int slot)
+{
+        (void)unlinkat(k->dir_fd, "current.tmp", 0); /* left by a crash, or not there */
+        if (symlinkat(slot_file[slot], k->dir_fd, "current.tmp") < 0 ||
+            renameat(k->dir_fd, "current.tmp", k->dir_fd, "current") < 0)
+                return -errno;
+        return dir_sync(k->dir_fd);
+}
+
 static int slot_write(struct lkg *k, int slot, const struct manifest *m)
 {
         CLEANUP(buf_fini) struct buf b;
@@ -332,11 +343,12 @@ static int slot_write(struct lkg *k, int slot, const struct manifest *m)
                 r = dir_sync(k->dir_fd);
         if (r < 0)
                 return r;
-        (void)unlinkat(k->dir_fd, "current.tmp", 0); /* left by a crash, or not there */
-        if (symlinkat(slot_file[slot], k->dir_fd, "current.tmp") < 0 ||
-            renameat(k->dir_fd, "current.tmp", k->dir_fd, "current") < 0)
-                return -errno;
-        return dir_sync(k->dir_fd);
+        return slot_prefer(k, slot);
+}
+
+int lkg_prefer_loaded(struct lkg *k)
+{
+        return slot_prefer(k, k->good);
 }
 
 /* ---------------------------------------------------------------- garbage */
@@ -408,6 +420,95 @@ int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
         k->good = slot;
         blobs_collect(k);
         return 0;
+}
+
+/* ---------------------------------------------------------------- owner */
+
+int lkg_own(struct lkg *k, const char *role, const char *pool, const char *name, struct err *reterr)
+{
+        CLEANUP(freep) uint8_t *p = NULL;
+        CLEANUP(buf_fini) struct buf us;
+        size_t n = 0;
+        buf_init(&us, OWNER_MAX_BYTES);
+        buf_printf(&us, "role=%s pool=%s name=%s", role, pool, name);
+        if (us.failed)
+                return err_set(reterr, EINVAL, k->dir, "name and pool are too long");
+        int r = file_read(k->dir_fd, "owner", OWNER_MAX_BYTES, &p, &n);
+        if (r == 0 && span_eq(SPAN(p, n), buf_span(&us)))
+                return 0;
+        if (r == 0)
+                return err_set(reterr, EPERM, k->dir, "the store of another data plane: %.*s; this is %.*s", (int)MIN(n, (size_t)80),
+                               (const char *)p, (int)us.n, (const char *)us.p);
+        if (r == -ENOENT)
+                r = file_write(k->dir_fd, "owner", buf_span(&us));
+        if (r < 0) /* read-only or damaged: what it holds may still be all we have */
+                log_warn("lkg_owner_unknown", "dir=%s reason=%s action=use_it", LOG_ESC(k->dir), LOG_ESC(strerror(-r)));
+        return 0;
+}
+
+/* ---------------------------------------------------------------- trials */
+
+struct trial { /* DIR/trying: hash, count (32), first start in seconds (64), CRC-32C of these */
+        struct sha256 hash;
+        uint32_t count;
+        uint64_t first_s;
+};
+#define TRIAL_BYTES (SHA256_BYTES + 4 + 8 + 4)
+
+/* One that is absent or damaged is all zero. */
+static struct trial trial_read(const struct lkg *k)
+{
+        CLEANUP(freep) uint8_t *p = NULL;
+        struct trial t = {.count = 0};
+        size_t n = 0;
+        if (file_read(k->dir_fd, "trying", TRIAL_BYTES, &p, &n) < 0 || n != TRIAL_BYTES)
+                return t;
+        struct cursor c = cur_of(SPAN(p, n));
+        struct span hash;
+        uint32_t count, high, low, crc;
+        if (cur_span(&c, SHA256_BYTES, &hash) && cur_u32_be(&c, &count) && cur_u32_be(&c, &high) &&
+            cur_u32_be(&c, &low) && cur_u32_be(&c, &crc) && crc == crc32c(0, p, TRIAL_BYTES - 4)) {
+                memcpy(t.hash.b, hash.p, SHA256_BYTES);
+                t.count = count;
+                t.first_s = (uint64_t)high << 32 | low;
+        }
+        return t;
+}
+
+static int trial_write(struct lkg *k, const struct trial *t)
+{
+        uint8_t b[TRIAL_BYTES];
+        memcpy(b, t->hash.b, SHA256_BYTES);
+        put_u32_be(b + SHA256_BYTES, t->count);
+        put_u32_be(b + SHA256_BYTES + 4, (uint32_t)(t->first_s >> 32));
+        put_u32_be(b + SHA256_BYTES + 8, (uint32_t)t->first_s);
+        put_u32_be(b + TRIAL_BYTES - 4, crc32c(0, b, TRIAL_BYTES - 4));
+        int r = file_write(k->dir_fd, "trying", SPAN(b, sizeof b));
+        return r < 0 ? r : dir_sync(k->dir_fd);
+}
+
+bool lkg_trial_begin(struct lkg *k, const struct sha256 *hash, int64_t now_s)
+{
+        struct trial t = trial_read(k);
+        uint64_t now = (uint64_t)MAX(now_s, (int64_t)0);
+        bool same = t.count && memcmp(&t.hash, hash, sizeof t.hash) == 0 && now >= t.first_s &&
+                    now - t.first_s <= LKG_CRASH_WINDOW_S;
+        if (same && t.count >= LKG_CRASHES)
+                return true;
+        if (!same)
+                t = (struct trial){.hash = *hash, .first_s = now};
+        t.count++;
+        int r = trial_write(k, &t);
+        if (r < 0)
+                log_warn("lkg_trial_not_noted", "dir=%s reason=%s action=%s", LOG_ESC(k->dir), LOG_ESC(strerror(-r)),
+                         "serve_on");
+        return false;
+}
+
+void lkg_trial_end(struct lkg *k)
+{
+        if (unlinkat(k->dir_fd, "trying", 0) == 0)
+                (void)dir_sync(k->dir_fd); /* if it comes back, one start more is counted */
 }
 
 /* ---------------------------------------------------------------- open, close */

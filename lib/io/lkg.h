@@ -2,6 +2,8 @@
  *   DIR/blobs/<sha256>       section bytes
  *   DIR/blobs/<sha256>.enc   secret section: "GHS1" | nonce 12 | AES-256-GCM ciphertext | tag 16, the hash is authenticated
  *   DIR/host.key             the key for them: 32 random bytes, 0600, made once
+ *   DIR/owner                role, pool and name of the data plane whose store this is
+ *   DIR/trying               hash, count and first time of starts from one manifest that did not live: lkg_trial_begin
  *   DIR/manifest.a, DIR/manifest.b   manifest (wire form) + trailer SHA-256; DIR/current -> a|b
  * Everything read is verified by hash; a damaged blob is removed, so that the next save writes it again.
  * Every write: temporary file, fsync, rename, fsync of the directory.  A damaged current falls back to the other one.
@@ -20,3 +22,16 @@ int lkg_load(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1
 int lkg_load_previous(struct lkg *k, struct manifest **ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* A single stored blob (to answer MANIFEST without NEEDing it); NULL when absent or damaged. */
 struct blob *lkg_blob(struct lkg *k, const struct sha256 *sha, bool secret) NONNULL(1, 2);
+
+/* Whose store it is: -EPERM with a message when another data plane's, which must then neither be loaded nor written.  A
+ * store without an owner becomes ours. */
+int lkg_own(struct lkg *k, const char *role, const char *pool, const char *name, struct err *reterr) NONNULL(1, 2, 3, 4) MUST_USE;
+/* Crash loops.  A start from the store begins a trial of its manifest and ends it when the process has lived; a trial
+ * that never ends is a crash.  true: LKG_CRASHES trials of this manifest began within LKG_CRASH_WINDOW_S and none ended,
+ * so do not serve it again (no trial begins). */
+#define LKG_CRASHES 3
+#define LKG_CRASH_WINDOW_S 60
+bool lkg_trial_begin(struct lkg *k, const struct sha256 *hash, int64_t now_s) NONNULL(1, 2) MUST_USE;
+void lkg_trial_end(struct lkg *k) NONNULL(1);
+/* Makes the slot that was loaded last the one that lkg_load tries first. */
+int lkg_prefer_loaded(struct lkg *k) NONNULL(1) MUST_USE;

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void test_happy_path(void **state)
@@ -641,7 +642,8 @@ static void test_damaged_store(void **state)
 
         b->refuse_generation = 7; /* whole, but not for this program: the other slot, here damaged */
         struct err e = {0};
-        struct dpclient_conf conf = {.state_dir = b->state, .name = "shard-1"};
+        struct dpclient_conf conf = {
+                .state_dir = b->state, .name = "shard-1", .pool = "default", .role = CONTROL__ROLE__ROLE_L7};
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
         assert_int_equal(dpclient_boot(b->dp, &e), -EINVAL);
         assert_non_null(strstr(e.msg, "not this generation"));
@@ -659,6 +661,132 @@ static void test_damaged_store(void **state)
         dp_make(b, true);
         manifest_put(m);
         manifest_put(m2);
+        world_fini(&w);
+}
+
+/* A start from the store that is cut off by a signal, seen from the next one. */
+static void crash_after_boot(struct bench *b)
+{
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                dp_make(b, true);
+                _exit(0); /* nothing is written, nothing is tidied up */
+        }
+        int status;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
+static bool on_trial(struct bench *b)
+{
+        char path[128];
+        snprintf(path, sizeof path, "%s/trying", b->state);
+        return access(path, F_OK) == 0;
+}
+
+static void test_crash_loop(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        struct manifest *good = bench_start(b, &w);
+        dpclient_flush(b->dp);
+        w.generation = 8;
+        w.redirect->redirect->status = 308;
+        struct manifest *bad = world_manifest(&w);
+        agent_push(b, bad);
+        agent_kill(b);
+        dp_kill(b);
+        for (int i = 0; i < 5; i++) { /* an orderly end is no crash */
+                dp_make(b, true);
+                assert_int_equal(b->current->generation, 8);
+                assert_true(on_trial(b));
+                dp_kill(b);
+                assert_false(on_trial(b));
+        }
+        for (int i = 0; i < 2; i++)
+                crash_after_boot(b);
+        b->trial_ms = 1;
+        dp_make(b, true); /* the third one lives, so the count begins anew */
+        assert_int_equal(b->current->generation, 8);
+        UNTIL(b, !on_trial(b));
+        dp_kill(b);
+        b->trial_ms = 0;
+
+        for (int i = 0; i < 3; i++)
+                crash_after_boot(b);
+        dp_make(b, true);
+        assert_int_equal(b->current->generation, 7);
+        agent_listen(b);
+        dpclient_start(b->dp);
+        agent_greet(b);
+        agent_manifest(b, bad);
+        UNTIL(b, b->n[FRAME_NACK] == 1);
+        assert_memory_equal(b->nack->hash.data, bad->hash.b, SHA256_BYTES);
+        assert_int_equal(b->nack->stage, CONTROL__NACK_STAGE__NACK_INTERNAL);
+        assert_non_null(strstr(b->nack->reason, "crash loop"));
+        assert_false(b->nack->retryable);
+        assert_int_equal(b->current->generation, 7);
+        agent_kill(b);
+        dp_kill(b);
+
+        dp_make(b, true); /* it stays with the one that lived, and takes the other from an agent in its next life */
+        assert_int_equal(b->current->generation, 7);
+        agent_listen(b);
+        dpclient_start(b->dp);
+        agent_greet(b);
+        agent_push(b, bad);
+        assert_int_equal(b->current->generation, 8);
+        manifest_put(good);
+        manifest_put(bad);
+        world_fini(&w);
+}
+
+/* With nothing else in the store it is tried again, and the agent may send it. */
+static void test_crash_loop_of_the_only_one(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        struct manifest *m = bench_start(b, &w);
+        agent_kill(b);
+        dp_kill(b);
+        for (int i = 0; i < 4; i++)
+                crash_after_boot(b);
+        dp_make(b, true);
+        assert_int_equal(b->current->generation, 7);
+        manifest_put(m);
+        world_fini(&w);
+}
+
+/* A store is one data plane's: nobody else boots from it or writes to it. */
+static void test_store_of_another(void **state)
+{
+        static const struct {
+                const char *name, *pool, *says;
+                Control__Role role;
+        } rows[] = {{"shard-1", "other", "pool=other", CONTROL__ROLE__ROLE_L7},
+                    {"shard-1", "default", "role=l4", CONTROL__ROLE__ROLE_L4},
+                    {"shard-2", "default", "name=shard-2", CONTROL__ROLE__ROLE_L7}};
+        struct bench *b = *state;
+        struct world w;
+        struct manifest *m = bench_start(b, &w);
+        agent_kill(b);
+        dp_kill(b);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct err e = {0};
+                struct dpclient_conf conf = {
+                        .state_dir = b->state, .name = rows[i].name, .pool = rows[i].pool, .role = rows[i].role};
+                b->current = b->pending = NULL;
+                assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
+                assert_int_equal(dpclient_boot(b->dp, &e), -EPERM);
+                if (!strstr(e.msg, rows[i].says) || !strstr(e.msg, "role=l7 pool=default name=shard-1"))
+                        fail_msg("%s", e.msg);
+                assert_null(b->current);
+                dp_kill(b);
+        }
+        dp_make(b, true);
+        assert_int_equal(b->current->generation, 7);
+        manifest_put(m);
         world_fini(&w);
 }
 
@@ -746,6 +874,9 @@ int main(void)
                 T(test_endpoints_of_an_older_agent),
                 T(test_boot_from_store),
                 T(test_damaged_store),
+                T(test_crash_loop),
+                T(test_crash_loop_of_the_only_one),
+                T(test_store_of_another),
                 T(test_no_secret_on_disk_in_clear),
                 T(test_byte_by_byte),
                 T(test_no_agent_configured),

@@ -241,6 +241,40 @@ static void test_host_key(void **state)
         lkg_close(k);
 }
 
+static void test_trials(void **state)
+{
+        struct lkg *k;
+        struct err e;
+        char path[128];
+        struct sha256 one = {{1}}, two = {{2}};
+        (void)state;
+        assert_int_equal(lkg_open(dir, &k, &e), 0);
+        for (int i = 0; i < LKG_CRASHES; i++)
+                assert_false(lkg_trial_begin(k, &one, 1000 + i));
+        assert_true(lkg_trial_begin(k, &one, 1003));
+        assert_true(lkg_trial_begin(k, &one, 1000 + LKG_CRASH_WINDOW_S));
+        assert_false(lkg_trial_begin(k, &one, 1001 + LKG_CRASH_WINDOW_S)); /* long ago: the count begins anew */
+        assert_false(lkg_trial_begin(k, &one, 1001 + LKG_CRASH_WINDOW_S));
+        assert_false(lkg_trial_begin(k, &two, 1001 + LKG_CRASH_WINDOW_S)); /* another one */
+        for (int i = 0; i < LKG_CRASHES; i++)
+                assert_false(lkg_trial_begin(k, &one, 2000));
+        assert_false(lkg_trial_begin(k, &one, 1999)); /* the clock was set back */
+        for (int i = 1; i < LKG_CRASHES; i++)
+                assert_false(lkg_trial_begin(k, &one, 1999));
+        assert_true(lkg_trial_begin(k, &one, 1999));
+        lkg_trial_end(k);
+        lkg_trial_end(k);
+        for (int i = 0; i < LKG_CRASHES; i++)
+                assert_false(lkg_trial_begin(k, &one, 3000));
+        snprintf(path, sizeof path, "%s/trying", dir);
+        FILE *f = fopen(path, "r+b");
+        assert_non_null(f);
+        assert_int_equal(fputc('x', f), 'x'); /* damaged: no note at all */
+        assert_int_equal(fclose(f), 0);
+        assert_false(lkg_trial_begin(k, &one, 3000));
+        lkg_close(k);
+}
+
 static void test_cannot_open(void **state)
 {
         struct lkg *k;
@@ -255,6 +289,6 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {T(test_save_and_load), T(test_damage), T(test_crash_leftovers),
-                                           T(test_host_key), T(test_cannot_open)};
+                                           T(test_host_key), T(test_trials), T(test_cannot_open)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,6 +135,7 @@ void dp_make(struct bench *b, bool boots)
                                      .version = "0",
                                      .limits = b->limits,
                                      .ping_ms = b->ping_ms,
+                                     .trial_ms = b->trial_ms,
                                      .flush_ms = 20};
         b->current = b->pending = NULL;
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);

@@ -31,6 +31,7 @@ struct bench { /* the agent's side, and what the data plane was told */
         Control__Limits limits; /* announced */
         size_t n_health; /* endpoint sets in STATUS */
         uint32_t ping_ms; /* of the next dp_make; 0 = the default */
+        uint32_t trial_ms; /* the same */
         uint64_t endpoints_version;
 };
 
