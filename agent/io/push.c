@@ -297,8 +297,7 @@ void push_free(struct push *p)
                 timer_stop(&m->timer);
                 offer_set(&m->active, NULL, 0);
                 offer_set(&m->inflight, NULL, 0);
-                if (m->status)
-                        control__status__free_unpacked(m->status, NULL);
+                member_status_forget(m);
                 free(m->refused);
                 free(m->name);
         }

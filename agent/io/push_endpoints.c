@@ -5,16 +5,53 @@
 #include "agent/io/push_priv.h"
 #include "lib/io/log.h"
 
+#define PART_OVERHEAD_BYTES 64     /* tags and lengths around the set, `more` */
+#define ENDPOINT_OVERHEAD_BYTES 8  /* tag and length of one endpoint */
+
+/* How many of set's endpoints, from the one at `at`, go into one frame beside what every part repeats. */
+static size_t part_fits(const Model__EndpointSet *set, size_t at)
+{
+        Model__EndpointSet bare = *set;
+        bare.n_endpoints = 0;
+        size_t left = FRAME_MAX_BODY - PART_OVERHEAD_BYTES, n = 0;
+        size_t head = model__endpoint_set__get_packed_size(&bare);
+        left -= MIN(head, left);
+        for (; at + n < set->n_endpoints; n++) {
+                size_t size = model__endpoint__get_packed_size(set->endpoints[at + n]) + ENDPOINT_OVERHEAD_BYTES;
+                if (size > left)
+                        break;
+                left -= size;
+        }
+        return MAX(n, (size_t)1); /* one that is over a frame by itself: peer_send refuses it */
+}
+
+/* A set over one frame goes in parts. */
+static int send_set(struct member *m, Model__EndpointSet *set)
+{
+        size_t at = 0;
+        do {
+                Model__EndpointSet part = *set, *parts = &part;
+                Control__Endpoints e = CONTROL__ENDPOINTS__INIT;
+                part.endpoints = set->endpoints ? set->endpoints + at : NULL;
+                part.n_endpoints = MIN(part_fits(set, at), set->n_endpoints - at);
+                at += part.n_endpoints;
+                e.sets = &parts;
+                e.n_sets = 1;
+                e.more = at < set->n_endpoints;
+                int r = peer_send(m->peer, FRAME_ENDPOINTS, &e.base);
+                if (r < 0)
+                        return r;
+        } while (at < set->n_endpoints);
+        return 0;
+}
+
 static void send_sets(struct member *m, struct overlay_set *const *v, size_t n)
 {
         for (size_t i = 0; i < n; i++) {
-                Control__Endpoints e = CONTROL__ENDPOINTS__INIT;
                 Model__EndpointSet *set = model__endpoint_set__unpack(NULL, v[i]->packed->n, v[i]->packed->p);
                 if (!set)
                         continue; /* out of memory: the next change or manifest brings it */
-                e.sets = &set;
-                e.n_sets = 1;
-                if (peer_send(m->peer, FRAME_ENDPOINTS, &e.base) == 0)
+                if (send_set(m, set) == 0)
                         metric_add(&m->p->counters[PUSH_ENDPOINT_SETS], 1);
                 model__endpoint_set__free_unpacked(set, NULL);
         }

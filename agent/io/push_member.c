@@ -132,9 +132,7 @@ void member_gone(struct member *m, const char *why)
         offer_set(&m->inflight, NULL, 0);
         m->has_hello_hash = false;
         member_set_refused(m, NULL, NULL);
-        if (m->status)
-                control__status__free_unpacked(m->status, NULL);
-        m->status = NULL;
+        member_status_forget(m);
         m->p->ops->changed(m->p->arg);
 }
 
@@ -264,9 +262,63 @@ void member_nack(struct member *m, const Control__Nack *n, const struct sha256 *
         p->ops->changed(p->arg);
 }
 
-void member_status(struct member *m, Control__Status *st)
+static void status_put(Control__Status **st)
 {
-        if (m->status)
-                control__status__free_unpacked(m->status, NULL);
-        m->status = st;
+        if (*st)
+                control__status__free_unpacked(*st, NULL);
+        *st = NULL;
+}
+
+/* Moves the n messages of *from behind those of *to.  Lists of one Status message: arrays of pointers from malloc. */
+static int list_move(void ***to, size_t *n_to, void ***from, size_t *n_from)
+{
+        if (*n_from == 0)
+                return 0;
+        void **v = realloc(*to, (*n_to + *n_from) * sizeof *v);
+        if (!v)
+                return -ENOMEM;
+        memcpy(v + *n_to, *from, *n_from * sizeof *v);
+        *to = v;
+        *n_to += *n_from;
+        *n_from = 0;
+        return 0;
+}
+
+#define LIST_MOVE(to, from, list) list_move((void ***)&(to)->list, &(to)->n_##list, (void ***)&(from)->list, &(from)->n_##list)
+
+int member_status(struct member *m, Control__Status *st, size_t n_bytes)
+{
+        int r = 0;
+        m->status_bytes += n_bytes;
+        if (m->status_bytes > STATUS_MAX_BYTES)
+                r = -EMSGSIZE;
+        if (r == 0 && m->status_parts) { /* st's lists go behind what came before */
+                Control__Status *first = m->status_parts;
+                r = LIST_MOVE(first, st, endpoints);
+                if (r == 0)
+                        r = LIST_MOVE(first, st, listeners);
+                if (r == 0)
+                        r = LIST_MOVE(first, st, certificates);
+                first->connections = st->connections;
+                first->requests_total = st->requests_total;
+                first->packets_total = st->packets_total;
+                first->draining = st->draining;
+                first->more = st->more;
+                control__status__free_unpacked(st, NULL);
+                st = first;
+        }
+        m->status_parts = st;
+        if (r < 0 || st->more)
+                return r; /* on an error the connection closes and member_gone forgets them */
+        status_put(&m->status);
+        m->status = TAKE_PTR(m->status_parts);
+        m->status_bytes = 0;
+        return 0;
+}
+
+void member_status_forget(struct member *m)
+{
+        status_put(&m->status);
+        status_put(&m->status_parts);
+        m->status_bytes = 0;
 }

@@ -42,9 +42,8 @@ int peer_send(struct push_peer *peer, enum frame_type type, const ProtobufCMessa
 {
         int r = frame_encode_msg(transport_out(peer->t), type, ++peer->seq, m);
         if (r < 0)
-                log_error("frame_too_big", "peer=%s frame=%s errno=%d", peer_text(peer), frame_type_str(type), -r);
-        else
-                transport_flush(peer->t);
+                log_error("frame_not_sent", "peer=%s frame=%s errno=%d", peer_text(peer), frame_type_str(type), -r);
+        transport_flush(peer->t); /* also after a failure: over its limit, the queue closes the connection when it is flushed */
         return r;
 }
 
@@ -52,9 +51,8 @@ int peer_send_manifest(struct push_peer *peer, const struct manifest *m)
 {
         int r = manifest_encode_frame(m, ++peer->seq, transport_out(peer->t));
         if (r < 0)
-                log_error("frame_too_big", "peer=%s frame=MANIFEST sections=%zu errno=%d", peer_text(peer), m->n, -r);
-        else
-                transport_flush(peer->t);
+                log_error("frame_not_sent", "peer=%s frame=MANIFEST sections=%zu errno=%d", peer_text(peer), m->n, -r);
+        transport_flush(peer->t); /* as in peer_send */
         return r;
 }
 
@@ -151,8 +149,7 @@ static int on_status(struct push_peer *peer, struct span body)
         Control__Status *f = control__status__unpack(NULL, body.n, body.p);
         if (!f)
                 return -EBADMSG;
-        member_status(peer->m, f);
-        return 0;
+        return member_status(peer->m, f, body.n);
 }
 
 static int on_ping(struct push_peer *peer, struct span body)

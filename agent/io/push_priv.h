@@ -5,6 +5,7 @@
 #include "lib/core/map.h"
 
 #define PUSH_DEAD_PINGS 3  /* silent for so many ping intervals = dead */
+#define STATUS_MAX_BYTES (16u << 20) /* one STATUS, all its frames */
 #define PUSH_RETRY_MS 1000 /* after a NACK that says it is worth trying again */
 
 #define MEMBER_STATES(S) /* S(STATE, "name", legal next) */ \
@@ -41,7 +42,8 @@ struct member {
         bool has_hello_hash;      /* it has not been sent anything yet; what it serves: */
         struct sha256 hello_hash;
         char version[64];
-        Control__Status *status;
+        Control__Status *status, *status_parts; /* parts: of one that has not fully come */
+        size_t status_bytes;      /* of the frames of status_parts */
 };
 struct overlay_set { char *id; uint64_t seq; struct blob *packed; /* model.EndpointSet */ };
 struct group { /* a shard pool, or the front tier */
@@ -100,7 +102,8 @@ void member_gone(struct member *m, const char *why);
 void member_prepared(struct member *m, const struct sha256 *hash);
 void member_active(struct member *m, const Control__Active *a, const struct sha256 *hash);
 void member_nack(struct member *m, const Control__Nack *n, const struct sha256 *hash);
-void member_status(struct member *m, Control__Status *st); /* takes st */
+int member_status(struct member *m, Control__Status *st, size_t n_bytes); /* takes st; < 0 closes the connection */
+void member_status_forget(struct member *m);
 
 /* push_peer.c, called by push.c */
 void peer_accept(void *push, int fd, const struct transport_peer *who);

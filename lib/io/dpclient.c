@@ -16,8 +16,6 @@
 #define SILENT_TICKS_MAX 3 /* ping intervals without a byte after which the agent is dead */
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 5000
-#define STATUS_MIN_GAP_MS 100
-#define STATUS_ARENA_MAX (8u << 20)
 #define PROTOCOL 1
 
 static const struct {
@@ -160,40 +158,6 @@ static void tick(struct timer *t, uint64_t now_ms)
         (void)dpclient_send(c, FRAME_PING, &p.base); /* a full queue closes the transport by itself */
 }
 
-/* ---------------------------------------------------------------- status */
-
-static void status_send(struct timer *t, uint64_t now_ms)
-{
-        struct dpclient *c = CONTAINER_OF(t, struct dpclient, status);
-        uint32_t suppressed;
-        struct arena a;
-        Control__Status st = CONTROL__STATUS__INIT;
-        timer_set(loop_timers(c->loop), &c->status, now_ms + c->status_interval_ms);
-        c->status_sent_ms = now_ms;
-        if (!c->ops.fill_status)
-                return;
-        arena_init(&a, 16 * 1024, STATUS_ARENA_MAX);
-        c->ops.fill_status(c->arg, &a, &st);
-        int r;
-        while ((r = dpclient_send(c, FRAME_STATUS, &st.base)) == -E2BIG &&
-               st.n_endpoints + st.n_certificates + st.n_listeners) {
-                st.n_endpoints /= 2;
-                st.n_certificates /= 2;
-                st.n_listeners /= 2;
-                if (log_permit(&c->status_limit, 1, 60000, &suppressed))
-                        log_warn("status_over_frame", "endpoint_sets=%zu action=report_first suppressed=%u",
-                                 st.n_endpoints, suppressed);
-        }
-        arena_fini(&a);
-}
-
-void dpclient_status_changed(struct dpclient *c)
-{
-        if (c->state < DP_READY)
-                return;
-        timer_set(loop_timers(c->loop), &c->status, MAX(loop_now_ms(c->loop), c->status_sent_ms + STATUS_MIN_GAP_MS));
-}
-
 /* ---------------------------------------------------------------- frames */
 
 static int on_welcome(struct dpclient *c, struct span body)
@@ -269,7 +233,7 @@ static int on_frame(struct dpclient *c, const struct frame *f)
         case FRAME_ABORT:
                 return on_hash(c, f->type, f->body);
         case FRAME_ENDPOINTS:
-                UNPACK_AND(Endpoints, (apply_endpoints(c, m_), 0));
+                UNPACK_AND(Endpoints, apply_endpoints(c, m_, f->body.n));
                 return r;
         case FRAME_PING:
                 return on_ping(c, f->body);
@@ -378,7 +342,7 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
         map_init(&c->missing);
         timer_init(&c->redial, dial);
         timer_init(&c->tick, tick);
-        timer_init(&c->status, status_send);
+        timer_init(&c->status, dpclient_status_due);
         timer_init(&c->save, save_due);
         timer_init(&c->trial, trial_due);
         if (c->name[0] == 0) {

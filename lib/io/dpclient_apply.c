@@ -1,5 +1,5 @@
 /* lib/io/dpclient_apply.c - how a manifest becomes what is served: MANIFEST -> NEED -> SECTION... -> model_load ->
- * prepare -> PREPARED | NACK -> ACTIVATE -> activate -> ACTIVE -> store.  And ENDPOINTS beside it.
+ * prepare -> PREPARED | NACK -> ACTIVATE -> activate -> ACTIVE -> store.
  *
  * Three manifests: `next` in flight, `base` that the active model was loaded from, `serving` = base with fresh endpoint
  * sets.  What we tell the agent and what we store is `serving`: after a reconnect the hashes differ exactly when
@@ -50,6 +50,7 @@ void apply_forget(struct dpclient *c)
         apply_drop(c);
         manifest_put(c->parts);
         c->parts = NULL;
+        endpoints_forget(c);
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -371,6 +372,7 @@ static void activate(struct dpclient *c, struct held *h, struct manifest *base)
         c->serving = NULL;
         c->ops.activate(c->arg, h->m);
         fresh_rebase(c->fresh, h->m, c->session, endpoints_again, c);
+        endpoints_recount(c);
 }
 
 int apply_activate(struct dpclient *c, ProtobufCBinaryData hash)
@@ -399,45 +401,6 @@ int apply_abort(struct dpclient *c, ProtobufCBinaryData hash)
         apply_drop(c);
         dpclient_state_set(c, DP_READY);
         return 0;
-}
-
-/* ---------------------------------------------------------------- ENDPOINTS */
-
-static void endpoints_one(struct dpclient *c, const Model__EndpointSet *set)
-{
-        struct model_error e = {0};
-        uint32_t suppressed;
-        const Model__EndpointSet *base = c->active ? model_endpoint_set(c->active->m, set->id) : NULL;
-        const Model__EndpointSet *now = fresh_get(c->fresh, set->id);
-        int r = model_check_endpoint_set(set, "endpoints", &e);
-        if (r < 0) {
-                if (log_permit(&c->endpoints_limit, 5, 10000, &suppressed))
-                        log_warn("endpoints_refused", "set=%s reason=%s action=keep_old suppressed=%u",
-                                 LOG_ESC(set->id), LOG_ESC(e.err.msg), suppressed);
-                return;
-        }
-        if (!now)
-                now = base;
-        if (now ? set->version <= now->version
-                : !c->next) /* old news; or unknown, and nothing on its way may know it */
-                return;
-        r = fresh_put(c->fresh, set, c->session);
-        if (r < 0 && log_permit(&c->endpoints_limit, 5, 10000, &suppressed))
-                log_warn("endpoints_not_kept", "set=%s reason=%s suppressed=%u", LOG_ESC(set->id),
-                         LOG_ESC(strerror(-r)), suppressed);
-        if (!base)
-                return;
-        c->ops.endpoints(c->arg, set);
-        manifest_put(c->serving);
-        c->serving = NULL;
-        if (!timer_armed(&c->save))
-                timer_set(loop_timers(c->loop), &c->save, loop_now_ms(c->loop) + c->flush_ms);
-}
-
-void apply_endpoints(struct dpclient *c, const Control__Endpoints *m)
-{
-        for (size_t i = 0; i < m->n_sets; i++)
-                endpoints_one(c, m->sets[i]);
 }
 
 /* ---------------------------------------------------------------- what is served, the store */

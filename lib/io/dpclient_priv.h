@@ -1,6 +1,7 @@
 /* lib/io/dpclient_priv.h - private to lib/io/dpclient*.c.
  *   dpclient.c        connection, timers, frames in and out
- *   dpclient_apply.c  a manifest on its way in: sections, prepare, activate; endpoints; the store */
+ *   dpclient_apply.c  a manifest on its way in: sections, prepare, activate; the store
+ *   dpclient_endpoints.c, dpclient_status.c  ENDPOINTS in, STATUS out */
 #pragma once
 #include "lib/core/frame.h"
 #include "lib/core/fresh.h"
@@ -62,6 +63,9 @@ struct dpclient {
         struct manifest *base;    /* the manifest active was loaded from */
         struct manifest *serving; /* base with fresh endpoints; NULL = to be made */
         struct fresh *fresh;
+        size_t n_endpoints;       /* in all sets that are served: base's, or the fresh one in its place */
+        Model__EndpointSet *set_parts; /* ENDPOINTS with `more`: what has come of it */
+        size_t set_bytes;         /* of its frames */
 };
 
 void dpclient_state_set(struct dpclient *c, enum dp_state to);
@@ -75,8 +79,16 @@ int apply_manifest(struct dpclient *c, const Control__Manifest *w);
 int apply_section(struct dpclient *c, const Control__SectionChunk *s);
 int apply_activate(struct dpclient *c, ProtobufCBinaryData hash);
 int apply_abort(struct dpclient *c, ProtobufCBinaryData hash);
-void apply_endpoints(struct dpclient *c, const Control__Endpoints *m);
+
 /* Forgets the manifest in flight, with ops.abort if it was prepared.  Parts of the one that is still coming stay. */
 void apply_drop(struct dpclient *c);
 void apply_forget(struct dpclient *c); /* the same and the parts: the session is over */
 void apply_save(struct dpclient *c);
+
+/* dpclient_endpoints.c */
+int apply_endpoints(struct dpclient *c, Control__Endpoints *m, size_t n_bytes); /* may take sets out of m */
+void endpoints_forget(struct dpclient *c);  /* the set that has not fully come */
+void endpoints_recount(struct dpclient *c); /* another model is active */
+
+/* dpclient_status.c */
+void dpclient_status_due(struct timer *t, uint64_t now_ms);

@@ -116,7 +116,9 @@ static void on_endpoints(struct fake_dp *d, struct span body)
         BUG_ON(!e);
         for (size_t i = 0; i < e->n_sets; i++) {
                 size_t n = strlen(d->endpoints);
-                (void)snprintf(d->endpoints + n, sizeof d->endpoints - n, "%s@%u ", e->sets[i]->id, (unsigned)e->sets[i]->version);
+                (void)snprintf(d->endpoints + n, sizeof d->endpoints - n, "%s@%u%s ", e->sets[i]->id, (unsigned)e->sets[i]->version,
+                               e->more ? "+" : "");
+                d->n_endpoints += e->sets[i]->n_endpoints;
         }
         control__endpoints__free_unpacked(e, NULL);
         trace(d, "E ");
@@ -174,6 +176,18 @@ void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const cha
                 h.active_generation = active->generation;
         }
         send_msg(d, FRAME_HELLO, &h.base);
+}
+
+void fake_dp_status(struct fake_dp *d, const char *set, uint64_t requests_total, bool more)
+{
+        Control__Status st = CONTROL__STATUS__INIT;
+        Control__EndpointHealth h = CONTROL__ENDPOINT_HEALTH__INIT, *v = &h;
+        h.set = (char *)(uintptr_t)set;
+        st.endpoints = &v;
+        st.n_endpoints = 1;
+        st.requests_total = requests_total;
+        st.more = more;
+        send_msg(d, FRAME_STATUS, &st.base);
 }
 
 void fake_dp_close(struct fake_dp *d)

@@ -22,12 +22,14 @@ struct fake_dp {
         /* memory */
         struct manifest *next, *active;
         char trace[4096];     /* "W M1 S S A1 E ...": frames in order, manifests with their generation */
-        char endpoints[1024]; /* "id@version " of each set, in order */
+        char endpoints[1024]; /* "id@version " of each set, in order; "id@version+ ": further parts follow */
+        size_t n_endpoints;   /* in all of them */
         unsigned n_pings;
 };
 void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
                   const struct manifest *active);
 void fake_dp_prepare(struct fake_dp *d);
 void fake_dp_refuse(struct fake_dp *d);
+void fake_dp_status(struct fake_dp *d, const char *set, uint64_t requests_total, bool more); /* of one endpoint set */
 void fake_dp_close(struct fake_dp *d);
 void fake_dp_fini(struct fake_dp *d);

@@ -368,6 +368,71 @@ static void send_set(struct fix *f, const char *id, uint64_t version)
         push_endpoints(f->p, "default", &v, 1);
 }
 
+/* A set over one frame goes in parts of whole endpoints. */
+static void test_endpoints_over_frame(void **state)
+{
+        enum { MANY = 16384 };
+        struct fix *f = *state;
+        static uint8_t addr[16] = { 0x20, 1, 0xd, 0xb8 };
+        Model__Endpoint e = MODEL__ENDPOINT__INIT;
+        Model__EndpointSet s = MODEL__ENDPOINT_SET__INIT, *sets = &s;
+        dial_all(f);
+        offer(f, 1, "one");
+        WAIT(f, saw(&f->front, "A1") && idle(f));
+        e.addr = (ProtobufCBinaryData){ sizeof addr, addr };
+        e.port = 8080;
+        s.id = (char *)(uintptr_t)"ns/a:80";
+        s.version = 2;
+        s.endpoints = calloc(MANY, sizeof *s.endpoints);
+        for (s.n_endpoints = 0; s.n_endpoints < MANY; s.n_endpoints++)
+                s.endpoints[s.n_endpoints] = &e;
+        assert_true(model__endpoint_set__get_packed_size(&s) > FRAME_MAX_BODY);
+        push_endpoints(f->p, "default", &sets, 1);
+        WAIT(f, strstr(f->s1.endpoints, "ns/a:80@2 "));
+        assert_string_equal(f->s1.endpoints, "ns/a:80@2+ ns/a:80@2 ");
+        assert_int_equal(f->s1.n_endpoints, MANY);
+        assert_int_equal(push_counters(f->p)[PUSH_ENDPOINT_SETS], 2); /* a set for each of two shards */
+        free(s.endpoints);
+}
+
+static const Control__Status *status_of(struct fix *f, size_t i)
+{
+        struct push_member_view v;
+        push_member(f->p, i, &v);
+        return v.status;
+}
+
+/* A STATUS in several frames replaces the one before it when its last frame is there. */
+static void test_status_in_parts(void **state)
+{
+        struct fix *f = *state;
+        dial_all(f);
+        offer(f, 1, "one");
+        WAIT(f, saw(&f->front, "A1") && idle(f));
+        fake_dp_status(&f->s1, "old", 1, false);
+        WAIT(f, status_of(f, 1));
+        fake_dp_status(&f->s1, "a", 2, true);
+        fake_dp_status(&f->s1, "b", 3, true);
+        fake_dp_status(&f->s2, "other", 9, false);
+        WAIT(f, status_of(f, 2));
+        for (int i = 0; i < 20; i++)
+                assert_int_equal(loop_turn(f->l, 1), 0);
+        assert_int_equal(status_of(f, 1)->requests_total, 1);
+        fake_dp_status(&f->s1, "c", 4, false);
+        WAIT(f, status_of(f, 1)->requests_total == 4);
+        const Control__Status *st = status_of(f, 1);
+        assert_int_equal(st->n_endpoints, 3);
+        assert_string_equal(st->endpoints[0]->set, "a");
+        assert_string_equal(st->endpoints[1]->set, "b");
+        assert_string_equal(st->endpoints[2]->set, "c");
+        fake_dp_status(&f->s1, "d", 5, false);
+        WAIT(f, status_of(f, 1)->requests_total == 5);
+        assert_int_equal(status_of(f, 1)->n_endpoints, 1);
+        fake_dp_status(&f->s1, "half", 6, true); /* left behind: freed with the connection */
+        fake_dp_close(&f->s1);
+        WAIT(f, !status_of(f, 1));
+}
+
 static void test_endpoints(void **state)
 {
         struct fix *f = *state;
@@ -448,7 +513,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(test_all_active), T(test_nothing_before_offer), T(test_two_phase), T(test_slow_prepare), T(test_nack), T(test_nack_held),
                 T(test_nack_retryable), T(test_nack_stale), T(test_disconnect), T(test_reconnect_same_hash), T(test_hello_before_offer),
-                T(test_refused_hello), T(test_newest_wins), T(test_endpoints), T(test_outdated), T(test_replaced_connection),
+                T(test_refused_hello), T(test_newest_wins), T(test_endpoints), T(test_endpoints_over_frame), T(test_status_in_parts), T(test_outdated), T(test_replaced_connection),
                 T(test_dead_peer), T(test_garbage),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

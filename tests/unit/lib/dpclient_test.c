@@ -130,16 +130,19 @@ static void test_silent_agent(void **state)
         world_fini(&w);
 }
 
-/* A STATUS over one frame says what fits. */
+/* A STATUS over one frame comes in several; names of endpoints that are down are cut where one set alone is over it. */
 static void test_status_over_frame(void **state)
 {
         struct bench *b = *state;
         struct world w;
         b->n_health = 20000;
+        b->n_down = 20000;
         struct manifest *m = bench_start(b, &w);
-        UNTIL(b, b->n[FRAME_STATUS] > 0);
+        UNTIL(b, b->n[FRAME_STATUS] > 2 && !b->status->more);
         assert_int_equal(b->status->requests_total, 42);
-        assert_true(b->status->n_endpoints >= 2500 && b->status->n_endpoints < 20000);
+        assert_int_equal(b->n_health_seen, 20000);
+        assert_true(b->n_down_seen >= 5000 && b->n_down_seen < 20000);
+        assert_int_equal(b->closed, 0);
         manifest_put(m);
         world_fini(&w);
 }
@@ -413,6 +416,100 @@ static void test_endpoints(void **state)
 }
 
 /* The agent folds the set it sent beside into its manifest: that is what we serve already, and what the store gets. */
+/* w's set with n endpoints: in n_parts frames, `more` in all but the last. */
+static void send_parts(struct bench *b, struct world *w, uint64_t version, size_t n, size_t n_parts, bool ends)
+{
+        Model__Endpoint **v = calloc(n, sizeof *v);
+        assert_non_null(v);
+        for (size_t i = 0; i < n; i++)
+                v[i] = w->endpoint;
+        for (size_t i = 0, at = 0; i < n_parts; i++) {
+                Control__Endpoints m = CONTROL__ENDPOINTS__INIT;
+                Model__EndpointSet part = *w->set, *parts = &part;
+                part.version = version;
+                part.endpoints = v + at;
+                part.n_endpoints = i + 1 < n_parts ? n / n_parts : n - at;
+                at += part.n_endpoints;
+                m.sets = &parts;
+                m.n_sets = 1;
+                m.more = i + 1 < n_parts || !ends;
+                agent_send(b, FRAME_ENDPOINTS, &m);
+        }
+        free(v);
+}
+
+/* A set over one frame comes in parts, and counts once it is whole. */
+static void test_endpoints_in_parts(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        struct manifest *m = bench_start(b, &w);
+        Control__Ping ping = CONTROL__PING__INIT;
+        send_parts(b, &w, 6, 3, 3, false);
+        agent_send(b, FRAME_PING, &ping); /* between parts: allowed */
+        UNTIL(b, b->n[FRAME_PONG] == 1);
+        assert_int_equal(b->endpoints, 0);
+        send_parts(b, &w, 6, 2, 1, true);
+        UNTIL(b, b->endpoints == 1);
+        assert_int_equal(b->endpoints_version, 6);
+        assert_int_equal(b->n_endpoints, 5);
+        send_parts(b, &w, 7, MODEL_MAX_ENDPOINTS_PER_SET, 8, true);
+        UNTIL(b, b->endpoints == 2);
+        assert_int_equal(b->n_endpoints, MODEL_MAX_ENDPOINTS_PER_SET);
+        assert_int_equal(b->closed, 0);
+
+        send_parts(b, &w, 8, 3, 1, false);
+        agent_kill(b); /* a part does not outlive its session */
+        UNTIL(b, !dpclient_connected(b->dp));
+        agent_listen(b);
+        agent_greet(b);
+        UNTIL(b, dpclient_connected(b->dp));
+        send_parts(b, &w, 8, 2, 1, true);
+        UNTIL(b, b->endpoints == 3);
+        assert_int_equal(b->n_endpoints, 2);
+
+        static const struct {
+                const char *name;
+                uint64_t then;
+                size_t first, second;
+        } bad[] = {{"another version before the end", 10, 2, 2},
+                   {"a part without endpoints", 9, 2, 0},
+                   {"more than a set may hold", 9, MODEL_MAX_ENDPOINTS_PER_SET / 2, MODEL_MAX_ENDPOINTS_PER_SET / 2 + 1}};
+        for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+                unsigned closed = b->closed;
+                print_message("  %s\n", bad[i].name);
+                send_parts(b, &w, 9, bad[i].first, 4, false);
+                send_parts(b, &w, bad[i].then, bad[i].second, bad[i].second ? 4 : 1, true);
+                UNTIL(b, b->closed > closed);
+                agent_greet(b);
+                UNTIL(b, dpclient_connected(b->dp));
+        }
+        assert_int_equal(b->endpoints, 3);
+        manifest_put(m);
+        world_fini(&w);
+}
+
+/* HELLO's max_endpoints holds for ENDPOINTS too. */
+static void test_endpoints_over_announced_limit(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        b->limits.max_endpoints = 10;
+        struct manifest *m = bench_start(b, &w);
+        size_t others = 0;
+        for (size_t i = 0; i < b->current->n_endpoint_sets; i++)
+                others += b->current->endpoint_sets[i]->n_endpoints;
+        others -= model_endpoint_set(b->current, "default/echo:8080")->n_endpoints;
+        send_parts(b, &w, 6, 10 - others, 1, true);
+        UNTIL(b, b->endpoints == 1);
+        send_parts(b, &w, 7, 11 - others, 1, true); /* one too many: the old set stays */
+        send_parts(b, &w, 8, 9 - others, 1, true);
+        UNTIL(b, b->endpoints == 2);
+        assert_int_equal(b->endpoints_version, 8);
+        manifest_put(m);
+        world_fini(&w);
+}
+
 static void test_endpoints_folded(void **state)
 {
         struct bench *b = *state;
@@ -868,6 +965,8 @@ int main(void)
                 T(test_reconnect_with_same_hash),
                 T(test_newer_manifest_replaces),
                 T(test_endpoints),
+                T(test_endpoints_in_parts),
+                T(test_endpoints_over_announced_limit),
                 T(test_endpoints_folded),
                 T(test_endpoints_while_manifest_in_flight),
                 T(test_parts_outlive_the_one_in_flight),

@@ -38,8 +38,15 @@ static ptrdiff_t agent_input(void *arg, struct span in)
                 KEEP(nack, Control__Nack, control__nack__descriptor);
         if (f.type == FRAME_ACTIVE)
                 KEEP(active, Control__Active, control__active__descriptor);
-        if (f.type == FRAME_STATUS)
+        if (f.type == FRAME_STATUS) {
                 KEEP(status, Control__Status, control__status__descriptor);
+                if (!b->status_more)
+                        b->n_health_seen = b->n_down_seen = 0;
+                b->status_more = b->status->more;
+                b->n_health_seen += b->status->n_endpoints;
+                for (size_t i = 0; i < b->status->n_endpoints; i++)
+                        b->n_down_seen += b->status->endpoints[i]->n_down;
+        }
         return (ptrdiff_t)used;
 }
 
@@ -105,6 +112,7 @@ static void dp_endpoints(void *arg, const Model__EndpointSet *set)
         assert_string_equal(set->id, "default/echo:8080");
         b->endpoints++;
         b->endpoints_version = set->version;
+        b->n_endpoints = set->n_endpoints;
 }
 
 static void dp_status(void *arg, struct arena *a, Control__Status *st)
@@ -116,6 +124,11 @@ static void dp_status(void *arg, struct arena *a, Control__Status *st)
                 Control__EndpointHealth *h = arena_alloc(a, sizeof *h);
                 control__endpoint_health__init(h);
                 h->set = (char *)"default/a-name-as-long-as-they-are:8080";
+                if (st->n_endpoints == 0 && b->n_down) {
+                        h->down = arena_calloc(a, b->n_down, sizeof *h->down);
+                        for (; h->n_down < b->n_down; h->n_down++)
+                                h->down[h->n_down] = (char *)"[2001:db8::1234]:8080";
+                }
                 st->endpoints[st->n_endpoints] = h;
         }
 }
@@ -138,6 +151,7 @@ void dp_make(struct bench *b, bool boots)
                                      .trial_ms = b->trial_ms,
                                      .flush_ms = 20};
         b->current = b->pending = NULL;
+        b->status_more = false;
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
         int r = dpclient_boot(b->dp, &e);
         assert_int_equal(r, boots ? 0 : -ENOENT);

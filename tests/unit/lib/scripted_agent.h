@@ -29,10 +29,13 @@ struct bench { /* the agent's side, and what the data plane was told */
         const char *refuse; /* prepare refuses with this */
         uint64_t refuse_generation; /* and this one always */
         Control__Limits limits; /* announced */
-        size_t n_health; /* endpoint sets in STATUS */
+        size_t n_health, n_down; /* endpoint sets in STATUS, names in the first one */
+        size_t n_health_seen, n_down_seen; /* of the STATUS that comes or came last, in all its frames */
+        bool status_more;
         uint32_t ping_ms; /* of the next dp_make; 0 = the default */
         uint32_t trial_ms; /* the same */
         uint64_t endpoints_version;
+        size_t n_endpoints; /* of the last set */
 };
 
 extern const struct dpclient_ops dp_ops;
