@@ -210,6 +210,18 @@ int rules_timeouts(struct decoder *d, const struct node *map, void *obj)
         return 0;
 }
 
+int rules_session(struct decoder *d, const struct node *map, void *obj)
+{
+        const struct http_rule *r = obj;
+        /* !has(self.cookieConfig) || self.cookieConfig.lifetimeType != 'Permanent' || has(self.absoluteTimeout) */
+        if (r->session.permanent && !r->session.has_absolute_timeout)
+                return decoder_fail(d, map, "a Permanent cookie needs absoluteTimeout");
+        /* !has(self.cookieConfig) || self.type == 'Cookie' */
+        if (r->session.type != SESSION_COOKIE && node_get(map, "cookieConfig"))
+                return decoder_fail(d, map, "cookieConfig is only for type Cookie");
+        return 0;
+}
+
 /* A prefix can be replaced only where exactly one PathPrefix match says which. */
 static int check_prefix(struct decoder *d, const struct node *list, const struct http_rule *rule,
                         const struct http_filter *f, size_t n)

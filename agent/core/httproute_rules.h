@@ -25,5 +25,6 @@ int rules_filter(struct decoder *d, const struct node *map, void *http_filter) M
 int rules_backend_object(struct decoder *d, const struct node *map, void *backend_ref) MUST_USE;
 int rules_backend(struct decoder *d, const struct node *map, void *backend_ref) MUST_USE;
 int rules_timeouts(struct decoder *d, const struct node *map, void *http_rule) MUST_USE;
+int rules_session(struct decoder *d, const struct node *map, void *http_rule) MUST_USE;
 int rules_rule(struct decoder *d, const struct node *map, void *http_rule) MUST_USE;
 int rules_route(struct decoder *d, const struct node *map, void *http_route) MUST_USE;

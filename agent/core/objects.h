@@ -152,6 +152,7 @@ struct http_filter {
         } auth;
         const char *place;
 };
+enum session_type { SESSION_COOKIE, SESSION_HEADER };
 struct http_rule {
         const char *name;
         const struct http_match *matches; size_t n_matches; /* at least the default one */
@@ -160,6 +161,11 @@ struct http_rule {
         bool has_request_timeout, has_backend_timeout;
         uint32_t request_timeout_ms, backend_timeout_ms; /* 0 with has_ = disabled */
         bool has_session_persistence; /* experimental */
+        struct {
+                enum session_type type; const char *name;
+                bool has_absolute_timeout, has_idle_timeout, permanent; /* permanent: the cookie outlives the browser */
+                uint32_t absolute_timeout_ms, idle_timeout_ms;
+        } session;
         bool has_retry; struct { uint32_t attempts; uint32_t backoff_ms; const uint16_t *codes; size_t n_codes; } retry;
         const char *place;
 };

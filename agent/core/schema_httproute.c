@@ -230,6 +230,24 @@ static const struct field retry_fields[] = {
 };
 static const struct schema retry = { SCHEMA_FIELDS(retry_fields), .strict = true };
 
+static const struct choice session_choices[] = { { "Cookie", SESSION_COOKIE }, { "Header", SESSION_HEADER }, { NULL, 0 } };
+static const struct choice lifetime_choices[] = { { "Session", false }, { "Permanent", true }, { NULL, 0 } };
+static const struct field cookie_fields[] = {
+        { "lifetimeType", FIELD_ENUM, 0, offsetof(struct http_rule, session.permanent), .width = sizeof(bool),
+          .choices = lifetime_choices, .def = "Session" },
+};
+static const struct schema cookie = { SCHEMA_FIELDS(cookie_fields), .strict = true };
+static const struct field session_fields[] = {
+        { "sessionName", FIELD_STRING, 0, offsetof(struct http_rule, session.name), .max = 128 },
+        { "absoluteTimeout", FIELD_DURATION, 0, offsetof(struct http_rule, session.absolute_timeout_ms),
+          offsetof(struct http_rule, session.has_absolute_timeout) },
+        { "idleTimeout", FIELD_DURATION, 0, offsetof(struct http_rule, session.idle_timeout_ms),
+          offsetof(struct http_rule, session.has_idle_timeout) },
+        { "type", FIELD_ENUM, 0, offsetof(struct http_rule, session.type), .choices = session_choices, .def = "Cookie" },
+        { "cookieConfig", FIELD_OBJECT, 0, 0, .sub = &cookie },
+};
+static const struct schema session = { SCHEMA_FIELDS(session_fields), .strict = true, .check = rules_session };
+
 static const struct field rule_fields[] = {
         { "name", FIELD_STRING, 0, offsetof(struct http_rule, name), .min = 1, .max = 253, .format = FORMAT_SUBDOMAIN },
         { "matches", FIELD_LIST, FIELD_DEFAULTED, offsetof(struct http_rule, matches),
@@ -240,7 +258,7 @@ static const struct field rule_fields[] = {
           .items_max = 16, .sub = &backend },
         { "timeouts", FIELD_OBJECT, 0, 0, .sub = &timeouts },
         { "retry", FIELD_OBJECT, 0, 0, offsetof(struct http_rule, has_retry), .sub = &retry },
-        { "sessionPersistence", FIELD_SKIP, 0, 0, offsetof(struct http_rule, has_session_persistence) },
+        { "sessionPersistence", FIELD_OBJECT, 0, 0, offsetof(struct http_rule, has_session_persistence), .sub = &session },
 };
 static const struct schema rule = { sizeof(struct http_rule), SCHEMA_FIELDS(rule_fields), .strict = true,
                                     .place = offsetof(struct http_rule, place), .check = rules_rule };

@@ -180,6 +180,9 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted", "All listeners are valid");
         }
+        if (g->gw->has_client_certificate) /* backends are spoken to without TLS: there is nobody to show it to */
+                condition_set(r->conditions, &r->n_conditions, "ResolvedRefs", false, "InvalidClientCertificateRef",
+                              "tls.backend.clientCertificateRef: client certificates for backends are not supported");
         if (!g->accepted) {
                 r->stop_reason = "Invalid";
                 r->stop = "The Gateway is not accepted";

@@ -51,7 +51,7 @@ struct gateway_report {
         struct report_id id;
         const char *pool;         /* pool_conf.name */
         const char *class_name;
-        struct condition conditions[4]; size_t n_conditions; /* Accepted */
+        struct condition conditions[4]; size_t n_conditions; /* Accepted, ResolvedRefs if False */
         struct ipaddr *addresses; size_t n_addresses; /* those it holds */
         struct listener_report *listeners; size_t n_listeners;
         bool serves;                       /* has a section in its pool's manifest */

@@ -221,6 +221,21 @@ static void rule_action(struct tx *tx, struct tx_route *route, struct tx_rule *r
         }
 }
 
+/* Given as it is: a data plane that cannot do it says so, and the rule is dropped; served without it, nobody would know. */
+static void rule_session(struct tx *tx, struct tx_rule *rule)
+{
+        const struct http_rule *r = rule->r;
+        if (!r->has_session_persistence)
+                return;
+        Model__Persistence *m = PB_NEW(tx, Model__Persistence, model__persistence);
+        m->kind = r->session.type == SESSION_HEADER ? MODEL__PERSISTENCE__KIND__HEADER : MODEL__PERSISTENCE__KIND__COOKIE;
+        m->name = pb_str(*r->session.name ? r->session.name : "gatehouse-session");
+        m->absolute_timeout_s = (uint32_t)(((uint64_t)r->session.absolute_timeout_ms + 999) / 1000);
+        m->idle_timeout_s = (uint32_t)(((uint64_t)r->session.idle_timeout_ms + 999) / 1000);
+        m->session_cookie = r->session.type == SESSION_COOKIE && !r->session.permanent;
+        rule->pb->persistence = m;
+}
+
 static void rule_limits(struct tx *tx, struct tx_rule *rule)
 {
         const struct http_rule *r = rule->r;
@@ -295,6 +310,7 @@ static void translate_rule(struct tx *tx, struct tx_route *route, struct tx_rule
         }
         rule_action(tx, route, rule);
         rule_limits(tx, rule);
+        rule_session(tx, rule);
         rule->matches = TX_ARRAY(tx, Model__Match *, rule->r->n_matches);
         for (size_t i = 0; i < rule->r->n_matches; i++)
                 rule->matches[i] = match(tx, &rule->r->matches[i]);

@@ -241,6 +241,12 @@ static const struct decode_case cases[] = {
         { "hostname twice", "{hostnames: [a.b, a.b]}", NULL },
         { "retry attempts", RULE("{retry: {attempts: 0}}"), R0 ".retry.attempts: must be 1 to" },
         { "session persistence is known", RULE("{sessionPersistence: {type: Cookie}}"), NULL },
+        { "session type", RULE("{sessionPersistence: {type: Token}}"), R0 ".sessionPersistence.type: " },
+        { "session cookie without end", RULE("{sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}}"),
+          R0 ".sessionPersistence: a Permanent cookie needs absoluteTimeout" },
+        { "session cookie with an end", RULE("{sessionPersistence: {absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}}}"), NULL },
+        { "session cookie of a header", RULE("{sessionPersistence: {type: Header, cookieConfig: {}}}"),
+          R0 ".sessionPersistence: cookieConfig is only for type Cookie" },
 };
 
 static void rules_of_the_crd(void **state) { run_cases(HEAD, cases, ARRAY_SIZE(cases)); }
