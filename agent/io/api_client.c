@@ -415,7 +415,7 @@ static bool set_all(struct api_request *r, const struct api_call *call)
         SET(CURLOPT_NOSIGNAL, 1L);
         SET(CURLOPT_CONNECTTIMEOUT_MS, (long)KUBE_CONNECT_MS);
         SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-        SET(CURLOPT_PIPEWAIT, 1L);
+        SET(CURLOPT_PIPEWAIT, strncmp(k->server, "https:", 6) == 0 ? 1L : 0L); /* ALPN tells at once whether streams can share */
         SET(CURLOPT_TCP_KEEPALIVE, 1L);
         SET(CURLOPT_TCP_KEEPIDLE, 30L);
         SET(CURLOPT_TCP_KEEPINTVL, 10L);
