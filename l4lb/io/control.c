@@ -352,7 +352,8 @@ static int dp_new(struct control *c, struct err *reterr)
                                      .name = s->name,
                                      .pool = "",
                                      .role = CONTROL__ROLE__ROLE_L4,
-                                     .limits = limits};
+                                     .limits = limits,
+                                     .version = GH_VERSION};
         int r = dpclient_new(c->loop, &conf, &ops, c, &c->dp, reterr);
         if (r < 0)
                 return r;

@@ -69,6 +69,11 @@ uint64_t worker_random(struct worker *w) /* Blackman and Vigna, 2018 */
         return r;
 }
 
+uint64_t worker_spread(struct worker *w)
+{
+        return w->spread += UINT64_C(0x9e3779b97f4a7c15);
+}
+
 /* ---- generations ---- */
 
 struct worker_gen *worker_gen_get(struct worker *w)
@@ -260,6 +265,7 @@ int worker_start(struct worker *w, struct shared *sh, unsigned id)
                   getrandom(w->rng, sizeof w->rng, 0) == (ssize_t)sizeof w->rng;
         int e = 0;
         if (ok) {
+                w->spread = worker_random(w); /* workers and shards start at different places */
                 loop_on_wake(w->loop, wake, w);
                 e = pthread_create(&w->thread, NULL, worker_main, w);
         }

@@ -65,7 +65,7 @@ struct worker {
         bool time_valid;
         uint64_t date_s;
         char date[32];
-        uint64_t rng[4];
+        uint64_t rng[4], spread;
         struct worker_counters counters;
         struct mail drained; /* to the control thread: no connection is left */
         bool drained_posted;
@@ -78,6 +78,9 @@ uint64_t worker_mono_us(struct worker *w) NONNULL(1);
 uint64_t worker_wall_us(struct worker *w) NONNULL(1);
 struct span worker_date(struct worker *w) NONNULL(1);           /* IMF-fixdate, good within one handler */
 uint64_t worker_random(struct worker *w) NONNULL(1);            /* xoshiro256**: not for secrets */
+/* The next of a sequence that fills 0..2^64 evenly in every stretch (Weyl's, by the golden ratio): shares by weight hold over
+ * tens of requests, where random numbers need thousands. */
+uint64_t worker_spread(struct worker *w) NONNULL(1);
 struct worker_gen *worker_gen_get(struct worker *w) NONNULL(1); /* the current one, NULL before the first */
 void worker_gen_put(struct worker *w, struct worker_gen *wg) NONNULL(1, 2);
 void worker_reap_later(struct worker *w) NONNULL(1);
