@@ -13,7 +13,9 @@
 #include <unistd.h>
 
 #define STATUS_FILE_MAX (8u * 1024 * 1024)
+#define GENERATIONS_FILE_MAX (256u * 1024 * 1024) /* SOURCE_MAX_OBJECTS of the longest names */
 #define TMP_NAME ".status.tmp"
+#define GENERATIONS_NAME ".generations"
 
 struct file { char *name; struct sha256 sha; bool wanted; };
 struct status_dir {
@@ -159,11 +161,25 @@ int status_dir_read(struct status_dir *d, struct status_memory *m, struct arena 
         return r;
 }
 
+int status_dir_read_generations(struct status_dir *d, struct generations *g)
+{
+        CLEANUP(buf_fini) struct buf b;
+        buf_init(&b, GENERATIONS_FILE_MAX);
+        int r = read_whole(d->fd, GENERATIONS_NAME, &b);
+        if (r == 0)
+                r = generations_read(g, buf_span(&b));
+        if (r < 0 && r != -ENOENT && r != -ENOMEM) {
+                log_warn("generations_unreadable", "file=%s errno=%d will=\"count from 1\"", GENERATIONS_NAME, -r);
+                return 0;
+        }
+        return r == -ENOENT ? 0 : r;
+}
+
 /* ---- writing */
 
-static int write_file(struct status_dir *d, const char *name, struct span s)
+static int write_file(struct status_dir *d, const char *name, struct span s, mode_t mode)
 {
-        int fd = openat(d->fd, TMP_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int fd = openat(d->fd, TMP_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
         int r = fd < 0 ? -errno : 0;
         while (r == 0 && s.n) {
                 ssize_t n = write(fd, s.p, s.n);
@@ -177,6 +193,14 @@ static int write_file(struct status_dir *d, const char *name, struct span s)
         if (r == 0 && renameat(d->fd, TMP_NAME, d->fd, name) < 0)
                 r = -errno;
         return r;
+}
+
+int status_dir_write_generations(struct status_dir *d, const struct generations *g)
+{
+        CLEANUP(buf_fini) struct buf b;
+        buf_init(&b, GENERATIONS_FILE_MAX);
+        generations_print(g, &b);
+        return b.failed ? -ENOMEM : write_file(d, GENERATIONS_NAME, buf_span(&b), 0600); /* digests of Secrets are in it */
 }
 
 static void name_of(const struct status_doc *doc, char *ret, size_t n)
@@ -230,7 +254,7 @@ int status_dir_write(struct status_dir *d, const struct status_doc *docs, size_t
                 f->wanted = true;
                 if (known && memcmp(f->sha.b, sha.b, sizeof sha.b) == 0)
                         continue;
-                int r = write_file(d, name, docs[i].text);
+                int r = write_file(d, name, docs[i].text, 0644);
                 if (r < 0) {
                         log_error("status_not_written", "file=%s errno=%d", LOG_ESC(name), -r);
                         rc = rc ? rc : r;

@@ -4,6 +4,7 @@
  * removed when its object is gone.  Not fsynced: after a crash the statuses are written again; only granted addresses and
  * transition times would be lost, and those of the last second only. */
 #pragma once
+#include "agent/core/generations.h"
 #include "agent/core/status.h"
 
 struct status_dir;
@@ -14,3 +15,6 @@ void status_dir_close(struct status_dir *d);
 int status_dir_read(struct status_dir *d, struct status_memory *m, struct arena *a, struct vip_grant **ret, size_t *ret_n) MUST_USE;
 /* Returns how many files were written or removed; -errno for the first failure (the rest is still tried). */
 int status_dir_write(struct status_dir *d, const struct status_doc *docs, size_t n);
+/* ".generations", beside the statuses and as atomic.  A file that cannot be understood is logged and counts as none. */
+int status_dir_read_generations(struct status_dir *d, struct generations *g) MUST_USE;
+int status_dir_write_generations(struct status_dir *d, const struct generations *g) MUST_USE;

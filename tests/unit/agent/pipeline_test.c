@@ -303,6 +303,39 @@ static void test_addresses_kept(void **state)
         assert_non_null(strstr(status_of(f, "default.gateway.web.yaml"), "value: \"192.0.2.1\""));
 }
 
+/* A restart counts on where the agent before it stopped: same generations, same hash, nothing is sent. */
+static void test_generations_kept(void **state)
+{
+        struct fix *f = *state;
+        up(f);
+        route(f, RULE("/b"));
+        gateway(f, "");
+        WAIT(f, strstr(f->s1.trace, "A2"));
+        WAIT(f, strstr(status_of(f, "default.httproute.app.yaml"), "generation: 2\n"));
+        struct manifest *l7 = manifest_get(f->s1.active), *l4 = manifest_get(f->front.active);
+        const char *since = strstr(status_of(f, "default.gateway.web.yaml"), "type: Programmed");
+        char before[1024];
+        (void)snprintf(before, sizeof before, "%.1000s", since);
+        fake_dp_fini(&f->s1);
+        fake_dp_fini(&f->a1);
+        fake_dp_fini(&f->front);
+        pipeline_free(f->p);
+        f->p = NULL;
+        start(f);
+        WAIT(f, view(f).translation);
+        assert_memory_equal(view(f).translation->pools[0].manifest->hash.b, l7->hash.b, SHA256_BYTES);
+        assert_memory_equal(view(f).translation->l4->hash.b, l4->hash.b, SHA256_BYTES);
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s/agent.sock", f->dir);
+        fake_dp_dial(&f->s1, f->l, path, "s1", CONTROL__ROLE__ROLE_L7, "default", l7);
+        fake_dp_dial(&f->front, f->l, path, "l4-1", CONTROL__ROLE__ROLE_L4, "", l4);
+        WAIT(f, programmed(f) && f->s1.n_pings + f->front.n_pings + strlen(f->s1.trace) + strlen(f->front.trace) > 0);
+        assert_false(strchr(f->s1.trace, 'M') || strchr(f->front.trace, 'M'));
+        assert_non_null(strstr(status_of(f, "default.gateway.web.yaml"), before)); /* with its time */
+        manifest_put(l7);
+        manifest_put(l4);
+}
+
 /* A Gateway moves to another pool: the new pool serves it first, then the front tier turns, then the old pool lets go. */
 static void test_move_between_pools(void **state)
 {
@@ -348,7 +381,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_from_directory_to_programmed), T(test_bad_load_keeps_previous), T(test_quarantine), T(test_nack_rules),
-                T(test_nack_repeated), T(test_endpoints), T(test_addresses_kept), T(test_move_between_pools), T(test_remove_gateway),
+                T(test_nack_repeated), T(test_endpoints), T(test_addresses_kept), T(test_generations_kept), T(test_move_between_pools), T(test_remove_gateway),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

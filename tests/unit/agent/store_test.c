@@ -1,4 +1,5 @@
 /* tests/unit/agent/store_test.c - what a load changes, generations, look-ups, grants; and every allocation failing once. */
+#include "agent/core/generations.h"
 #include "tests/unit/agent/decode_fixture.h"
 
 /* Every allocation of ours goes through here: number fail_at fails, 0 = none (linked with --wrap). */
@@ -75,6 +76,51 @@ static void loads(void **state)
                                  c.changed, c.removed, c.endpoints_only, (long long)generation(s, "a"));
         }
         store_free(s);
+}
+
+/* Generations as text: what is read back counts on; what is not whole is nothing. */
+static void generations_survive(void **state)
+{
+        static const struct { const char *name, *docs[4]; int changed; int64_t a; bool again; } rows[] = {
+                { "first", { CONFIG("a", "", "x"), SLICE("s", "web", "192.0.2.1") }, 1, 1, false },
+                { "restart", { CONFIG("a", "", "x") }, 0, 1, true },
+                { "edit", { CONFIG("a", "", "y") }, 1, 2, false },
+                { "metadata", { CONFIG("a", ", labels: {x: y}", "y") }, 0, 2, false },
+                { "edit while away", { CONFIG("a", "", "z") }, 1, 3, true },
+                { "another", { CONFIG("a", "", "z"), CONFIG("b", "", "z") }, 1, 3, true },
+                { "it goes", { CONFIG("a", "", "z"), SLICE("s", "web", "192.0.2.1") }, 1, 3, true },
+                { "carried", { CONFIG("a", ", generation: 9", "z") }, 1, 9, true },
+                { "no longer", { CONFIG("a", "", "w") }, 1, 10, true },
+        };
+        struct generations *g = generations_new();
+        struct buf b;
+        buf_init(&b, 1 << 20);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                struct object *objs[4];
+                size_t n = 0;
+                if (rows[i].again) {
+                        generations_free(g);
+                        g = generations_new();
+                        assert_int_equal(generations_read(g, buf_span(&b)), 0);
+                }
+                for (; n < 4 && rows[i].docs[n]; n++)
+                        objs[n] = decode_ok(rows[i].docs[n]);
+                int changed = generations_assign(g, objs, n);
+                if (changed != rows[i].changed || objs[0]->generation != rows[i].a)
+                        fail_msg("%s: changed %d, generation %lld", rows[i].name, changed, (long long)objs[0]->generation);
+                buf_reset(&b);
+                generations_print(g, &b);
+                assert_false(b.failed);
+                for (size_t k = 0; k < n; k++)
+                        object_free(objs[k]);
+        }
+        for (size_t n = 0; n < b.n; n++) {
+                int r = generations_read(g, SPAN(b.p, n));
+                if (r != -EINVAL && n != strlen("gatehouse generations 1\n"))
+                        fail_msg("cut at %zu: %d", n, r);
+        }
+        buf_fini(&b);
+        generations_free(g);
 }
 
 static void unchanged_objects_stay(void **state)
@@ -272,7 +318,7 @@ static void each_allocation_fails_once(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(loads), cmocka_unit_test(unchanged_objects_stay), cmocka_unit_test(duplicates_change_nothing),
+                cmocka_unit_test(loads), cmocka_unit_test(generations_survive), cmocka_unit_test(unchanged_objects_stay), cmocka_unit_test(duplicates_change_nothing),
                 cmocka_unit_test(namespaces), cmocka_unit_test(put_and_del), cmocka_unit_test(slices_by_service),
                 cmocka_unit_test(grants), cmocka_unit_test(each_allocation_fails_once),
         };
