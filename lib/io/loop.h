@@ -1,8 +1,9 @@
 /* lib/io/loop.h - event loop: edge-triggered epoll, timers, end-of-turn hooks, wake-up from other threads.
  * Layer: lib/io.  Thread rule: a loop belongs to the thread that runs it; only loop_wake and loop_stop may be called from
  * others.  Contract: every descriptor is registered ONCE for both directions (EPOLLIN |
- * EPOLLOUT | EPOLLRDHUP | EPOLLET); a handler reads until a short read or EAGAIN; handlers queue their writes and a
- * deferred hook flushes them at the end of the turn; time is read once per turn. */
+ * EPOLLOUT | EPOLLRDHUP | EPOLLET); a handler reads until a short read or EAGAIN, or up to a budget and then goes on from a
+ * timer set to now + 1 (a later turn, with everybody else's events between; a hook that defers itself would stay in this
+ * one); handlers queue their writes and a deferred hook flushes them at the end of the turn; time is read once per turn. */
 #pragma once
 #include "lib/core/timer.h"
 

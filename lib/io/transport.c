@@ -12,12 +12,14 @@
 
 #define READ_CHUNK_BYTES (64u * 1024)
 #define INPUT_MAX_BYTES (512u * 1024) /* one frame is at most 256 KiB + header */
+#define READ_TURN_BYTES (1024u * 1024) /* of one peer in one turn: a few ms of work, then the others */
 #define LISTEN_BACKLOG 64
 
 struct transport {
         struct loop_fd fd;
         struct loop *loop;
         struct loop_defer flush;
+        struct timer read_on; /* armed: there may be more to read, and no event will say so */
         struct buf in, out;
         const struct transport_ops *ops;
         void *arg;
@@ -29,6 +31,7 @@ struct transport {
 static void transport_free(struct transport *t)
 {
         loop_defer_cancel(&t->flush);
+        timer_stop(&t->read_on);
         if (t->fd.fd >= 0) {
                 int fd = t->fd.fd;
                 loop_del(&t->fd);
@@ -115,7 +118,12 @@ static void give_input(struct transport *t)
 
 static void read_in(struct transport *t)
 {
-        while (!t->closing) {
+        timer_stop(&t->read_on); /* an event and the rest of an earlier turn are one */
+        for (size_t got = 0; !t->closing;) {
+                if (got >= READ_TURN_BYTES) {
+                        timer_set(loop_timers(t->loop), &t->read_on, loop_now_ms(t->loop) + 1);
+                        return;
+                }
                 uint8_t *p = buf_reserve(&t->in, READ_CHUNK_BYTES);
                 if (!p) {
                         transport_fail(t, EMSGSIZE, "input over its limit");
@@ -134,8 +142,18 @@ static void read_in(struct transport *t)
                         return;
                 }
                 t->in.n += (size_t)n;
+                got += (size_t)n;
                 give_input(t);
         }
+}
+
+static void read_on_due(struct timer *timer, uint64_t now_ms)
+{
+        struct transport *t = CONTAINER_OF(timer, struct transport, read_on);
+        (void)now_ms;
+        transport_enter(t);
+        read_in(t);
+        transport_leave(t);
 }
 
 static void transport_event(struct loop_fd *f, unsigned events)
@@ -174,6 +192,7 @@ int transport_accept(struct loop *l, int conn_fd, const struct transport_ops *op
         t->arg = arg;
         t->fd.fd = -1;
         t->flush.fn = flush_hook;
+        timer_init(&t->read_on, read_on_due);
         buf_init(&t->in, INPUT_MAX_BYTES + READ_CHUNK_BYTES);
         buf_init(&t->out, TRANSPORT_MAX_QUEUE);
         peer_of(conn_fd, &t->peer);

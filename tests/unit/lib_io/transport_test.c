@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -182,6 +183,80 @@ static void test_input_that_is_never_taken(void **state)
         assert_int_equal(b->server.err, EMSGSIZE);
 }
 
+/* A peer that is never short of bytes: each input is followed by the next write. */
+struct hose {
+        struct transport *t;
+        int fd; /* the peer's end */
+        size_t left, got;
+        bool closed;
+};
+
+static void hose_fill(struct hose *h)
+{
+        static const uint8_t bytes[64 * 1024];
+        while (h->left) {
+                ssize_t n = write(h->fd, bytes, MIN(h->left, sizeof bytes));
+                if (n <= 0)
+                        return;
+                h->left -= (size_t)n;
+        }
+}
+
+static ptrdiff_t hose_input(void *arg, struct span in)
+{
+        struct hose *h = arg;
+        h->got += in.n;
+        hose_fill(h);
+        return (ptrdiff_t)in.n;
+}
+
+static void hose_closed(void *arg, int err, const char *why)
+{
+        struct hose *h = arg;
+        (void)why;
+        assert_int_equal(err, 0);
+        h->closed = true;
+}
+
+static void hose_open(struct hose *h, struct loop *l, size_t bytes)
+{
+        static const struct transport_ops ops = { hose_input, hose_closed };
+        int sv[2];
+        *h = (struct hose){ .left = bytes };
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
+        h->fd = sv[1];
+        assert_int_equal(transport_accept(l, sv[0], &ops, h, &h->t), 0);
+        hose_fill(h);
+}
+
+/* One peer gets its share of a turn and no more; what is left is read without another event. */
+static void test_busy_peer(void **state)
+{
+        enum { TOTAL = 32 << 20, SHARE = (1 << 20) + 64 * 1024 };
+        struct bed *b = *state;
+        struct hose h;
+        int turns = 0;
+        hose_open(&h, b->l, TOTAL);
+        for (size_t before = 0; h.got < TOTAL; before = h.got, turns++) {
+                assert_int_equal(loop_turn(b->l, WAIT_MS), 0);
+                assert_true(h.got - before <= SHARE);
+        }
+        assert_true(turns >= TOTAL / SHARE);
+        close(h.fd);
+        for (int i = 0; i < 5 && !h.closed; i++)
+                assert_int_equal(loop_turn(b->l, WAIT_MS), 0);
+        assert_true(h.closed);
+
+        hose_open(&h, b->l, TOTAL); /* closed by us while there is more to read */
+        assert_int_equal(loop_turn(b->l, WAIT_MS), 0);
+        transport_close(h.t);
+        for (int i = 0; i < 5; i++)
+                assert_int_equal(loop_turn(b->l, 1), 0);
+        assert_true(h.got > 0 && h.got <= SHARE);
+        assert_false(h.closed);
+        close(h.fd);
+}
+
 static void test_socket_file(void **state)
 {
         struct bed *b = *state;
@@ -215,6 +290,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_owner_refuses_input, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_close_inside_input, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_input_that_is_never_taken, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_busy_peer, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_socket_file, setup, teardown),
         };
         return cmocka_run_group_tests_name("lib-io-transport", tests, NULL, NULL);
