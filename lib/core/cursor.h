@@ -18,13 +18,6 @@ static inline bool cur_need(struct cursor *c, size_t n)
         }
         return true;
 }
-static inline bool cur_skip(struct cursor *c, size_t n)
-{
-        if (!cur_need(c, n))
-                return false;
-        c->p += n;
-        return true;
-}
 static inline bool cur_span(struct cursor *c, size_t n, struct span *ret)
 {
         if (!cur_need(c, n))

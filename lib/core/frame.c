@@ -88,18 +88,6 @@ static void frame_seal(uint8_t *h, enum frame_type type, uint32_t seq, size_t n)
         put_u32_be(h + 16, frame_crc(h, h + FRAME_HEADER_BYTES, n));
 }
 
-void frame_encode(struct buf *out, enum frame_type type, uint32_t seq, struct span body)
-{
-        BUG_ON(body.n > FRAME_MAX_BODY);
-        uint8_t *h = buf_reserve(out, FRAME_HEADER_BYTES + body.n);
-        if (!h)
-                return;
-        if (body.n)
-                memcpy(h + FRAME_HEADER_BYTES, body.p, body.n);
-        frame_seal(h, type, seq, body.n);
-        out->n += FRAME_HEADER_BYTES + body.n;
-}
-
 int frame_encode_msg(struct buf *out, enum frame_type type, uint32_t seq, const struct ProtobufCMessage *m)
 {
         size_t n = protobuf_c_message_get_packed_size(m);

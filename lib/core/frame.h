@@ -4,13 +4,14 @@
  *   | "GHC1" | type | flags | 0 (16) | len (32) | seq (32) | crc32c   | body: len bytes, one message of lib/control.proto |
  *
  * Big endian.  len <= FRAME_MAX_BODY; crc32c covers the first 16 bytes and the body.  A frame whose type is unknown is
- * skipped unless FRAME_CRITICAL is set.  Thread rule: one thread per decoder. */
+ * skipped unless FRAME_CRITICAL is set.  We only receive that flag: it is for types that a later version may add, and no
+ * type of this one needs it.  Thread rule: one thread per decoder. */
 #pragma once
 #include "lib/core/buf.h"
 
 #define FRAME_HEADER_BYTES 20
 #define FRAME_MAX_BODY (256u * 1024)
-#define FRAME_CRITICAL 0x01
+#define FRAME_CRITICAL 0x01 /* received only */
 #define FRAME_MAX_MANIFEST_SECTIONS 65536
 #define SECTION_CHUNK_BYTES (192u * 1024)
 #define SECTION_MAX_BYTES (64u * 1024 * 1024)
@@ -39,8 +40,6 @@ struct frame {
 /* Tries to take one frame from the front of in.  FRAME_OK: *ret filled, *ret_used = bytes to consume (a skipped unknown
  * frame has ret->type == FRAME_TYPE_N).  FRAME_MORE: wait for more.  Anything else: close the connection. */
 enum frame_rc frame_decode(struct span in, struct frame *ret, size_t *ret_used) NONNULL(2, 3) MUST_USE;
-/* Appends one frame; the caller checks out->failed.  BUG if body is over FRAME_MAX_BODY. */
-void frame_encode(struct buf *out, enum frame_type type, uint32_t seq, struct span body) NONNULL(1);
-/* Packs a protobuf-c message as the body; -E2BIG if it does not fit a frame. */
+/* Appends one frame with a protobuf-c message as its body; -E2BIG if it does not fit a frame. */
 struct ProtobufCMessage;
 int frame_encode_msg(struct buf *out, enum frame_type type, uint32_t seq, const struct ProtobufCMessage *m) NONNULL(1, 4) MUST_USE;

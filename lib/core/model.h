@@ -1,5 +1,6 @@
 /* lib/core/model.h - a decoded, checked manifest: what data planes build from.  Layer: lib/core, pure.
- * Immutable once built; any thread may read.  Everything (messages included) lives in one arena owned by the model.
+ * Immutable once built; any thread may read all but `generation`, a label that belongs to the control thread.
+ * Everything (messages included) lives in one arena owned by the model.
  * model_load = decode every section + resolve ids + check cross references and limits; on failure exactly one error with
  * the section key as place and, where the object is known, its Source for the NACK. */
 #pragma once
@@ -30,7 +31,7 @@ enum {
 
 struct model {
         struct arena arena;
-        uint64_t generation; /* a label; dpclient may renew it (control thread) when an equal manifest comes */
+        uint64_t generation; /* control thread only: dpclient renews it when the agent sends an equal manifest anew */
         struct sha256 hash;
         Model__Gateway **gateways;              size_t n_gateways; /* in manifest order */
         Model__Cluster **clusters;              size_t n_clusters;

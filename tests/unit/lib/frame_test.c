@@ -12,13 +12,30 @@ static void seal(uint8_t *h, size_t body)
         put_u32_be(h + 16, crc32c(crc32c(0, h, 16), h + FRAME_HEADER_BYTES, body));
 }
 
+/* A frame around any bytes, as the picture in frame.h has it. */
+static void raw_frame(struct buf *b, enum frame_type type, uint32_t seq, struct span body)
+{
+        uint8_t *h = buf_reserve(b, FRAME_HEADER_BYTES + body.n);
+        assert_non_null(h);
+        memcpy(h, "GHC1", 4);
+        h[4] = (uint8_t)type;
+        h[5] = 0;
+        put_u16_be(h + 6, 0);
+        put_u32_be(h + 8, (uint32_t)body.n);
+        put_u32_be(h + 12, seq);
+        if (body.n)
+                memcpy(h + FRAME_HEADER_BYTES, body.p, body.n);
+        seal(h, body.n);
+        b->n += FRAME_HEADER_BYTES + body.n;
+}
+
 static struct buf stream_make(void)
 {
         struct buf b;
         Control__Ping p = CONTROL__PING__INIT;
         buf_init(&b, 1 << 20);
-        frame_encode(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
-        frame_encode(&b, FRAME_PONG, 2, SPAN_NULL);
+        raw_frame(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
+        raw_frame(&b, FRAME_PONG, 2, SPAN_NULL);
         p.seq = 99;
         assert_int_equal(frame_encode_msg(&b, FRAME_PING, 3, &p.base), 0);
         assert_false(b.failed);
@@ -110,7 +127,7 @@ static void test_refusals(void **state)
                 struct frame f = {.type = FRAME_PING};
                 size_t used = 0;
                 buf_init(&b, 4096);
-                frame_encode(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
+                raw_frame(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
                 b.p[cases[i].at] = cases[i].value;
                 if (cases[i].reseal)
                         seal(b.p, 5);
@@ -132,7 +149,7 @@ static void test_critical_unknown(void **state)
         size_t used;
         (void)state;
         buf_init(&b, 4096);
-        frame_encode(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
+        raw_frame(&b, FRAME_HELLO, 1, SPAN_LIT("hello"));
         b.p[5] = FRAME_CRITICAL;
         seal(b.p, 5);
         assert_int_equal(frame_decode(buf_span(&b), &f, &used), FRAME_OK); /* critical and known */
@@ -151,7 +168,7 @@ static void test_biggest(void **state)
         uint8_t *big = calloc(1, FRAME_MAX_BODY);
         (void)state;
         buf_init(&b, 1 << 20);
-        frame_encode(&b, FRAME_SECTION, 1, SPAN(big, FRAME_MAX_BODY));
+        raw_frame(&b, FRAME_SECTION, 1, SPAN(big, FRAME_MAX_BODY));
         assert_int_equal(frame_decode(buf_span(&b), &f, &used), FRAME_OK);
         assert_int_equal(f.body.n, FRAME_MAX_BODY);
         buf_reset(&b);
