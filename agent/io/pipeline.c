@@ -243,7 +243,8 @@ static void endpoints_changed(struct pipeline *p)
                         continue;
                 push_endpoints(p->push, p->t->pools[i].pool, sets, (size_t)n);
                 count(p, PIPELINE_FAST_PATHS, 1);
-                timer_set(loop_timers(p->loop), &p->fold, loop_now_ms(p->loop) + p->conf->fold_ms);
+                if (!timer_armed(&p->fold)) /* from the first change on: under steady churn it would never fire */
+                        timer_set(loop_timers(p->loop), &p->fold, loop_now_ms(p->loop) + p->conf->fold_ms);
         }
 }
 

@@ -285,6 +285,27 @@ static void test_endpoints(void **state)
         assert_false(strstr(f->front.trace, "M2"));
 }
 
+/* Slices that never rest do not keep the manifest from being folded. */
+static void test_endpoints_churn(void **state)
+{
+        struct fix *f = *state;
+        up(f);
+        char address[32];
+        uint64_t next = 0, end = loop_now_ms(f->l) + WAIT_MS;
+        unsigned n = 1;
+        while (!strstr(f->s1.trace, "A2")) { /* a change each 40 ms; fold_ms is 150 */
+                if (loop_now_ms(f->l) >= next) {
+                        (void)snprintf(address, sizeof address, "10.1.0.%u", ++n % 250 + 1);
+                        service(f, address);
+                        next = loop_now_ms(f->l) + 40;
+                }
+                assert_true(loop_turn(f->l, 5) >= 0);
+                if (loop_now_ms(f->l) > end)
+                        fail_msg("never folded: %s", f->s1.trace);
+        }
+        assert_true(metric_get(&view(f).counters[PIPELINE_FAST_PATHS]) >= 1);
+}
+
 /* Addresses survive a restart, even when an older Gateway would choose first. */
 static void test_addresses_kept(void **state)
 {
@@ -381,7 +402,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_from_directory_to_programmed), T(test_bad_load_keeps_previous), T(test_quarantine), T(test_nack_rules),
-                T(test_nack_repeated), T(test_endpoints), T(test_addresses_kept), T(test_generations_kept), T(test_move_between_pools), T(test_remove_gateway),
+                T(test_nack_repeated), T(test_endpoints), T(test_endpoints_churn), T(test_addresses_kept), T(test_generations_kept), T(test_move_between_pools), T(test_remove_gateway),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
