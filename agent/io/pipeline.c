@@ -20,6 +20,7 @@ struct pipeline {
         struct status_memory *memory;
         struct translation *t;
         struct status_set *status;
+        struct translation *reported;   /* what status borrows while t waits for its first report; NULL = t itself */
         struct quarantine *q; size_t n_q;
         unsigned nack_rounds;
         uint64_t generation;
@@ -66,6 +67,7 @@ static void report(struct pipeline *p)
         }
         status_free(p->status);
         p->status = s;
+        translation_free(TAKE_PTR(p->reported));
         int r = status_docs(s, p->conf->translate.controller_name, &a, &docs, &n);
         if (r == 0)
                 r = p->source->ops->write(p->source, docs, n);
@@ -206,9 +208,10 @@ static void build(struct pipeline *p)
                 p->generation++;
         log_info("translated", "generation=%" PRIu64 " gateways=%zu routes=%zu quarantined=%zu us=%" PRIu64 " changed=%d", p->generation,
                  t->n_gateways, t->n_routes, p->n_q, us, !same);
-        status_free(p->status); /* borrows the old translation */
-        p->status = NULL;
-        translation_free(p->t);
+        if (p->status && !p->reported)
+                p->reported = p->t; /* what was last said stays to be asked for until the next report */
+        else
+                translation_free(p->t);
         p->t = t;
         push_offer(p->push, t);
         report_soon(p);
@@ -456,6 +459,7 @@ void pipeline_free(struct pipeline *p)
         timer_stop(&p->fold);
         timer_stop(&p->report); /* push_free says "changed" for each peer: statuses stay as they are */
         status_free(p->status);
+        translation_free(p->reported);
         translation_free(p->t);
         while (p->n_q)
                 quarantine_drop(p, p->n_q - 1);

@@ -285,6 +285,24 @@ static void test_endpoints(void **state)
         assert_false(strstr(f->front.trace, "M2"));
 }
 
+/* Whoever asks between a build and its report hears what was last said, not nothing. */
+static void test_status_is_always_there(void **state)
+{
+        struct fix *f = *state;
+        up(f);
+        for (int i = 0; i < 3; i++) {
+                uint64_t had = view(f).generation;
+                route(f, i % 2 ? RULE("/b") : RULE("/c"));
+                while (view(f).generation == had || strcmp(push_plan_state(view(f).push), "idle") != 0) {
+                        assert_true(loop_turn(f->l, 20) >= 0);
+                        assert_non_null(view(f).status);
+                        assert_int_equal(view(f).status->n_gateways, 1);
+                        assert_string_equal(view(f).status->gateways[0].report->id.name, "web");
+                        assert_int_equal(view(f).status->n_routes, 1);
+                }
+        }
+}
+
 /* Slices that never rest do not keep the manifest from being folded. */
 static void test_endpoints_churn(void **state)
 {
@@ -402,7 +420,7 @@ int main(void)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         const struct CMUnitTest tests[] = {
                 T(test_from_directory_to_programmed), T(test_bad_load_keeps_previous), T(test_quarantine), T(test_nack_rules),
-                T(test_nack_repeated), T(test_endpoints), T(test_endpoints_churn), T(test_addresses_kept), T(test_generations_kept), T(test_move_between_pools), T(test_remove_gateway),
+                T(test_nack_repeated), T(test_endpoints), T(test_endpoints_churn), T(test_status_is_always_there), T(test_addresses_kept), T(test_generations_kept), T(test_move_between_pools), T(test_remove_gateway),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
