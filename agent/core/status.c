@@ -183,17 +183,53 @@ static bool l4_carries(const struct build *b, const struct manifest *m, const st
         return ok;
 }
 
+static bool route_attached(const struct route_report *r, const struct report_id *gw)
+{
+        for (size_t i = 0; i < r->n_parents; i++) {
+                const struct route_parent_report *p = &r->parents[i];
+                if (strcmp(p->parent.name, gw->name) == 0 &&
+                    strcmp(*p->parent.namespace ? p->parent.namespace : r->id.namespace, gw->namespace) == 0)
+                        return true;
+        }
+        return false;
+}
+
+/* Is text "KIND NAMESPACE/NAME" this object? */
+static bool is_object(const char *text, const struct report_id *id)
+{
+        const char *const parts[] = { object_kind_str(id->kind), " ", id->namespace, "/", id->name };
+        for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+                size_t n = strlen(parts[i]);
+                if (strncmp(text, parts[i], n) != 0)
+                        return false;
+                text += n;
+        }
+        return *text == '\0';
+}
+
+/* Is a's refusal one of this Gateway, or of a route of its?  One that names nothing is everybody's. */
+static bool refusal_concerns(const struct build *b, const struct dp_ack *a, const struct gateway_report *g)
+{
+        if (!a->refused_of || !*a->refused_of || is_object(a->refused_of, &g->id))
+                return true;
+        for (size_t i = 0; i < b->t->n_routes; i++)
+                if (is_object(a->refused_of, &b->t->routes[i].id))
+                        return route_attached(&b->t->routes[i], &g->id);
+        return false;
+}
+
 struct tier { unsigned n, ok, waiting; };
 struct verdict { bool acked; const char *reason, *text; };
 
-static void tier_add(struct build *b, struct tier *t, const struct dp_ack *a, bool carries, const char **refused)
+static void tier_add(struct build *b, struct tier *t, const struct dp_ack *a, const struct gateway_report *g, bool carries,
+                     const char **refused)
 {
         t->n++;
         if (carries && a->connected) {
                 t->ok++;
         } else if (a->connected) {
                 t->waiting++;
-                if (a->refused && !*refused)
+                if (a->refused && !*refused && refusal_concerns(b, a, g))
                         *refused = a->refused;
         } else if (b->now_ms - a->gone_ms < STATUS_GONE_MS) {
                 t->waiting++;
@@ -210,9 +246,9 @@ static struct verdict gateway_acks(struct build *b, const struct gateway_report 
         for (size_t i = 0; i < b->n_acks; i++) {
                 const struct dp_ack *a = &b->acks[i];
                 if (*a->pool == '\0')
-                        tier_add(b, &l4, a, a->active && l4_carries(b, a->active, g), &refused);
+                        tier_add(b, &l4, a, g, a->active && l4_carries(b, a->active, g), &refused);
                 else if (strcmp(a->pool, g->pool) == 0)
-                        tier_add(b, &l7, a, a->active && l7_carries(b, a->active, g), &refused);
+                        tier_add(b, &l7, a, g, a->active && l7_carries(b, a->active, g), &refused);
         }
         struct verdict v = { .text = arena_printf(&b->s->arena, "%u/%u shards, %u/%u front ends", l7.ok, l7.n, l4.ok, l4.n) };
         v.acked = l7.ok > 0 && (l4.n == 0 || l4.ok > 0) && l7.waiting == 0 && l4.waiting == 0;

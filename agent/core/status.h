@@ -16,6 +16,7 @@ struct dp_ack { /* one configured data plane, as the push side sees it */
         uint64_t gone_ms;              /* !connected: since when (never connected: since we started) */
         const struct manifest *active; /* ACTIVE at this; NULL = nothing, or something we do not know */
         const char *refused;           /* it (or its pool) holds at an older manifest for this reason; NULL = no */
+        const char *refused_of;        /* "HTTPRoute ns/name": the object that refusal is about; NULL or "" = it names none */
 };
 
 /* What was last said about each condition: key -> status, generation, since. */

@@ -338,7 +338,7 @@ struct dp_ack push_ack(const struct push *p, size_t i)
 {
         const struct member *m = &p->members[i];
         return (struct dp_ack){ .name = m->name, .pool = m->g->pool, .connected = m->peer != NULL, .gone_ms = m->gone_ms,
-                                .active = m->active.m, .refused = m->refused };
+                                .active = m->active.m, .refused = m->refused, .refused_of = m->refused_of };
 }
 
 uint64_t push_max_generation(const struct push *p) { return p->max_generation; }

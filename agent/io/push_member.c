@@ -231,6 +231,17 @@ static void group_reject(struct push *p, struct group *g, const struct manifest 
                 offer_set(&g->target, g->good.m, g->good.stamp);
 }
 
+/* The object of a NACK; of one of a Gateway's whole section, that Gateway. */
+static void refused_of(struct member *m, const Control__Nack *n)
+{
+        const Model__Source *s = n->source;
+        m->refused_of[0] = '\0';
+        if (s && *s->kind)
+                (void)snprintf(m->refused_of, sizeof m->refused_of, "%s %s/%s", s->kind, s->namespace_, s->name); /* cut: no such object */
+        else if (strncmp(n->section, "gateway/", 8) == 0)
+                (void)snprintf(m->refused_of, sizeof m->refused_of, "Gateway %s", n->section + 8); /* as above */
+}
+
 void member_nack(struct member *m, const Control__Nack *n, const struct sha256 *hash)
 {
         struct push *p = m->p;
@@ -242,6 +253,7 @@ void member_nack(struct member *m, const Control__Nack *n, const struct sha256 *
         offer_set(&m->inflight, NULL, 0);
         set_state(m, MEMBER_IDLE);
         member_set_refused(m, bad, n->reason);
+        refused_of(m, n);
         if (!same_hash(m->g->target.m, bad)) {
                 /* a manifest that was replaced meanwhile: what matters is what m says of the present one */
         } else if (n->retryable) {

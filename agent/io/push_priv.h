@@ -38,6 +38,7 @@ struct member {
         bool late;
         struct timer timer;       /* OFFERED..ACTIVATING: late at; IDLE: offer again at */
         char *refused;            /* why it does not take refused_hash */
+        char refused_of[600];     /* "HTTPRoute ns/name"; "" = the refusal names no object */
         struct sha256 refused_hash;
         bool has_hello_hash;      /* it has not been sent anything yet; what it serves: */
         struct sha256 hello_hash;

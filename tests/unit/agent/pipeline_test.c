@@ -264,6 +264,9 @@ static void test_nack_repeated(void **state)
         route(f, RULE("/poison") ", " RULE("/2"));
         WAIT(f, strstr(view(f).alarm, "quarantined already"));
         assert_int_equal(f->s1.active->generation, 1); /* the last good one */
+        for (size_t i = 0; i < push_n_members(view(f).push); i++)
+                if (push_ack(view(f).push, i).refused)
+                        assert_string_equal(push_ack(view(f).push, i).refused_of, "HTTPRoute default/app");
         f->s1.nack_section = NULL;
         route(f, RULE("/mended"));
         WAIT(f, f->s1.active->generation > 1 && strcmp(view(f).alarm, "") == 0);

@@ -197,6 +197,38 @@ static void test_held(void **state)
         assert_int_equal(since, 50);
 }
 
+/* A refusal is told by the Gateway it is about, not by all that wait for the same manifest. */
+static void test_refused_of(void **state)
+{
+        static const struct { const char *of, *want; } rows[] = {
+                { NULL, "False Invalid no" }, { "", "False Invalid no" }, { "Gateway ns/web", "False Invalid no" },
+                { "Gateway ns/web2", "False Pending 1/2 shards, 1/1 front ends" },
+                { "HTTPRoute app/mine", "False Invalid no" },
+                { "HTTPRoute ns/own", "False Invalid no" },
+                { "HTTPRoute app/other", "False Pending 1/2 shards, 1/1 front ends" },
+                { "HTTPRoute app/gone", "False Pending 1/2 shards, 1/1 front ends" },
+                { "Secret ns/web", "False Pending 1/2 shards, 1/1 front ends" },
+        };
+        struct fix *f = *state;
+        struct dp_ack v[3];
+        struct route_parent_report mine = { .parent = { .namespace = "ns", .name = "web", .section_name = "" } };
+        struct route_parent_report own = { .parent = { .namespace = "", .name = "web", .section_name = "" } };
+        struct route_report routes[] = { { .id = { OBJECT_HTTP_ROUTE, "app", "mine", 1 }, .parents = &mine, .n_parents = 1 },
+                                         { .id = { OBJECT_HTTP_ROUTE, "app", "other", 1 }, .parents = &own, .n_parents = 1 },
+                                         { .id = { OBJECT_HTTP_ROUTE, "ns", "own", 1 }, .parents = &own, .n_parents = 1 } };
+        f->t.routes = routes;
+        f->t.n_routes = ARRAY_SIZE(routes);
+        for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+                (void)good(f, v);
+                v[1].active = f->l7_old;
+                v[1].refused = "no";
+                v[1].refused_of = rows[i].of;
+                const char *got = programmed(f, v, 3, NOW_MS, 1, NULL, NULL);
+                if (strcmp(got, rows[i].want) != 0)
+                        fail_msg("%s: got \"%s\"", rows[i].of, got);
+        }
+}
+
 static void test_recheck(void **state)
 {
         struct fix *f = *state;
@@ -279,6 +311,6 @@ static void test_times(void **state)
 int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-        const struct CMUnitTest tests[] = { T(test_acks), T(test_held), T(test_recheck), T(test_memory), T(test_text), cmocka_unit_test(test_times) };
+        const struct CMUnitTest tests[] = { T(test_acks), T(test_held), T(test_refused_of), T(test_recheck), T(test_memory), T(test_text), cmocka_unit_test(test_times) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
