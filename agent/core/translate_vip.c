@@ -28,6 +28,28 @@ static bool in_pools(const struct translate_conf *conf, const struct ipaddr *a)
         return false;
 }
 
+/* Is a an address for hosts in a pool?  Not those are the network's own (in IPv6 the subnet routers' anycast address) and
+ * IPv4's broadcast, where the prefix is long enough to have them (RFC 3021, RFC 6164). */
+static bool for_hosts(const struct ipprefix *p, const struct ipaddr *a)
+{
+        size_t len = ipaddr_len(a) * 8;
+        bool zeros = true, ones = true;
+        for (size_t i = p->len; i < len; i++) {
+                bool bit = a->b[i / 8] >> (7 - i % 8) & 1;
+                zeros &= !bit;
+                ones &= bit;
+        }
+        return p->len >= len - 1 || !(zeros || (a->af == 4 && ones));
+}
+
+static bool usable(const struct translate_conf *conf, const struct ipaddr *a)
+{
+        for (size_t i = 0; i < conf->n_vip_pools; i++)
+                if (ipprefix_contains(&conf->vip_pools[i], a) && for_hosts(&conf->vip_pools[i], a))
+                        return true;
+        return false;
+}
+
 static bool holds(const struct tx_gateway *g, const struct ipaddr *a)
 {
         for (size_t i = 0; i < g->report->n_addresses; i++)
@@ -110,6 +132,10 @@ static void ask_by_value(struct vips *v, struct tx_gateway *g, const struct gate
                 refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s is outside the address pools", ga->value));
                 return;
         }
+        if (!usable(tx->conf, &a)) {
+                refuse(g, "AddressNotUsable", tx_printf(tx, "Address %s is the network or broadcast address of its pool", ga->value));
+                return;
+        }
         for (size_t i = 0; i < v->n; i++) {
                 const struct holder *h = &v->holders[i];
                 if (!ipaddr_eq(&h->addr, &a))
@@ -147,20 +173,16 @@ static bool prefix_at(const struct ipprefix *p, uint64_t n, struct ipaddr *ret)
         return n == 0 && ipprefix_contains(p, ret);
 }
 
-/* The lowest address nobody holds.  Network, broadcast (IPv4) and subnet-router anycast (IPv6) addresses are left out. */
+/* The lowest address nobody holds. */
 static bool choose_free(struct vips *v, uint8_t af, struct ipaddr *ret)
 {
         for (size_t i = 0; i < v->tx->conf->n_vip_pools; i++) {
                 const struct ipprefix *p = &v->tx->conf->vip_pools[i];
                 if (p->addr.af != af)
                         continue;
-                bool whole = p->len >= ipaddr_len(&p->addr) * 8 - 1;
-                for (uint64_t n = MAX(v->next[i], (uint64_t)!whole); prefix_at(p, n, ret); n++) {
+                for (uint64_t n = v->next[i]; prefix_at(p, n, ret); n++) {
                         v->next[i] = n;
-                        struct ipaddr next;
-                        if (af == 4 && !whole && !prefix_at(p, n + 1, &next))
-                                break; /* broadcast */
-                        if (!taken(v, ret))
+                        if (for_hosts(p, ret) && !taken(v, ret))
                                 return true;
                 }
         }
@@ -194,7 +216,7 @@ static const struct ipaddr *held_by(const struct vips *v, const struct tx_gatewa
         size_t n;
         const struct vip_grant *h = grants_of(v->tx, g, &n);
         for (size_t i = 0; i < n; i++)
-                if (h[i].addr.af == af && in_pools(v->tx->conf, &h[i].addr) && !taken(v, &h[i].addr) && !names(g->gw, &h[i].addr))
+                if (h[i].addr.af == af && usable(v->tx->conf, &h[i].addr) && !taken(v, &h[i].addr) && !names(g->gw, &h[i].addr))
                         return &h[i].addr;
         return NULL;
 }
