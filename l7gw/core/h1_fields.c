@@ -182,8 +182,7 @@ static enum h1_rc connection_parse(struct span v, struct facts *f)
         return H1_OK;
 }
 
-/* A name that becomes one of ours when a gateway-interface server turns "-" and "_" into the same (requirement 31). */
-static bool name_is_twin(struct span name)
+bool h1_name_is_twin(struct span name)
 {
         static const char *const ours[] = { "content-length", "transfer-encoding", "x-real-ip" };
         if (!memchr(name.p, '_', name.n))
@@ -235,7 +234,7 @@ static enum h1_rc fact_of(const struct field *fd, struct msg *m, struct facts *f
         case FIELD_AUTHORIZATION:
                 return ++f->seen_auth > 1 ? H1_BAD_FIELD : H1_OK;
         case FIELD_OTHER:
-                return name_is_twin(fd->name) ? H1_BAD_FIELD : H1_OK;
+                return h1_name_is_twin(fd->name) ? H1_BAD_FIELD : H1_OK;
         }
         return H1_OK;
 }
@@ -438,6 +437,6 @@ bool h1_trailer_forbidden(struct span name)
         for (size_t i = 0; i < ARRAY_SIZE(more); i++)
                 if (span_eq(name, span_str(more[i])))
                         return true;
-        return id_is_hop_by_hop(field_id_of(name)) || !connection_may_name(name) || name_is_twin(name) ||
+        return id_is_hop_by_hop(field_id_of(name)) || !connection_may_name(name) || h1_name_is_twin(name) ||
                (name.n >= 3 && memcmp(name.p, "if-", 3) == 0);
 }

@@ -1,5 +1,5 @@
 /* l7gw/core/h1_fields.h - field lines of an HTTP/1.1 head and the normal form made of them.  Layer: l7gw/core, pure.
- * Private to the h1 files.  Thread rule: one thread. */
+ * Private to the h1 files, but for what h2_request must judge alike.  Thread rule: one thread. */
 #pragma once
 #include "l7gw/core/h1.h"
 
@@ -11,3 +11,5 @@ enum h1_rc h1_request_normalise(struct msg *m) NONNULL(1) MUST_USE;
 enum h1_rc h1_response_normalise(struct msg *m, struct span method) NONNULL(1) MUST_USE;
 /* True for a name that may not come in a trailer section, or may not be believed there (RFC 9110 6.5.1). */
 bool h1_trailer_forbidden(struct span name);
+/* A name that becomes one of ours when a gateway-interface server turns "-" and "_" into the same (requirement 31). */
+bool h1_name_is_twin(struct span name);

@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/core/h2_request.h"
 #include "l7gw/core/decimal.h"
+#include "l7gw/core/h1_fields.h"
 #include "l7gw/core/path.h"
 
 static struct span keep(struct stream *s, struct span v)
@@ -67,6 +68,13 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
                         s->h2_bad = true;
                 return;
         }
+        if (id == FIELD_PROXY_AUTHORIZATION || id == FIELD_PROXY_AUTHENTICATE)
+                return; /* for the proxy that asked; this gateway never asks */
+        bool again = (id == FIELD_CONTENT_TYPE || id == FIELD_AUTHORIZATION) && msg_find_id(&s->req, id);
+        if (again || (id == FIELD_OTHER && h1_name_is_twin(name))) {
+                s->h2_bad = true;
+                return;
+        }
         struct span n = keep(s, name), v = keep(s, value);
         if (s->h2_too_large)
                 return;
@@ -79,12 +87,8 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
 
 void h2_request_trailer(struct stream *s, struct span name, struct span value)
 {
-        static const char *const dropped[] = {
-                "host",   "content-length", "transfer-encoding", "te",        "trailer", "authorization", "cookie",
-                "expect", "content-type",   "content-encoding",  "connection"};
-        for (size_t i = 0; i < ARRAY_SIZE(dropped); i++)
-                if (span_eq_str(name, dropped[i]))
-                        return;
+        if (h1_trailer_forbidden(name))
+                return;
         struct span n = arena_span(&s->arena, name), v = arena_span(&s->arena, value);
         if (s->req_trailers.n_fields >= MSG_MAX_FIELDS || !n.p || (value.n > 0 && !v.p))
                 return; /* a trailer may be dropped (RFC 9110 6.5.1) */
@@ -168,7 +172,8 @@ unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
                 if (r < 0)
                         return r == -ENOMEM ? 431 : 400;
         }
-        return cookies_join(s) < 0 ? 431 : 0;
+        int r = cookies_join(s);
+        return r == 0 ? 0 : r == -ENOMEM ? 431 : 400;
 }
 
 static nghttp2_nv nv_of(struct span name, struct span value)

@@ -242,6 +242,9 @@ static void test_refused_heads(void **state)
                 {"RFC 9113 8.2.2: connection field", NV("connection", "close"), {0}, -1, 0},
                 {"te other than trailers", NV("te", "gzip"), {0}, -1, 0},
                 {"te trailers", NV("te", "trailers"), {0}, -1, 200},
+                {"a twin of ours", NV("x_forwarded_for", "192.0.2.1"), {0}, -1, 400},
+                {"an underscore elsewhere", NV("x_other", "1"), {0}, -1, 200},
+                {"proxy credentials are not for the endpoint", NV("proxy-authorization", "Basic eDp5"), {0}, -1, 200},
                 {"RFC 9110 10.1.1: unknown expectation", NV("expect", "wonders"), {0}, -1, 400},
                 {"RFC 6585 5: header list too large", NV("x-long", long_value), {0}, -1, 431},
                 {"scheme of the other transport", NV("x", "y"), NV(":scheme", "https"), 1, 400},
@@ -264,6 +267,51 @@ static void test_refused_heads(void **state)
                                  c.code[id]);
                 client_fini(&c);
         }
+}
+
+static void test_repeats(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *name, *first, *second;
+                unsigned status;
+        } cases[] = {
+                {"content-type", "a/b", "a/c", 400},
+                {"authorization", "x", "y", 400},
+                {"accept", "a/b", "a/c", 200},
+                {"proxy-authorization", "x", "y", 200},
+                {"cookie", "a=1", "b=2 ", 0}, /* outer white space: nghttp2 resets the stream */
+                {"cookie", "a=1", "b=2", 200},
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct client c;
+                const nghttp2_nv nv[] = {NV(":method", "GET"),
+                                         NV(":scheme", "http"),
+                                         NV(":authority", "a"),
+                                         NV(":path", "/echo"),
+                                         NV(cases[i].name, cases[i].first),
+                                         NV(cases[i].name, cases[i].second)};
+                client_init(&c, true);
+                int32_t id = nghttp2_submit_request(c.session, NULL, nv, ARRAY_SIZE(nv), NULL, NULL);
+                pump(&c);
+                if (c.status[id] != cases[i].status)
+                        fail_msg("%s: %s, %s: %u", cases[i].name, cases[i].first, cases[i].second, c.status[id]);
+                client_fini(&c);
+        }
+}
+
+static void test_dropped_fields(void **state)
+{
+        (void)state;
+        struct client c;
+        const nghttp2_nv nv[] = {NV(":method", "GET"), NV(":scheme", "http"),    NV(":authority", "a"),
+                                 NV(":path", "/hold"), NV("host", "a"), NV("proxy-authorization", "x"),
+                                 NV("x", "y")};
+        client_init(&c, true);
+        assert_true(nghttp2_submit_request(c.session, NULL, nv, ARRAY_SIZE(nv), NULL, NULL) > 0);
+        pump(&c);
+        assert_int_equal(c.l.last->s.req.n_fields, 1);
+        client_fini(&c);
 }
 
 static void test_cookies(void **state)
@@ -432,6 +480,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_requests),         cmocka_unit_test(test_refused_heads),
+                cmocka_unit_test(test_repeats),          cmocka_unit_test(test_dropped_fields),
                 cmocka_unit_test(test_cookies),          cmocka_unit_test(test_response_window),
                 cmocka_unit_test(test_request_window),   cmocka_unit_test(test_connection_window_comes_back),
                 cmocka_unit_test(test_cancel_and_drain), cmocka_unit_test(test_floods),
