@@ -4,6 +4,18 @@
 
 static const struct stream_down h1_down;
 
+static const unsigned legal_next[H1S_STATE_N] = {
+#define S(id, next) [H1S_##id] = (next),
+        H1_SERVER_STATES(S)
+#undef S
+};
+
+static void state_set(struct h1_server *h, enum h1_server_state to)
+{
+        BUG_ON(!(legal_next[h->state] & (1u << to)));
+        h->state = to;
+}
+
 void h1_server_init(struct h1_server *h, const struct h1_server_conf *conf)
 {
         *h = (struct h1_server){.engine = conf->engine,
@@ -31,8 +43,7 @@ static void stream_finish(struct h1_server *h)
 static void response_over(struct h1_server *h)
 {
         bool last = h->close_after || h->state != H1S_WAIT;
-        h->early |= h->state == H1S_BODY;
-        h->state = last ? H1S_CLOSING : H1S_IDLE;
+        state_set(h, last ? H1S_CLOSING : H1S_IDLE);
         h->scan = (struct h1_scan){0};
         h->n_requests++;
         stream_finish(h);
@@ -43,12 +54,12 @@ static bool head_open(struct h1_server *h)
 {
         h->s = h->engine->open(h->conn);
         if (!h->s) { /* nothing to answer with: close */
-                h->state = H1S_CLOSING;
+                state_set(h, H1S_CLOSING);
                 return false;
         }
         h->s->down = &h1_down;
         h->s->session = h;
-        h->state = H1S_HEAD;
+        state_set(h, H1S_HEAD);
         return true;
 }
 
@@ -77,7 +88,7 @@ static size_t head_input(struct h1_server *h, struct span in)
         h->close_after = h->draining || !s->req.keep_alive;
         h1_body_init(&h->body, &s->req);
         s->req_done = !stream_has_body(&s->req);
-        h->state = s->req_done ? H1S_WAIT : H1S_BODY;
+        state_set(h, s->req_done ? H1S_WAIT : H1S_BODY);
         h->engine->request(s);
         return used;
 }
@@ -104,7 +115,7 @@ static size_t body_input(struct h1_server *h, struct span in)
         }
         if (h->s && h->state == H1S_BODY && h->body.done) {
                 s->req_done = true;
-                h->state = H1S_WAIT;
+                state_set(h, H1S_WAIT);
                 h->engine->req_end(s);
         }
         return used;
@@ -129,6 +140,7 @@ size_t h1_server_input(struct h1_server *h, struct span in)
                 case H1S_WAIT:
                         return taken;
                 case H1S_CLOSING:
+                case H1S_STATE_N:
                         return in.n;
                 }
                 if (used == 0)
@@ -148,8 +160,10 @@ size_t h1_server_room(const struct h1_server *h)
                 return h->engine->req_room(h->s);
         case H1S_WAIT:
                 return 0;
-        case H1S_CLOSING:
-                return L7_LINGER_BYTES;
+        case H1S_CLOSING: /* the connection throws away a bounded part of what still comes (L7_LINGER_BYTES) */
+                return 0;
+        case H1S_STATE_N:
+                break;
         }
         BUG_ON(true);
 }
@@ -162,8 +176,8 @@ void h1_server_flushed(struct h1_server *h)
 
 void h1_server_gone(struct h1_server *h)
 {
-        h->state = H1S_CLOSING;
-        h->reset = true;
+        state_set(h, H1S_CLOSING);
+        h->reset |= h->s && h->s->resp_head; /* else nothing of ours is short, and answers before it must arrive */
         if (h->s)
                 stream_finish(h);
         h->engine->output(h->conn);
@@ -181,7 +195,8 @@ void h1_server_eof(struct h1_server *h)
                 break;
         case H1S_IDLE:
         case H1S_CLOSING:
-                h->state = H1S_CLOSING;
+        case H1S_STATE_N:
+                state_set(h, H1S_CLOSING);
                 h->engine->output(h->conn);
                 break;
         }
@@ -196,7 +211,7 @@ void h1_server_timeout(struct h1_server *h)
         } else if (h->s) {
                 h1_server_gone(h);
         } else {
-                h->state = H1S_CLOSING;
+                state_set(h, H1S_CLOSING);
                 h->engine->output(h->conn);
         }
 }
@@ -278,6 +293,7 @@ static void down_end(struct stream *s)
                         chain_span(&h->out, buf_span(h->scratch));
         }
         s->complete = !h->out.failed;
+        h->early |= h->state == H1S_BODY;
         response_over(h);
 }
 
@@ -287,8 +303,8 @@ static void down_cut(struct stream *s)
         /* Content-Length and chunked show the cut by a plain close; a close-delimited body only by RST. */
         h->reset = s->resp_head && s->resp.framing == BODY_CLOSE;
         h->close_after = true;
+        h->early = false; /* what is short already needs no care */
         response_over(h);
-        h->early = false;
 }
 
 static size_t down_room(const struct stream *s)

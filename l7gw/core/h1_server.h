@@ -8,13 +8,21 @@
 #include "l7gw/core/h1.h"
 #include "l7gw/core/stream.h"
 
+/* clang-format off */
+#define H1_SERVER_STATES(S) /* S(STATE, may be followed by) */ \
+        S(IDLE, H1S_BIT(HEAD) | H1S_BIT(CLOSING))                 /* between requests */ \
+        S(HEAD, H1S_BIT(BODY) | H1S_BIT(WAIT) | H1S_BIT(CLOSING)) /* some bytes of a head have come */ \
+        S(BODY, H1S_BIT(WAIT) | H1S_BIT(CLOSING))                 /* request body on its way */ \
+        S(WAIT, H1S_BIT(IDLE) | H1S_BIT(CLOSING))                 /* request complete, response not */ \
+        S(CLOSING, H1S_BIT(CLOSING))                              /* the last response is in out; input is thrown away */
+/* clang-format on */
 enum h1_server_state {
-        H1S_IDLE,    /* between requests */
-        H1S_HEAD,    /* some bytes of a head have come */
-        H1S_BODY,    /* request body on its way */
-        H1S_WAIT,    /* request complete, response not */
-        H1S_CLOSING, /* the last response is in out; input is thrown away */
+#define S(id, next) H1S_##id,
+        H1_SERVER_STATES(S)
+#undef S
+        H1S_STATE_N
 };
+#define H1S_BIT(id) (1u << H1S_##id)
 struct h1_server {
         const struct stream_engine *engine;
         void *conn;

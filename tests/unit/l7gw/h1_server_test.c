@@ -187,8 +187,10 @@ static void test_ends(void **state)
                 bool reset;
         } eofs[] = {
                 {"between requests", "", "", false},
-                {"inside a head", "GET /x HT", "gone ", true},
-                {"inside a body", "POST /echo HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nab", "POST:/echo gone ", true},
+                {"inside a head", "GET /x HT", "gone ", false},
+                {"inside a body", "POST /echo HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nab", "POST:/echo gone ", false},
+                {"inside a body, a response begun", "POST /big/100000 HTTP/1.1\r\n" H "Content-Length: 5\r\n\r\nab",
+                 "POST:/big/100000 gone ", true},
         };
         for (size_t i = 0; i < ARRAY_SIZE(eofs); i++) {
                 struct run r;
