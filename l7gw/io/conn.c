@@ -133,45 +133,48 @@ static void linger_begin(struct conn *c)
         c->linger_left = L7_LINGER_BYTES;
         buf_fini(&c->in);
         (void)shutdown(c->f.fd, SHUT_WR); /* fails when the peer is gone: then reading tells */
+        loop_defer(c->w->loop, &c->defer); /* what lies in the socket already has had its edge */
 }
 
-/* Everything is sent: is the connection over? */
-static void conn_finish(struct conn *c)
+/* Everything is sent: is the connection over?  false: its last bytes wait for the client. */
+static bool conn_finish(struct conn *c)
 {
         bool h1 = c->proto == CONN_H1;
         if (c->broken || (c->lingering && c->linger_left == 0)) {
                 conn_close(c);
-                return;
+                return true;
         }
         if (c->lingering || !(h1 ? c->h1.state == H1S_CLOSING : c->proto == CONN_H2 && h2_server_finished(c->h2)))
-                return;
+                return true;
         if (h1 && c->h1.reset) {
                 socket_reset_on_close(c->f.fd);
                 conn_close(c);
-                return;
+                return true;
         }
         if (c->tls && !c->notified) {
                 c->notified = true;
                 tls_close_notify(c->tls);
                 if (!conn_send(c))
-                        return;
+                        return false;
         }
         /* Closing with unread input would send RST, and that can destroy the answer on its way (RFC 9112 9.6). */
         if (c->eof || (h1 && !c->h1.early && !c->readable && c->in.n == 0))
                 conn_close(c);
         else
                 linger_begin(c);
+        return true;
 }
 
 static void wait_set(struct conn *c, enum conn_wait wait, uint32_t ms)
 {
         uint32_t epoch = c->proto == CONN_H1 ? c->h1.n_requests : c->proto == CONN_H2 ? h2_server_requests(c->h2) : 0;
-        bool extends = wait == CONN_WAIT_IDLE || wait == CONN_WAIT_BODY || wait == CONN_WAIT_SEND;
-        if (wait == c->wait && epoch == c->wait_epoch && !(extends && c->progress))
+        bool extends = (wait == CONN_WAIT_IDLE && (c->got || c->gave)) || (wait == CONN_WAIT_BODY && c->got) ||
+                       (wait == CONN_WAIT_SEND && c->gave); /* who does not read gains nothing by sending */
+        if (wait == c->wait && epoch == c->wait_epoch && !extends)
                 return;
         c->wait = wait;
         c->wait_epoch = epoch;
-        c->progress = false;
+        c->got = c->gave = false;
         if (wait == CONN_WAIT_NONE)
                 timer_stop(&c->timer);
         else
@@ -251,9 +254,11 @@ static void conn_run(struct loop_defer *d)
                         return;
                 }
                 size_t before = conn_session_out(c) ? conn_session_out(c)->n : 0;
+                bool choked = conn_tls_choked(c);
                 sent = conn_send(c);
                 if (c->dead)
                         return;
+                again |= choked && !conn_tls_choked(c);
                 if (conn_session_out(c) && conn_session_out(c)->n < before) {
                         again = true;
                         if (c->proto == CONN_H1)
@@ -261,7 +266,7 @@ static void conn_run(struct loop_defer *d)
                 }
         } while (again);
         if (sent)
-                conn_finish(c);
+                sent = conn_finish(c);
         if (!c->dead)
                 conn_arm(c, sent);
 }

@@ -34,7 +34,7 @@ struct conn {
         bool eof;                 /* the client will send no more */
         bool broken;              /* nothing more can be done: flush what is queued, then close */
         bool dead;                /* closed; freed at the end of the turn */
-        bool progress;            /* bytes moved since the deadline was last set */
+        bool got, gave;           /* bytes came, went, since the deadline was last set */
         bool lingering;
         bool notified;            /* close_notify is queued */
         bool draining;

@@ -209,10 +209,19 @@ void conn_tls_feed(struct conn *c, struct span in)
 
 /* ---- socket in ---- */
 
+/* A client that asks for key updates or renegotiations and reads none of the answers.  Session output alone stays below:
+ * conn_send stops adding at half of it. */
+bool conn_tls_choked(const struct conn *c)
+{
+        return c->tls && c->tls->wire.n >= 2 * (size_t)L7_WIRE_BYTES;
+}
+
 size_t conn_read_room(struct conn *c)
 {
         if (c->lingering)
                 return c->linger_left;
+        if (conn_tls_choked(c))
+                return 0;
         if (c->tls && !c->tls->established)
                 return L7_SCRATCH_BYTES;
         if (c->sealed.n > 0 || input_held(c))
@@ -247,7 +256,7 @@ void conn_read(struct conn *c)
                                 conn_eof(c);
                         return;
                 }
-                c->progress = true;
+                c->got = true;
                 if ((size_t)n < room && !c->hup)
                         c->readable = false; /* short read: the socket is empty, the next edge will tell */
                 if (c->lingering)
@@ -285,7 +294,7 @@ static bool chain_send(struct conn *c, struct chain *out)
                         return false;
                 }
                 chain_consume(out, (size_t)n);
-                c->progress = true;
+                c->gave = true;
                 if ((size_t)n < want)
                         c->writable = false;
         }

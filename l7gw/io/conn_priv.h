@@ -11,6 +11,7 @@
 void conn_close(struct conn *c) NONNULL(1);
 struct chain *conn_session_out(struct conn *c) NONNULL(1); /* NULL before the protocol is known */
 size_t conn_session_room(struct conn *c) NONNULL(1);       /* plain text bytes the session takes now */
+bool conn_tls_choked(const struct conn *c) NONNULL(1);     /* TLS's own answers wait: read no more */
 size_t conn_read_room(struct conn *c) NONNULL(1);          /* bytes to take from the socket now */
 bool conn_pump(struct conn *c) NONNULL(1); /* shows the session what waits in c->in; true: it took some */
 void conn_tls_feed(struct conn *c, struct span in) NONNULL(1); /* cipher text; empty: what waits in c->sealed */

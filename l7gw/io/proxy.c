@@ -148,6 +148,8 @@ static void engine_refuse(struct stream *s, unsigned status, const char *why)
         if (body.n && msg_add(&s->resp, SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8")) < 0)
                 body = SPAN_NULL;
         s->resp.content_length = body.n;
+        if (!timer_armed(&x->timer))
+                deadlines_begin(x); /* an HTTP/2 client that opens no window may not keep it for ever */
         send_answer(x, body);
 }
 
@@ -184,7 +186,7 @@ static void engine_request(struct stream *s)
                                  .sni = conn_sni(c),
                                  .peer = span_str(c->peer_text),
                                  .peer_trusted = peer_trusted(b, &c->peer),
-                                 .rnd = worker_random(x->w)};
+                                 .rnd = worker_spread(x->w)};
         request_id_make(x->w, in.request_id);
         memcpy(x->request_id, in.request_id, sizeof x->request_id);
         x->expect = s->req.expect_continue;
