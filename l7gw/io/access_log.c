@@ -56,6 +56,8 @@ bool access_log_put(struct access_log *l, unsigned worker, struct span line)
         memcpy(r->p, line.p + first, line.n - first);
         atomic_store_explicit(&r->head, head + line.n,
                               memory_order_release); /* the bytes are there before the position says so */
+        /* seq_cst: our load of pending must not pass our store of head, or both sides see the old and nobody wakes */
+        atomic_thread_fence(memory_order_seq_cst);
         if (!atomic_load_explicit(&l->pending, memory_order_relaxed) &&
             !atomic_exchange_explicit(&l->pending, true, memory_order_acq_rel))
                 wake(l);
@@ -126,8 +128,8 @@ static void *log_main(void *arg)
                         nanosleep(&gather, NULL);
                 if (atomic_exchange_explicit(&l->reopen, false, memory_order_acq_rel))
                         reopen(l);
-                atomic_store_explicit(&l->pending, false,
-                                      memory_order_seq_cst); /* before looking: a later line wakes us again */
+                atomic_store_explicit(&l->pending, false, memory_order_relaxed);
+                atomic_thread_fence(memory_order_seq_cst); /* before looking: a later line wakes us again */
                 drain(l);
                 if (stop)
                         return NULL;

@@ -28,10 +28,21 @@ static void accept_exhausted(struct listen_fd *l)
                 int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
                 if (fd >= 0)
                         close(fd);
-                w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         }
+        w->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC); /* fails when others were faster: tried again next time */
         w->accept_paused = true;
         timer_set(loop_timers(w->loop), &w->accept_timer, loop_now_ms(w->loop) + L7_ACCEPT_PAUSE_MS);
+}
+
+/* accept(2): Linux passes on a pending error of the new socket; the clients behind it still wait, and no edge comes. */
+static bool client_lost(int e)
+{
+        static const int lost[] = {EINTR,  ECONNABORTED, EPROTO,     ENOPROTOOPT,  ENETDOWN,
+                                   ENONET, EHOSTDOWN,    EOPNOTSUPP, EHOSTUNREACH, ENETUNREACH};
+        for (size_t i = 0; i < ARRAY_SIZE(lost); i++)
+                if (e == lost[i])
+                        return true;
+        return false;
 }
 
 static void accept_all(struct listen_fd *l)
@@ -42,12 +53,11 @@ static void accept_all(struct listen_fd *l)
                 socklen_t n = sizeof sa;
                 int fd = accept4(l->fd, &sa.sa, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (fd < 0) {
-                        if (errno == EINTR || errno == ECONNABORTED)
+                        if (client_lost(errno))
                                 continue;
                         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                                 accept_exhausted(l);
-                        return; /* EAGAIN; others (a network error of the pending client) leave the rest to the next
-                                   event */
+                        return;
                 }
                 unsigned before = atomic_fetch_add_explicit(&w->shared->connections, 1, memory_order_relaxed);
                 struct ipaddr peer;

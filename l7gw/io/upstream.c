@@ -189,16 +189,21 @@ static bool idempotent(struct span method) /* RFC 9110 9.2.2 */
         return false;
 }
 
+/* The socket was looked at just now: nothing to read, neither an end nor a response that nobody asked for. */
+static bool is_quiet(const struct upconn *u)
+{
+        char byte;
+        return recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
 /* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
 static struct upconn *idle_take(struct peer *p, const struct stream *s)
 {
         bool look = !idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
         while (p->idle) {
                 struct upconn *u = p->idle;
-                char byte;
-                if (look &&
-                    recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1) { /* closed, or an unasked response */
-                        if (p->n_conns == 1) {                                /* p dies with it */
+                if (look && !is_quiet(u)) {
+                        if (p->n_conns == 1) { /* p dies with it */
                                 up_close(u);
                                 return NULL;
                         }
@@ -481,7 +486,8 @@ static void response_complete(struct upconn *u, size_t left_over)
         uint32_t max = x->cluster->model->max_requests_per_connection, keep_s = x->cluster->model->keepalive_s;
         uint32_t keep_ms = u->w->options->upstream_idle_ms;
         bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
-                    (max == 0 || u->n_requests < max);
+                    (max == 0 || u->n_requests < max) &&
+                    (!u->readable || is_quiet(u)); /* its edge has been told: nobody would notice what lies there */
         if (keep_s)
                 keep_ms = (uint32_t)MIN((uint64_t)keep_ms, keep_s * 1000ull);
         detach(x);
