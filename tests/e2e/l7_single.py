@@ -937,6 +937,33 @@ def last_known_good(site, check):
         check("started with no agent: serves the last known good", c.send(get("/echo")).reply().status == 200)
 
 
+def limits(site, check):
+    """Short deadlines and few connections: who does not move is sent away, and his place is free again."""
+    site.procs["l7gw"].stop(15 * SLOW)
+    with open(site.path("l7gw.cfg")) as f:
+        text = f.read()
+    with open(site.path("l7gw.cfg"), "w") as f:
+        f.write(text.replace("idle = 20000", "idle = 1000").replace("max_connections = 2000", "max_connections = 4"))
+    site.start_l7gw()
+    with Raw() as c:
+        c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 10\r\n\r\nabc")
+        r = c.reply()
+        check("a body that stops: 408 and close", r.status == 408 and c.closed(), r)
+    for tls_name in (None, "one.example"):
+        site.origin.forget()
+        with Raw(tls_name, rcvbuf=8192) as c:
+            c.send(get("/flood", tls_name or "origin.example"))
+            c.head()
+            check("a reader that stops is cut%s" % (", TLS" if tls_name else ""), site.origin.saw(("flood", "gone")))
+    with Raw() as c, Raw() as d, Raw() as e, Raw() as f, Raw() as over:
+        ok = [x.send(get("/echo")).reply().status for x in (c, d, e, f)]
+        check("over max_connections: closed at once", ok == [200] * 4 and over.closed(), ok)
+        c.s.close()
+        wait_until(lambda: site.ask("status")["connections"] < 4, 5 * SLOW, "a place is free")
+        with Raw() as again:
+            check("... and a free place is given away again", again.send(get("/echo")).reply().status == 200)
+
+
 def own_loopback():
     """Starts again in a new network namespace, where this machine lets us."""
     if "GH_L7_NETNS" in os.environ:
@@ -953,7 +980,7 @@ def main():
         site = Site(d)
         try:
             if check.guarded("start", site.start):
-                for step in (http1, errors, upstreams, tls, backpressure, bodies, reload_under_load, refused_config, reports, idle, drain, last_known_good):
+                for step in (http1, errors, upstreams, tls, backpressure, bodies, reload_under_load, refused_config, reports, idle, drain, last_known_good, limits):
                     check.guarded(step.__name__, step, site, check)
         finally:
             complaints = site.stop()
