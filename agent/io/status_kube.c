@@ -379,11 +379,11 @@ static bool pump_one(struct entry *e)
         struct status_kube *k = e->k;
         CLEANUP(buf_fini) struct buf body;
         bool newer_comes = e->want && e->want_generation < e->generation; /* the translation of it is under way */
+        buf_init(&body, KUBE_REPLY_BYTES);
         if (e->request || e->refused || newer_comes || !e->rv) {
                 dequeue(e);
                 return true;
         }
-        buf_init(&body, KUBE_REPLY_BYTES);
         int r = merge(e, &body);
         if (r > 0 && k->tokens < 1)
                 return false;
