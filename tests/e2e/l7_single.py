@@ -28,13 +28,14 @@ from tests.lab import admin
 from tests.lab.certs import Authority
 from tests.lab.lab import build_dir
 from tests.lab.proc import Proc, wait_until
+from tests.lab.raw_client import SLOW, Http2, Raw, get
 from tests.lab.scenario import Checks
+from tests.lab.wayward_origin import Origin
 
 VIP, HTTP, HTTPS, ORIGIN, NGINX, HEALTH = "127.83.1.1", 18080, 18443, 18083, 18084, 18090
 CLOSED = 18099  # nobody listens there
 RSS_LIMIT_KIB = 65536
 MANY = 1 << 30
-SLOW = 4 if build_dir().rstrip("/").endswith("-san") else 1
 
 MANIFEST = """
 apiVersion: gateway.networking.k8s.io/v1
@@ -92,320 +93,14 @@ def route(name, host, backend, extra="matches: [{path: {type: PathPrefix, value:
     return ROUTE % {"name": name, "host": host, "backend": backend, "extra": extra}
 
 
-# -- an origin that does what the path says
-
-class Origin:
-    def __init__(self):
-        self.listener = socket.socket()
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", ORIGIN))
-        self.listener.listen(128)
-        self.seen = queue.Queue()    # ("path", event)
-        self.hold = threading.Event()
-        self.sent = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
-
-    def _serve(self, s):
-        served, data = 0, b""
-        try:
-            while True:
-                while b"\r\n\r\n" not in data:
-                    more = s.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                head, data = data.split(b"\r\n\r\n", 1)
-                lines = head.decode("latin1").split("\r\n")
-                method, path, _ = lines[0].split(" ")
-                fields = [tuple(x.strip() for x in l.split(":", 1)) for l in lines[1:]]
-                name = path.split("?")[0].strip("/").replace("-", "_")
-                data = getattr(self, "on_" + name)(s, data, served, method, path, fields)
-                if data is None:
-                    return
-                served += 1
-        except OSError:
-            pass
-        finally:
-            s.close()
-
-    def saw(self, what, timeout=10 * SLOW):
-        """Waits until this event has happened, forgetting those before it."""
-        try:
-            while self.seen.get(timeout=timeout) != what:
-                pass
-            return True
-        except queue.Empty:
-            return False
-
-    def forget(self):
-        while not self.seen.empty():
-            self.seen.get()
-
-    def body(self, s, data, fields):
-        """(body, trailers, rest)."""
-        f = {k.lower(): v for k, v in fields}
-        if "content-length" in f:
-            n = int(f["content-length"])
-            while len(data) < n:
-                data += s.recv(65536)
-            return data[:n], [], data[n:]
-        if f.get("transfer-encoding") != "chunked":
-            return b"", [], data
-        out = b""
-        while True:
-            while b"\r\n" not in data:
-                data += s.recv(65536)
-            size, data = data.split(b"\r\n", 1)
-            n = int(size, 16)
-            if n == 0:
-                while not (data.startswith(b"\r\n") or b"\r\n\r\n" in data):
-                    data += s.recv(65536)
-                trailers, rest = (b"", data[2:]) if data.startswith(b"\r\n") else data.split(b"\r\n\r\n", 1)
-                return out, [t for t in trailers.decode().split("\r\n") if t], rest
-            while len(data) < n + 2:
-                data += s.recv(65536)
-            out += data[:n]
-            data = data[n + 2:]
-
-    def reply(self, s, text, status="200 OK", extra=""):
-        s.sendall(("HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(text), extra, text)).encode())
-
-    def on_echo(self, s, data, served, method, path, fields):
-        body, trailers, data = self.body(s, data, fields)
-        self.reply(s, json.dumps({"method": method, "path": path, "fields": fields, "body": body.decode("latin1")[:4096], "trailers": trailers,
-                                  "body_bytes": len(body), "served": served}) if method != "HEAD" else "")
-        return data
-
-    def on_early(self, s, data, served, method, path, fields):
-        self.reply(s, "too big", "413 Content Too Large", "Connection: close\r\n")
-        s.shutdown(socket.SHUT_WR)
-        while s.recv(65536):
-            pass
-
-    def on_truncate(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
-
-    def on_truncate_chunked(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
-
-    def on_until_close(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 200 OK\r\n\r\nup to the close")
-
-    def on_trailers(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")
-        return data
-
-    def on_hints(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
-        self.reply(s, "late")
-        return data
-
-    def on_garbage(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 2xx what\r\n\r\n")
-
-    def on_smuggle(self, s, data, served, *_):
-        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
-        s.recv(1)
-
-    def on_silent(self, s, data, served, *_):
-        return None
-
-    def on_stale(self, s, data, served, *_):
-        """The first request of a connection is served; at the second the connection closes without a word."""
-        if served:
-            self.seen.put(("stale", "closed"))
-            return None
-        self.reply(s, "fresh")
-        return data
-
-    def on_hold(self, s, data, served, *_):
-        self.seen.put(("hold", "begun"))
-        self.seen.put(("hold", "gone" if s.recv(1) == b"" else "more"))
-
-    def on_gate(self, s, data, served, *_):
-        """Half the answer, then the other half when the test says so."""
-        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
-        self.seen.put(("gate", "half"))
-        self.hold.wait(30)
-        s.sendall(b"half")
-        return data
-
-    def on_flood(self, s, data, served, *_):
-        """An endless body, as fast as it is taken."""
-        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-        block = b"10000\r\n" + bytes(65536) + b"\r\n"
-        self.sent = 0
-        try:
-            while True:
-                self.sent += s.send(block[self.sent % len(block):])
-        except OSError:
-            self.seen.put(("flood", "gone"))
-
-    def on_deaf(self, s, data, served, *_):
-        """Reads nothing of the body until told to."""
-        self.seen.put(("deaf", "begun"))
-        self.hold.wait(30)
-        self.reply(s, "enough", "200 OK", "Connection: close\r\n")
-
-
 # -- clients
 
-class Reply:
-    def __init__(self, status, fields, body, complete):
-        self.status, self.fields, self.body, self.complete = status, fields, body, complete
-
-    def __repr__(self):
-        return "%s %r %r complete=%s" % (self.status, self.fields, self.body[:200], self.complete)
+def raw(tls_name=None, rcvbuf=None):
+    return Raw((VIP, HTTPS if tls_name else HTTP), tls_name, rcvbuf)
 
 
-class Raw:
-    """One HTTP/1.1 connection, byte by byte under the test's control."""
-
-    def __init__(self, tls_name=None, rcvbuf=None):
-        self.s = socket.socket()
-        if rcvbuf:
-            self.s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
-        self.s.settimeout(10 * SLOW)
-        self.s.connect((VIP, HTTPS if tls_name else HTTP))
-        if tls_name:
-            ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
-            self.s = ctx.wrap_socket(self.s, server_hostname=tls_name)
-        self.data = b""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.s.close()
-
-    def send(self, text):
-        self.s.sendall(text if isinstance(text, bytes) else text.encode())
-        return self
-
-    def more(self):
-        try:
-            b = self.s.recv(65536)
-        except (ConnectionResetError, BrokenPipeError):
-            return False
-        self.data += b
-        return bool(b)
-
-    def head(self):
-        while b"\r\n\r\n" not in self.data:
-            if not self.more():
-                return None
-        head, self.data = self.data.split(b"\r\n\r\n", 1)
-        lines = head.decode("latin1").split("\r\n")
-        fields = {}
-        for l in lines[1:]:
-            k, v = l.split(":", 1)
-            fields[k.lower()] = v.strip()
-        return int(lines[0].split(" ")[1]), fields
-
-    def reply(self, method="GET"):
-        got = self.head()
-        if got is None:
-            return Reply(0, {}, b"", False)
-        status, fields = got
-        if method == "HEAD" or status in (204, 304) or status < 200:
-            return Reply(status, fields, b"", True)
-        if fields.get("transfer-encoding") == "chunked":
-            body = b""
-            while True:
-                while b"\r\n" not in self.data:
-                    if not self.more():
-                        return Reply(status, fields, body, False)
-                n, rest = self.data.split(b"\r\n", 1)
-                n = int(n, 16)
-                while len(rest) < n + 2:
-                    if not self.more():
-                        return Reply(status, fields, body, False)
-                    rest = self.data.split(b"\r\n", 1)[1]
-                if n == 0:
-                    while not (rest.startswith(b"\r\n") or b"\r\n\r\n" in rest):
-                        if not self.more():
-                            return Reply(status, fields, body, False)
-                        rest = self.data.split(b"\r\n", 1)[1]
-                    tail, self.data = (b"", rest[2:]) if rest.startswith(b"\r\n") else rest.split(b"\r\n\r\n", 1)
-                    fields["trailers"] = tail.decode()
-                    return Reply(status, fields, body, True)
-                body, self.data = body + rest[:n], rest[n + 2:]
-        if "content-length" in fields:
-            n = int(fields["content-length"])
-            while len(self.data) < n:
-                if not self.more():
-                    return Reply(status, fields, self.data, False)
-            body, self.data = self.data[:n], self.data[n:]
-            return Reply(status, fields, body, True)
-        while self.more():
-            pass
-        return Reply(status, fields, self.data, True)
-
-    def closed(self):
-        return not self.data and not self.more()
-
-
-def get(path, host="origin.example", extra="", version="1.1"):
-    return "GET %s HTTP/%s\r\nHost: %s\r\n%s\r\n" % (path, version, host, extra)
-
-
-class Http2:
-    """Just enough of a client to hold back windows: cleartext, literal header fields, one request."""
-
-    def __init__(self, path, host="origin.example", window=65535):
-        self.s = socket.create_connection((VIP, HTTP), timeout=10 * SLOW)
-        self.s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.frame(4, 0, 0, b""))
-
-        def lit(name, value):
-            return b"\x00" + bytes([len(name)]) + name + bytes([len(value)]) + value
-        block = b"\x82\x86" + lit(b":path", path.encode()) + lit(b":authority", host.encode())
-        self.s.sendall(self.frame(1, 5, 1, block))
-        self.data, self.body, self.reset, self.ended, self.goaway = b"", 0, None, False, None
-
-    @staticmethod
-    def frame(kind, flags, stream, payload):
-        return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-    def window(self, n):
-        self.s.sendall(self.frame(8, 0, 1, struct.pack(">I", n)) + self.frame(8, 0, 0, struct.pack(">I", n)))
-
-    def pump(self, until, timeout=5):
-        end = time.monotonic() + timeout * SLOW
-        while not until() and time.monotonic() < end:
-            self.s.settimeout(max(end - time.monotonic(), 0.01))
-            try:
-                b = self.s.recv(65536)
-            except (TimeoutError, socket.timeout):
-                break
-            except ConnectionResetError:
-                b = b""
-            if not b:
-                break
-            self.data += b
-            while len(self.data) >= 9:
-                n = int.from_bytes(self.data[:3], "big")
-                if len(self.data) < 9 + n:
-                    break
-                kind, flags, stream = self.data[3], self.data[4], int.from_bytes(self.data[5:9], "big")
-                payload, self.data = self.data[9:9 + n], self.data[9 + n:]
-                if kind == 0:
-                    self.body += n
-                    self.ended |= bool(flags & 1)
-                elif kind == 1:
-                    self.ended |= bool(flags & 1)
-                elif kind == 3 and stream == 1:
-                    self.reset = int.from_bytes(payload, "big")
-                elif kind == 4 and not flags & 1:
-                    self.s.sendall(self.frame(4, 1, 0, b""))
-                elif kind == 7:
-                    self.goaway = int.from_bytes(payload[4:8], "big")
-        return until()
+def http2(path):
+    return Http2((VIP, HTTP), path)
 
 
 # -- the site
@@ -413,7 +108,7 @@ class Http2:
 class Site:
     def __init__(self, directory):
         self.dir, self.procs = directory, {}
-        self.origin = Origin()
+        self.origin = Origin(ORIGIN)
         self.ca = Authority(directory + "/ca")
         for d in ("manifests", "status", "www/put"):
             os.makedirs("%s/%s" % (directory, d))
@@ -515,7 +210,7 @@ def curl(*args, timeout=60):
 # -- the checks
 
 def http1(site, check):
-    with Raw() as c:
+    with raw() as c:
         c.send(get("/echo", extra="X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\nConnection: x-drop\r\nX-Drop: 1\r\nUpgrade: websocket\r\n"))
         r = c.reply()
         f = {k.lower(): v for k, v in json.loads(r.body)["fields"]}
@@ -533,14 +228,14 @@ def http1(site, check):
         c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n")
         e = json.loads(c.reply().body)
         check("chunked request with a trailer", (e["body"], e["trailers"]) == ("abcdefg", ["x-sum: 7"]), e)
-    with Raw() as c:
+    with raw() as c:
         for b in get("/echo?slow").encode():
             c.send(bytes([b]))
         check("a head byte by byte", b"slow" in c.reply().body)
-    with Raw() as c:
+    with raw() as c:
         r = c.send(get("/trailers", version="1.0")).reply()
         check("HTTP/1.0: no chunks, close at the end", "transfer-encoding" not in r.fields and r.body == b"hello", r)
-    with Raw() as c:
+    with raw() as c:
         r = c.send(get("/trailers")).reply()
         check("response trailers pass", r.body == b"hello" and r.fields["trailers"] == "x-sum: 42", r)
         r = c.send(get("/until-close")).reply()
@@ -549,16 +244,16 @@ def http1(site, check):
         i = c.send(get("/hints")).reply()
         r = c.reply()
         check("103 passes before the answer", (i.status, r.status, r.body) == (103, 200, b"late"), (i, r))
-    with Raw() as c:
+    with raw() as c:
         c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         i = c.reply()
         r = c.send("hello").reply()
         check("Expect: 100-continue is answered, then the request", i.status == 100 and r.status == 200 and json.loads(r.body)["body"] == "hello", (i, r))
-    with Raw() as c:
+    with raw() as c:
         c.send("POST /x HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         r = c.reply()
         check("Expect: a refusal comes instead of 100, and the connection ends", r.status == 404 and r.fields.get("connection") == "close" and c.closed(), r)
-    with Raw() as c:
+    with raw() as c:
         c.send(get("/echo"))
         c.s.shutdown(socket.SHUT_WR)
         check("half-close after a whole request: still answered, then closed", c.reply().status == 200 and c.closed())
@@ -573,26 +268,26 @@ def errors(site, check):
                             (get("/", host="empty.example"), 503, "no endpoints"), (get("/", host="dead.example"), 503, "connection refused"),
                             (get("/garbage"), 502, "invalid response"), (get("/silent"), 502, "closed without a response"),
                             (get("/hold", host="timeout.example"), 504, "request timeout")):
-        with Raw() as c:
+        with raw() as c:
             r = c.send(text).reply()
             check("%d: %s" % (want, why), r.status == want and r.complete, r)
-    with Raw() as c:
+    with raw() as c:
         t = time.monotonic()
         r = c.send("GET / HTTP/1.1\r\nHo").reply()
         check("408 for a head that does not come", r.status == 408 and 0.8 < time.monotonic() - t < 5 * SLOW, r)
-    with Raw() as c:
+    with raw() as c:
         r = c.send(get("/truncate")).reply()
         check("a truncated response is visible: Content-Length", r.status == 200 and not r.complete, r)
-    with Raw() as c:
+    with raw() as c:
         r = c.send(get("/truncate-chunked")).reply()
         check("a truncated response is visible: chunked", r.status == 200 and not r.complete, r)
-    h = Http2("/truncate")
+    h = http2("/truncate")
     check("a truncated response is visible: HTTP/2 reset", h.pump(lambda: h.reset is not None) and not h.ended, (h.reset, h.ended))
-    with Raw() as c:
+    with raw() as c:
         a = c.send(get("/smuggle")).reply()
         b = c.send(get("/echo")).reply()
         check("bytes after a response never reach the next request", a.body == b"ok" and b"poisoned" not in b.body and b.status == 200, (a, b))
-    with Raw() as c:
+    with raw() as c:
         c.send("POST /early HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 100000000\r\n\r\n")
         got = queue.Queue()
 
@@ -611,17 +306,17 @@ def errors(site, check):
 
 def upstreams(site, check):
     site.origin.forget()
-    with Raw() as c:
+    with raw() as c:
         first = c.send(get("/stale")).reply()
         second = c.send(get("/stale")).reply()
         check("a pooled connection that closes under a request: sent again on a fresh one", first.body == b"fresh" and second.status == 200 and
               site.origin.saw(("stale", "closed")), (first, second))
     statuses = []
     for _ in range(8):
-        with Raw() as c:
+        with raw() as c:
             statuses.append(c.send(get("/echo", host="half.example")).reply().status)
     check.equal("an endpoint that refuses: another one is tried", statuses, [200] * 8)
-    for name, opener in (("RST", lambda: Raw()), ("HTTP/2 close", lambda: Http2("/hold"))):
+    for name, opener in (("RST", lambda: raw()), ("HTTP/2 close", lambda: http2("/hold"))):
         c = opener()
         if name == "RST":
             c.send(get("/hold"))
@@ -657,7 +352,7 @@ def tls(site, check):
     check.equal("421 when the host belongs to another listener", r["status"], 421)
     r = curl("--http2", "https://one.example:%d/echo" % HTTPS, "-H", "Host: nobody.example")
     check.equal("404 when it belongs to none", r["status"], 404)
-    with Raw("one.example") as c:
+    with raw("one.example") as c:
         r = c.send(get("/echo", host="one.example")).reply()
         f = {k.lower(): v for k, v in json.loads(r.body)["fields"]}
         check("X-Forwarded-Proto says https", f["x-forwarded-proto"] == "https", f)
@@ -717,7 +412,7 @@ def stalled(counter):
 def backpressure(site, check):
     o = site.origin
     o.forget()
-    with Raw(rcvbuf=8192) as c:
+    with raw(rcvbuf=8192) as c:
         c.send(get("/flood"))
         c.head()
         wait_until(stalled(lambda: o.sent), 20 * SLOW, "a slow HTTP/1.1 reader stops the origin")
@@ -728,7 +423,7 @@ def backpressure(site, check):
             c.data = b""
         check("... and it goes on when the client reads", o.sent > before)
     check("the client's end reaches the origin", o.saw(("flood", "gone")))
-    h = Http2("/flood")
+    h = http2("/flood")
     h.pump(lambda: h.body >= 65535)
     wait_until(stalled(lambda: o.sent), 20 * SLOW, "a closed HTTP/2 window stops the origin")
     check("HTTP/2: exactly the window is sent, the origin stops (%d KiB taken)" % (o.sent >> 10), h.body == 65535 and o.sent < 32 << 20, h.body)
@@ -737,7 +432,7 @@ def backpressure(site, check):
     h.s.close()
     check("HTTP/2: the client's end reaches the origin", o.saw(("flood", "gone")))
     o.hold.clear()
-    with Raw() as c:
+    with raw() as c:
         c.send("POST /deaf HTTP/1.1\r\nHost: origin.example\r\nContent-Length: %d\r\n\r\n" % MANY)
         o.saw(("deaf", "begun"))
         c.s.setblocking(False)
@@ -769,7 +464,7 @@ class Flow(threading.Thread):
     def run(self):
         while not self.stopped.is_set():
             try:
-                c = Raw()
+                c = raw()
             except ConnectionRefusedError:
                 self.refused = True
                 if not self.leaving.is_set():
@@ -845,7 +540,7 @@ def refused_config(site, check):
         site.write("second", SECOND_GATEWAY)
         wait_until(lambda: "cannot bind" in second(), 10 * SLOW, "the refusal in the Gateway's status")
         check("a port that cannot be bound: the Gateway's status says so", "127.83.1.2 port %d" % HTTP in second(), second())
-        with Raw() as c:
+        with raw() as c:
             check("... and traffic goes on", c.send(get("/echo")).reply().status == 200)
     os.unlink(site.path("manifests/second.yaml"))
     wait_until(lambda: not second(), 10 * SLOW, "the Gateway to go")
@@ -893,9 +588,9 @@ def idle(site, check):
 def drain(site, check):
     o = site.origin
     o.hold.clear()
-    slow = Raw().send(get("/gate"))
+    slow = raw().send(get("/gate"))
     o.saw(("gate", "half"))
-    idle_h2 = Http2("/echo")
+    idle_h2 = http2("/echo")
     idle_h2.pump(lambda: idle_h2.ended)
     flows = [Flow("origin.example") for _ in range(8)]
     for f in flows:
@@ -933,7 +628,7 @@ def drain(site, check):
 def last_known_good(site, check):
     site.procs["agent"].stop()
     site.start_l7gw()
-    with Raw() as c:
+    with raw() as c:
         check("started with no agent: serves the last known good", c.send(get("/echo")).reply().status == 200)
 
 
@@ -945,22 +640,22 @@ def limits(site, check):
     with open(site.path("l7gw.cfg"), "w") as f:
         f.write(text.replace("idle = 20000", "idle = 1000").replace("max_connections = 2000", "max_connections = 4"))
     site.start_l7gw()
-    with Raw() as c:
+    with raw() as c:
         c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 10\r\n\r\nabc")
         r = c.reply()
         check("a body that stops: 408 and close", r.status == 408 and c.closed(), r)
     for tls_name in (None, "one.example"):
         site.origin.forget()
-        with Raw(tls_name, rcvbuf=8192) as c:
+        with raw(tls_name, rcvbuf=8192) as c:
             c.send(get("/flood", tls_name or "origin.example"))
             c.head()
             check("a reader that stops is cut%s" % (", TLS" if tls_name else ""), site.origin.saw(("flood", "gone")))
-    with Raw() as c, Raw() as d, Raw() as e, Raw() as f, Raw() as over:
+    with raw() as c, raw() as d, raw() as e, raw() as f, raw() as over:
         ok = [x.send(get("/echo")).reply().status for x in (c, d, e, f)]
         check("over max_connections: closed at once", ok == [200] * 4 and over.closed(), ok)
         c.s.close()
         wait_until(lambda: site.ask("status")["connections"] < 4, 5 * SLOW, "a place is free")
-        with Raw() as again:
+        with raw() as again:
             check("... and a free place is given away again", again.send(get("/echo")).reply().status == 200)
 
 

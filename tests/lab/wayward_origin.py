@@ -1,0 +1,167 @@
+"""An HTTP/1.1 origin that does what the path says: echoes, answers early, cuts, floods, stays deaf or silent.  One thread per
+connection; `seen` tells the test what happened, `hold` lets a waiting handler go on."""
+import json
+import queue
+import socket
+import threading
+
+from tests.lab.raw_client import SLOW
+
+
+class Origin:
+    def __init__(self, port):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", port))
+        self.listener.listen(128)
+        self.seen = queue.Queue()    # ("path", event)
+        self.hold = threading.Event()
+        self.sent = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            s, _ = self.listener.accept()
+            threading.Thread(target=self._serve, args=(s,), daemon=True).start()
+
+    def _serve(self, s):
+        served, data = 0, b""
+        try:
+            while True:
+                while b"\r\n\r\n" not in data:
+                    more = s.recv(65536)
+                    if not more:
+                        return
+                    data += more
+                head, data = data.split(b"\r\n\r\n", 1)
+                lines = head.decode("latin1").split("\r\n")
+                method, path, _ = lines[0].split(" ")
+                fields = [tuple(x.strip() for x in l.split(":", 1)) for l in lines[1:]]
+                name = path.split("?")[0].strip("/").replace("-", "_")
+                data = getattr(self, "on_" + name)(s, data, served, method, path, fields)
+                if data is None:
+                    return
+                served += 1
+        except OSError:
+            pass
+        finally:
+            s.close()
+
+    def saw(self, what, timeout=10 * SLOW):
+        """Waits until this event has happened, forgetting those before it."""
+        try:
+            while self.seen.get(timeout=timeout) != what:
+                pass
+            return True
+        except queue.Empty:
+            return False
+
+    def forget(self):
+        while not self.seen.empty():
+            self.seen.get()
+
+    def body(self, s, data, fields):
+        """(body, trailers, rest)."""
+        f = {k.lower(): v for k, v in fields}
+        if "content-length" in f:
+            n = int(f["content-length"])
+            while len(data) < n:
+                data += s.recv(65536)
+            return data[:n], [], data[n:]
+        if f.get("transfer-encoding") != "chunked":
+            return b"", [], data
+        out = b""
+        while True:
+            while b"\r\n" not in data:
+                data += s.recv(65536)
+            size, data = data.split(b"\r\n", 1)
+            n = int(size, 16)
+            if n == 0:
+                while not (data.startswith(b"\r\n") or b"\r\n\r\n" in data):
+                    data += s.recv(65536)
+                trailers, rest = (b"", data[2:]) if data.startswith(b"\r\n") else data.split(b"\r\n\r\n", 1)
+                return out, [t for t in trailers.decode().split("\r\n") if t], rest
+            while len(data) < n + 2:
+                data += s.recv(65536)
+            out += data[:n]
+            data = data[n + 2:]
+
+    def reply(self, s, text, status="200 OK", extra=""):
+        s.sendall(("HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(text), extra, text)).encode())
+
+    def on_echo(self, s, data, served, method, path, fields):
+        body, trailers, data = self.body(s, data, fields)
+        self.reply(s, json.dumps({"method": method, "path": path, "fields": fields, "body": body.decode("latin1")[:4096], "trailers": trailers,
+                                  "body_bytes": len(body), "served": served}) if method != "HEAD" else "")
+        return data
+
+    def on_early(self, s, data, served, method, path, fields):
+        self.reply(s, "too big", "413 Content Too Large", "Connection: close\r\n")
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(65536):
+            pass
+
+    def on_truncate(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort")
+
+    def on_truncate_chunked(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
+
+    def on_until_close(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\n\r\nup to the close")
+
+    def on_trailers(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n")
+        return data
+
+    def on_hints(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+        self.reply(s, "late")
+        return data
+
+    def on_garbage(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 2xx what\r\n\r\n")
+
+    def on_smuggle(self, s, data, served, *_):
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+        s.recv(1)
+
+    def on_silent(self, s, data, served, *_):
+        return None
+
+    def on_stale(self, s, data, served, *_):
+        """The first request of a connection is served; at the second the connection closes without a word."""
+        if served:
+            self.seen.put(("stale", "closed"))
+            return None
+        self.reply(s, "fresh")
+        return data
+
+    def on_hold(self, s, data, served, *_):
+        self.seen.put(("hold", "begun"))
+        self.seen.put(("hold", "gone" if s.recv(1) == b"" else "more"))
+
+    def on_gate(self, s, data, served, *_):
+        """Half the answer, then the other half when the test says so."""
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+        self.seen.put(("gate", "half"))
+        self.hold.wait(30)
+        s.sendall(b"half")
+        return data
+
+    def on_flood(self, s, data, served, *_):
+        """An endless body, as fast as it is taken."""
+        s.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        block = b"10000\r\n" + bytes(65536) + b"\r\n"
+        self.sent = 0
+        try:
+            while True:
+                self.sent += s.send(block[self.sent % len(block):])
+        except OSError:
+            self.seen.put(("flood", "gone"))
+
+    def on_deaf(self, s, data, served, *_):
+        """Reads nothing of the body until told to."""
+        self.seen.put(("deaf", "begun"))
+        self.hold.wait(30)
+        self.reply(s, "enough", "200 OK", "Connection: close\r\n")
