@@ -70,6 +70,8 @@ class Lab:
     """shards: how many.  pools: [(name, [shard numbers], extra settings of the pool in agent.cfg)]; default one with all.
     driver: "af_xdp" (with fallback) or "af_packet".  root_client: this machine's root namespace is a second client."""
 
+    vip_pools = VIP_POOLS
+
     def __init__(self, prefix=None, shards=2, driver=None, root_client=False, pools=None, l4_settings="", drain_ms=3000):
         self.prefix = prefix or os.environ.get("GATEHOUSE_LAB_PREFIX") or "gh"
         self.n_shards, self.root_client, self.drain_ms = shards, root_client, drain_ms
@@ -188,7 +190,7 @@ class Lab:
         netns.routes(client, "default via 10.10.0.1", "default via fd00:10::1")
         netns.veth(router, "u0", l4lb, "up0")
         netns.address(router, "u0", "10.20.0.1/24", "fd00:20::1/64")
-        netns.routes(router, VIP_POOLS[0] + " via 10.20.0.2", VIP_POOLS[1] + " via fd00:20::2")
+        netns.routes(router, self.vip_pools[0] + " via 10.20.0.2", self.vip_pools[1] + " via fd00:20::2")
         netns.batch(["link add br0 type bridge forward_delay 0 mcast_snooping 0", "link set br0 up"], origin)
         pods = [addr + ("/64" if ":" in addr else "/24") for addr, _ in PODS.values()]
         netns.address(origin, "br0", "10.40.0.1/24", "fd00:40::1/64", NGINX_ADDR + "/24", *pods)
@@ -197,7 +199,7 @@ class Lab:
             netns.veth(l4lb, "s%d" % i, shard, "eth0")
             netns.address(shard, "eth0", "10.30.%d.2/30" % i, "fd00:30:%d::2/64" % i)
             netns.routes(shard, "default via 10.30.%d.1" % i, "default via fd00:30:%d::1" % i,
-                         "local %s dev lo" % VIP_POOLS[0], "local %s dev lo" % VIP_POOLS[1])
+                         "local %s dev lo" % self.vip_pools[0], "local %s dev lo" % self.vip_pools[1])
             netns.veth(origin, "p%d" % i, shard, "eth1")
             netns.batch(["link set p%d master br0" % i], origin)
             netns.address(shard, "eth1", self.shard_backend(i) + "/24", "fd00:40::%d/64" % (10 + i))
@@ -206,7 +208,7 @@ class Lab:
             netns.veth(None, self.prefix + "-root", router, "r0")
             netns.address(None, self.prefix + "-root", "10.11.0.2/24", "fd00:11::2/64")
             netns.address(router, "r0", "10.11.0.1/24", "fd00:11::1/64")
-            netns.routes(None, VIP_POOLS[0] + " via 10.11.0.1", VIP_POOLS[1] + " via fd00:11::1")
+            netns.routes(None, self.vip_pools[0] + " via 10.11.0.1", self.vip_pools[1] + " via fd00:11::1")
 
     @staticmethod
     def shard_backend(i):
@@ -303,7 +305,7 @@ pools = (
 vip_pools = [ "%s", "%s" ];
 push = { prepare_timeout_ms = 10000; };
 """ % (self.path("manifests"), self.path("status"), self.sock("agent"), self.sock("agent-admin"), ",\n".join(pools),
-           *VIP_POOLS)
+           *self.vip_pools)
 
     def pool_of(self, i):
         return next(name for name, numbers, _ in self.pools if i in numbers)

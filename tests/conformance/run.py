@@ -1,0 +1,217 @@
+"""./dev test conformance [-run NAME | --expected | --harness] and ./dev cluster [--stay].
+
+  (nothing)     the official suite, all five GATEWAY profiles; its report goes to build/conformance-report.yaml
+  -run NAME     one test of it
+  --expected    the harness's own tests, then the tests of expected.txt
+  --harness     the harness's own tests: a cluster starts, runs pods, loses its API server, leaves nothing
+
+The exit status is 0 when everything on expected.txt that was to run passed (with -run: when that test passed), every daemon of
+ours ended well, and nothing was left behind.  77: it did not run; the last line says why."""
+import ctypes
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from tests.lab.lab import ROOT, LabBusy, NoRights, build_dir
+
+from . import build, outcome, site
+
+PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
+PREFIX = "gh-cf"
+WHOLE_MINUTES = 45
+# How long a test that fails may hang on; a test that passes is far from these.  The suite's own caps are longer.
+TIMEOUTS = {"GatewayMustHaveAddress": 60, "GatewayMustHaveCondition": 60, "NamespacesMustBeReady": 60, "GWCMustBeAccepted": 60}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def did_not_run(why):
+    print("skipped: did not run, because " + why, flush=True)
+    return 77
+
+
+def stream(argv, log_path, env, each):
+    """Runs argv, its output into log_path and line by line to each; killed with us."""
+    with open(log_path, "w") as log:
+        p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, errors="replace",
+                             env=env, cwd=os.path.dirname(log_path), start_new_session=True,
+                             preexec_fn=lambda: _libc.prctl(1, signal.SIGKILL))
+        try:
+            for line in p.stdout:
+                log.write(line)
+                each(line)
+            return p.wait()
+        finally:
+            if p.poll() is None:
+                os.killpg(p.pid, signal.SIGKILL)
+                p.wait()
+
+
+def left_behind():
+    """What a run must not leave: namespaces, links, mounts, files of its prefix."""
+    out = [os.path.basename(n) for n in glob.glob("/run/netns/%s-*" % PREFIX)] + glob.glob("/sys/class/net/%s-*" % PREFIX)
+    with open("/proc/self/mounts") as f:
+        out += [line.split()[1] for line in f if "/gh-lab-" in line and "/kube/" in line]
+    return out
+
+
+def harness(parts):
+    """The harness's own tests; the exit status."""
+    argv = [os.path.join(parts["cluster"], "cluster.test"), "-test.v", "-test.timeout=5m", "-bin", parts["controlplane"],
+            "-crds", os.path.join(parts["suite"], "crds"), "-echo", os.path.join(parts["suite"], "echo-basic")]
+    results = []
+
+    def each(line):
+        m = re.match(r"^--- (PASS|FAIL|SKIP): (\w+)", line)
+        if m:
+            results.append(m.group(1))
+            print("%s %d - harness: %s" % ("ok" if m.group(1) == "PASS" else "not ok", len(results), m.group(2)), flush=True)
+        elif not line.startswith(("=== ", "PASS", "FAIL")):
+            print("#   " + line, end="", flush=True)
+    os.makedirs(build_dir(), exist_ok=True)
+    status = stream(argv, os.path.join(build_dir(), "conformance-harness.log"), dict(os.environ), each)
+    if status or not results:
+        print("not ok %d - harness: ended with status %s" % (len(results) + 1, status))
+        return 1
+    return 0
+
+
+def suite_argv(lab, report, names, whole):
+    argv = [lab.program("suite", "conformance.test"), "-test.v", "-test.timeout=%dm" % WHOLE_MINUTES, "-test.run=^TestConformance$",
+            "--gateway-class=gateway-conformance", "--conformance-profiles=" + PROFILES, "--report-output=" + report,
+            "--report-json=" + report[:-len("yaml")] + "json", "--organization=gatehouse", "--project=gatehouse",
+            "--url=https://gatehouse.dev", "--version=" + version(), "--contact=maintainers@gatehouse.dev",
+            "--usable-address=" + lab.usable_address, "--unusable-address=" + lab.unusable_address,
+            "--timeout-config-overrides=" + ";".join("%s:%d" % kv for kv in TIMEOUTS.items())]
+    if not whole and len(names) == 1:
+        argv.append("--run-test=" + names[0])  # whatever features it needs
+    elif not whole:
+        argv.append("--only=" + ",".join(names))
+    claimed = lab.kubectl("get", "gatewayclass", "gateway-conformance", "-o", "jsonpath={.status.supportedFeatures[*].name}")
+    if not claimed and (whole or len(names) > 1):
+        print("# the GatewayClass claims no features: only the core ones of each profile are tested", flush=True)
+        argv.append("--supported-features=Gateway,HTTPRoute,ReferenceGrant")
+    return argv
+
+
+def version():
+    p = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return p.stdout.strip() or "unknown"
+
+
+def suite(parts, names=None):
+    """Runs the suite, or the named tests; the exit status."""
+    whole = names is None
+    report = os.path.join(build_dir(), "conformance-report.yaml" if whole else "conformance-report-part.yaml")
+    for old in (report, report[:-len("yaml")] + "json"):
+        if os.path.exists(old):
+            os.unlink(old)
+    out, start = outcome.Outcome(), time.monotonic()
+
+    def each(line):
+        ended = out.line(line)
+        if ended and ended[1] != "SKIP":
+            print("  %s %-60s %6.1f s" % ("✓" if ended[1] == "PASS" else "✗", ended[0], ended[2]), flush=True)
+    with site.KubeLab(parts, prefix=PREFIX, apply=["gatewayclass.yaml"]) as lab:
+        lab.start_all()
+        lab.wait_ready_objects("condition=Accepted", "gatewayclass", "gateway-conformance", timeout=20)
+        lab.wait_backends_up()
+        print("# cluster and both tiers up in %.0f s" % (time.monotonic() - start), flush=True)
+        env = dict(os.environ, KUBECONFIG=lab.kubeconfig())
+        status = stream(suite_argv(lab, report, names or [], whole), os.path.join(build_dir(), "conformance.log"), env, each)
+        reported = out.read_report(report[:-len("yaml")] + "json")
+        complaints = lab.stop_daemons()
+        if not reported or complaints or status:
+            lab.save_logs("the suite ended with status %s" % status)
+    return judge(out, whole, names, reported, complaints, time.monotonic() - start, report)
+
+
+def judge(out, whole, names, reported, complaints, seconds, report):
+    print("\n".join(out.summary()))
+    want = outcome.expected() if whole else names
+    failures = ["%s %s" % m for m in out.missing(want)] + complaints + ["left behind: " + x for x in left_behind()]
+    if not reported:
+        failures.append("there is no report; see %s" % os.path.join(build_dir(), "conformance.log"))
+    for f in failures:
+        print("not ok - " + f)
+    news = sorted(out.passed_in_report() - set(outcome.expected()))
+    if news:
+        print("passed, and not on expected.txt yet: " + " ".join(news))
+    print("took %.0f s; report: %s" % (seconds, os.path.relpath(report)))
+    print("conformance: %d passed, %d failed" % (len(want) - len(out.missing(want)), len(failures)), flush=True)
+    return 1 if failures else 0
+
+
+def cluster(parts, stay):
+    """./dev cluster: everything up with a Gateway in front of two pods; one request as proof."""
+    start = time.monotonic()
+    with site.KubeLab(parts, prefix=PREFIX, apply=["demo.yaml"]) as lab:
+        lab.start_all()
+        lab.wait_ready_objects("condition=Available", "deployment", "echo")
+        lab.wait_ready_objects("condition=Programmed", "gateway", "web")
+        lab.wait_backends_up()
+        vip = lab.kubectl("get", "gateway", "web", "-o", "jsonpath={.status.addresses[0].value}")
+        lab.wait_until(lambda: curl(vip).startswith("200"), 10, "http://echo.example/ answers on " + vip)
+        print("cluster, both tiers and a Gateway in front of two pods: up in %.0f s" % (time.monotonic() - start))
+        if stay:
+            print("""
+  export KUBECONFIG=%s
+  alias kubectl=%s
+  kubectl get nodes,pods,gateways,httproutes -A
+  curl -s --connect-to ::%s: http://echo.example/            # from here, through l4lb and a shard
+  kubectl scale deployment echo --replicas=4; kubectl logs -f deployment/echo
+Images that run here: echo-basic, coredns, and with a command any program of this machine.
+Ctrl-C ends it and removes everything.""" % (lab.kubeconfig(), lab.program("controlplane", "kubectl"), vip), flush=True)
+            signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+            threading.Event().wait()
+        complaints = lab.stop_daemons()
+    bad = complaints + ["left behind: " + x for x in left_behind()]
+    print("\n".join(bad + ["cluster: %d passed, %d failed" % (0 if bad else 1, len(bad))]))
+    return 1 if bad else 0
+
+
+def curl(vip):
+    to = "[%s]" % vip if ":" in vip else vip
+    p = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "*", "--max-time", "2", "--connect-to", "::%s:" % to,
+                        "http://echo.example/"], capture_output=True, text=True)
+    return p.stdout
+
+
+def main(argv):
+    os.environ.setdefault("KUBECACHEDIR", os.path.join(build_dir(), "kubectl-cache"))
+    try:
+        parts = site.parts()
+    except build.NoGo as e:
+        return did_not_run(str(e))
+    try:
+        if argv[:1] == ["cluster"]:
+            return cluster(parts, "--stay" in argv)
+        if argv == ["--harness"]:
+            return harness(parts)
+        if argv == ["--expected"]:
+            return harness(parts) or suite(parts, outcome.expected())
+        if len(argv) == 2 and argv[0] == "-run":
+            return suite(parts, [argv[1]])
+        if not argv:
+            return suite(parts)
+    except NoRights as e:
+        return did_not_run("no rights: %s" % e)
+    except LabBusy as e:
+        print("not ok - %s" % e)
+        return 1
+    except KeyboardInterrupt:
+        print("\nremoved everything.")
+        return 130
+    finally:
+        shutil.rmtree(os.environ["KUBECACHEDIR"], ignore_errors=True)
+    print(__doc__)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
