@@ -258,6 +258,31 @@ static int read_comma(struct reader *r, uint8_t close)
         return take(r, close) ? 0 : fail(r, EINVAL, close == '}' ? "\",\" or \"}\" missing" : "\",\" or \"]\" missing");
 }
 
+static int key_cmp(const void *a, const void *b)
+{
+        return span_cmp(((const struct node_item *)a)->key, ((const struct node_item *)b)->key);
+}
+/* A key given twice means two things: refused. */
+static int check_keys(struct reader *r, const struct node *map)
+{
+        static const char twice[] = "a key is given twice";
+        if (map->n <= 16) {
+                for (size_t i = 1; i < map->n; i++)
+                        for (size_t k = 0; k < i; k++)
+                                if (span_eq(map->items[i].key, map->items[k].key))
+                                        return fail(r, EINVAL, twice);
+                return 0;
+        }
+        struct node_item *v = arena_dup(r->a, map->items, map->n * sizeof *v);
+        if (!v)
+                return fail_nomem(r);
+        qsort(v, map->n, sizeof *v, key_cmp);
+        for (size_t i = 1; i < map->n; i++)
+                if (span_eq(v[i].key, v[i - 1].key))
+                        return fail(r, EINVAL, twice);
+        return 0;
+}
+
 static int read_container(struct reader *r, bool map, struct node **ret)
 {
         struct node *n = new_node(r, map ? NODE_MAP : NODE_SEQ), *v;
@@ -278,7 +303,7 @@ static int read_container(struct reader *r, bool map, struct node **ret)
                 more = read_comma(r, map ? '}' : ']');
         }
         *ret = n;
-        return more;
+        return more == 0 && map ? check_keys(r, n) : more;
 }
 
 static int read_scalar(struct reader *r, struct node **ret)
@@ -367,6 +392,7 @@ int json_node_read_items(struct span text, const char *what, struct arena *a, st
         struct reader r = { .begin = text.p, .p = text.p, .end = text.p + text.n, .what = what, .a = a, .err = reterr };
         struct node *n = new_node(&r, NODE_MAP), *v;
         size_t cap = 0;
+        bool seen = false;
         if (!n)
                 return fail_nomem(&r);
         skip_blanks(&r);
@@ -378,6 +404,9 @@ int json_node_read_items(struct span text, const char *what, struct arena *a, st
                 struct span key;
                 int rc = read_key(&r, &key);
                 if (rc == 0 && span_eq_str(key, "items")) {
+                        if (seen)
+                                return fail(&r, EINVAL, "items are given twice");
+                        seen = true;
                         rc = read_items(&r, scratch, fn, arg);
                 } else if (rc == 0) {
                         rc = read_value(&r, &v);
@@ -387,6 +416,8 @@ int json_node_read_items(struct span text, const char *what, struct arena *a, st
                         return rc;
                 more = read_comma(&r, '}');
         }
+        if (more == 0)
+                more = check_keys(&r, n);
         *ret = n;
         return more < 0 ? more : read_end(&r);
 }

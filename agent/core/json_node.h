@@ -1,9 +1,8 @@
 /* agent/core/json_node.h - JSON (RFC 8259) bytes <-> document trees (agent/core/node.h), for what an API server sends and
  * wants.  Layer: agent/core, pure.  Thread rule: any, one arena per thread.
  *
- * Strict: UTF-8, no trailing commas, no lone surrogates, depth and memory bounded (by SOURCE_MAX_DOC_DEPTH and the arena).
- * Numbers stay text.  Strings without escapes borrow from the input, so it must outlive the tree.  Nodes have no line (0).
- * A key given twice is kept twice, the first counts: API servers send none. */
+ * Strict: UTF-8, no trailing commas, no lone surrogates, no key twice, depth and memory bounded (by SOURCE_MAX_DOC_DEPTH and the arena).
+ * Numbers stay text.  Strings without escapes borrow from the input, so it must outlive the tree.  Nodes have no line (0). */
 #pragma once
 #include "agent/core/node.h"
 #include "lib/core/json.h"

@@ -44,6 +44,8 @@ static const struct { const char *name, *in, *want; } cases[] = {
         { "trailing comma in a map", "{\"a\":1,}", "" },
         { "key without quotes", "{a:1}", "" },
         { "no colon", "{\"a\" 1}", "" },
+        { "a key twice", "{\"a\":1,\"b\":2,\"\\u0061\":1}", "" },
+        { "a key twice among many", "{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,\"m\":1,\"n\":1,\"o\":1,\"p\":1,\"q\":1,\"b\":1}", "" },
         { "leading zero", "01", "" },
         { "plus", "+1", "" },
         { "bare fraction", "1.", "" },
@@ -144,6 +146,7 @@ static void test_items(void **state)
                 { "{\"items\":[{},7,{}]}", -ECANCELED, 1 },
                 { "{\"items\":[{},{}", -EINVAL, 2 },
                 { "{\"items\":{}}", -EINVAL, 0 },
+                { "{\"items\":[{}],\"items\":[{}]}", -EINVAL, 1 },
                 { "[]", -EINVAL, 0 },
         };
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
