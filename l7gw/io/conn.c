@@ -364,6 +364,10 @@ void conns_adopt(struct worker *w)
 int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
               const struct ipaddr *peer, uint16_t peer_port)
 {
+        const struct generation *g = w->current ? w->current->gen : NULL;
+        const struct gen_bind *b = g ? generation_bind(g, key) : NULL;
+        if (!b)
+                return -ENOENT; /* came while its listener left: nobody knows any more whether it speaks TLS */
         struct conn *c = w->conns_free;
         if (c) {
                 w->conns_free = c->next;
@@ -386,9 +390,7 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
         timer_init(&c->timer, conn_timer);
         buf_init(&c->in, IN_MAX);
         buf_init(&c->sealed, IN_MAX);
-        const struct generation *g = w->current ? w->current->gen : NULL;
-        const struct gen_bind *b = g ? generation_bind(g, key) : NULL;
-        bool want_tls = b && b->route->protocol == MODEL__LISTENER__PROTOCOL__HTTPS;
+        bool want_tls = b->route->protocol == MODEL__LISTENER__PROTOCOL__HTTPS;
         int r = want_tls ? tls_new(w->tls_front, &w->chunks, c, &c->tls) : 0;
         if (r == 0)
                 r = loop_add(w->loop, &c->f, fd, conn_event);

@@ -89,7 +89,7 @@ void listen_resume(struct timer *t, uint64_t now_ms)
 
 static void listen_free(struct listen_fd *l)
 {
-        accept_all(l); /* whoever got through the handshake is served; closing would reset them */
+        accept_all(l); /* whoever got through the handshake is served, unless the bind itself is gone */
         loop_del(&l->f);
         close(l->fd);
         free(l);
