@@ -41,15 +41,17 @@ class Outcome:
                 bad.update((p.get(level) or {}).get("skippedTests") or [])
         return {n for n, r in self.results.items() if r == "PASS" and n not in bad}
 
-    def summary(self):
-        """Lines: per profile core and extended, passed of total, and the failures; then failures that no profile counts."""
+    def summary(self, whole=True):
+        """Lines: per profile core and extended, passed of total, and the failures; then failures that no profile counts.
+        Not whole: what was left out does not count."""
         lines, named = [], set()
+        kinds = ("passed", "failed", "skipped") if whole else ("passed", "failed")
         for p in self.profiles:
             parts = []
             for level in ("core", "extended"):
                 s = (p.get(level) or {}).get("statistics") or {}
                 n = {k.lower(): v for k, v in s.items()}
-                parts.append("%s %d/%d passed" % (level, n.get("passed", 0), sum(n.get(k, 0) for k in ("passed", "failed", "skipped"))))
+                parts.append("%s %d/%d passed" % (level, n.get("passed", 0), sum(n.get(k, 0) for k in kinds)))
             lines.append("%-13s %s" % (p["name"], ", ".join(parts)))
             for level in ("core", "extended"):
                 failed = (p.get(level) or {}).get("failedTests") or []
