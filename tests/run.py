@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs suites and counts real cases: cmocka cases, packet rows, corpus files, e2e checks, not executables.
 
-Usage: run.py BUILD_DIR [SUITE...]     suites: unit packet golden fuzz check e2e, e2e:NAME; default all
+Usage: run.py BUILD_DIR [SUITE...]     suites: unit packet golden fuzz check e2e conformance, e2e:NAME; default all
 
 The last line is `total: N passed, N failed`; the exit status is 0 only when nothing failed and something passed.  A skipped
 case counts as failed, unless the machine truly lacks the right (then the line says so and why).  How output is counted, in
@@ -14,7 +14,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SUITES = ("unit", "packet", "golden", "fuzz", "check", "e2e")
+SUITES = ("unit", "packet", "golden", "fuzz", "check", "e2e", "conformance")
 CMOCKA = re.compile(r"^\[ +(OK|FAILED|SKIPPED) +\] ((?:(?!test\(s\)).)*)$", re.M)
 TAP = re.compile(r"^(not ok|ok)\b *(\d+)? *-? *(.*)$", re.M)
 REPLAYED = re.compile(r"^replayed (\d+) files", re.M)
@@ -69,7 +69,7 @@ class Suite:
         self.failed += ["%s: skipped: %s" % (program, n) for n in skipped]
         if status == 77 and not skipped:
             why = re.findall(r"skipped?:? (.*)", output)
-            if why and "no rights" in why[-1]:
+            if why and ("no rights" in why[-1] or why[-1].startswith("did not run, because")):
                 self.excused.append("%s: %s" % (program, why[-1]))
             else:
                 self.failed.append("%s: skipped itself: %s" % (program, why[-1] if why else "no reason given"))
@@ -137,14 +137,28 @@ def run_e2e(build, only):
     return suite
 
 
+def run_conformance(build):
+    """The cluster's own tests, and the tests of the official suite that have to pass; without Go it says that it did not run."""
+    suite, lines = Suite("conformance"), []
+    argv = [sys.executable, "-B", "-m", "tests.conformance.run", "--expected"]
+    p = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, env=sanitizer_env(build), cwd=ROOT)
+    for line in p.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    suite.add("conformance", "".join(lines), p.wait())
+    return suite
+
+
 def main(argv):
     build, wanted = argv[0], argv[1:] or list(SUITES)
     unknown = [s for s in wanted if s not in SUITES and not s.startswith("e2e:")]
     if unknown:
         sys.exit("no such suite: %s; there are %s" % (", ".join(unknown), ", ".join(SUITES)))
-    suites = [run_meson(build, s) for s in wanted if s in SUITES and s != "e2e"]
+    suites = [run_meson(build, s) for s in wanted if s in SUITES and s not in ("e2e", "conformance")]
     if any(s.startswith("e2e") for s in wanted):
         suites.append(run_e2e(build, [s[4:] for s in wanted if s.startswith("e2e:")]))
+    if "conformance" in wanted:
+        suites.append(run_conformance(build))
     for s in suites:
         for f in s.failed:
             print("FAILED %s: %s" % (s.name, f))

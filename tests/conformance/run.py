@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from tests.lab.lab import ROOT, LabBusy, NoRights, build_dir
+from tests.lab.lab import ROOT, LabBusy, NoRights, build_dir, have_rights
 
 from . import build, outcome, site
 
@@ -120,7 +120,9 @@ def suite(parts, names=None):
 
     def each(line):
         ended = out.line(line)
-        if ended and ended[1] != "SKIP":
+        if ended and names and len(names) > 1:
+            print("%s - suite: %s" % ("ok" if ended[1] == "PASS" else "not ok", ended[0]), flush=True)
+        elif ended and ended[1] != "SKIP":
             print("  %s %-60s %6.1f s" % ("✓" if ended[1] == "PASS" else "✗", ended[0], ended[2]), flush=True)
     with site.KubeLab(parts, prefix=PREFIX, apply=["gatewayclass.yaml"]) as lab:
         lab.start_all()
@@ -188,6 +190,9 @@ def curl(vip):
 
 def main(argv):
     os.environ.setdefault("KUBECACHEDIR", os.path.join(build_dir(), "kubectl-cache"))
+    why = have_rights()
+    if why:
+        return did_not_run("no rights: " + why)
     try:
         parts = site.parts()
     except build.NoGo as e:

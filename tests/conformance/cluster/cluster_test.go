@@ -34,6 +34,8 @@ import (
 	"k8s.io/client-go/tools/remotecommand"
 )
 
+const testBridge = "gh-pods-test"
+
 var (
 	binDir    = flag.String("bin", "", "etcd, kube-apiserver and kube-controller-manager")
 	crds      = flag.String("crds", "", "definitions to install")
@@ -53,7 +55,8 @@ func testAll(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(base)
-	o, err := parse([]string{"--dir", filepath.Join(base, "c"), "--bin", *binDir, "--crds", *crds, "--image", "echo-basic=" + *echoBasic, "--nodes", "2"})
+	o, err := parse([]string{"--dir", filepath.Join(base, "c"), "--bin", *binDir, "--crds", *crds, "--image", "echo-basic=" + *echoBasic, "--nodes", "2",
+		"--own-bridge", testBridge, "--pods4", "10.43.0.10-10.43.0.250/24", "--pods6", "fd00:43::10-fd00:43::ffff/64"})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
@@ -96,7 +99,7 @@ func leftovers() string {
 		return err.Error()
 	}
 	for _, l := range links {
-		if n := l.Attrs().Name; n == ownBridge || strings.HasPrefix(n, "gp") {
+		if n := l.Attrs().Name; n == testBridge || strings.HasPrefix(n, fmt.Sprintf("gp%d-", os.Getpid())) {
 			return "link " + n
 		}
 	}

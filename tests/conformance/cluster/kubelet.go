@@ -27,9 +27,10 @@ import (
 const kubeletClientName = "kube-apiserver-kubelet-client"
 
 type kubeletOptions struct {
-	images               stringList
-	nodes                int
-	bridge, pods4, pods6 string
+	images            stringList
+	nodes             int
+	bridge, ownBridge string
+	pods4, pods6      string
 }
 
 // kubelet is the kubelet of every node here, and their scheduler: it binds pods to its nodes in turn and runs each as plain
@@ -73,6 +74,7 @@ func startKubelet(ctx context.Context, plane *controlPlane, o *kubeletOptions) (
 		return nil, err
 	}
 	if k.net, err = newPodNetwork(o); err != nil {
+		k.net.stop()
 		return nil, err
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())

@@ -51,6 +51,7 @@ const usage = `usage: cluster up --dir DIR --bin DIR [option...]
   --image NAME=PROG pods whose image is called NAME (the last part, without tag) run PROG; default: BIN/images/NAME
   --nodes N         how many nodes [1]; 0: only the control plane
   --bridge [NS:]BR  where pods are plugged in: a bridge that is there, in network namespace NS; default: one of our own
+  --own-bridge NAME what our own is called [gh-pods]
   --pods4 A-B/LEN   pod addresses and their prefix length [10.42.0.10-10.42.3.250/22]
   --pods6 A-B/LEN   the same for IPv6 [fd00:42::10-fd00:42::ffff/64]; "none": pods have no IPv6
 
@@ -69,6 +70,7 @@ func parse(args []string) (*options, error) {
 	f.Var(&o.kubelet.images, "image", "")
 	f.IntVar(&o.kubelet.nodes, "nodes", 1, "")
 	f.StringVar(&o.kubelet.bridge, "bridge", "", "")
+	f.StringVar(&o.kubelet.ownBridge, "own-bridge", "gh-pods", "")
 	f.StringVar(&o.kubelet.pods4, "pods4", "10.42.0.10-10.42.3.250/22", "")
 	f.StringVar(&o.kubelet.pods6, "pods6", "fd00:42::10-fd00:42::ffff/64", "")
 	if err := f.Parse(args); err != nil {

@@ -62,13 +62,11 @@ func (r *addressRange) take() (netip.Addr, error) {
 type podNetwork struct {
 	bridge   string
 	bridgeNS netns.NsHandle
-	own      bool // the bridge is ours to remove
+	lock     net.Listener // held by the one who may make and remove a bridge of this name; nil: the bridge is another's
 	mu       sync.Mutex
 	v4, v6   *addressRange
-	serial   int
+	serial   int // of cables
 }
-
-const ownBridge = "gh-pods"
 
 type podNIC struct {
 	ns    netns.NsHandle
@@ -76,17 +74,18 @@ type podNIC struct {
 	addrs []netip.Addr
 }
 
+// newPodNetwork: with an error, what it returns still has to be stopped.
 func newPodNetwork(o *kubeletOptions) (*podNetwork, error) {
-	n := &podNetwork{bridge: o.bridge}
+	n := &podNetwork{bridge: o.bridge, bridgeNS: netns.None()}
 	var err error
 	if n.v4, err = parseRange(o.pods4); err != nil {
-		return nil, err
+		return n, err
 	}
 	if n.v6, err = parseRange(o.pods6); err != nil {
-		return nil, err
+		return n, err
 	}
 	if n.v4 == nil && n.v6 == nil {
-		return nil, errors.New("pods need addresses")
+		return n, errors.New("pods need addresses")
 	}
 	if ns, bridge, ok := strings.Cut(o.bridge, ":"); ok {
 		n.bridge = bridge
@@ -95,10 +94,10 @@ func newPodNetwork(o *kubeletOptions) (*podNetwork, error) {
 		n.bridgeNS, err = netns.GetFromPid(os.Getpid())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("network namespace of bridge %s: %w", o.bridge, err)
+		return n, fmt.Errorf("network namespace of bridge %s: %w", o.bridge, err)
 	}
 	if n.bridge == "" {
-		n.bridge, n.own = ownBridge, true
+		n.bridge = o.ownBridge
 		return n, n.makeBridge()
 	}
 	return n, n.inside(n.bridgeNS, func() error {
@@ -109,6 +108,11 @@ func newPodNetwork(o *kubeletOptions) (*podNetwork, error) {
 
 // makeBridge: pods on a bridge of this machine, which has the first address of each subnet.
 func (n *podNetwork) makeBridge() error {
+	lock, err := net.Listen("unix", "@gatehouse-bridge-"+n.bridge) // a name without a file, free again when its holder ends
+	if err != nil {
+		return fmt.Errorf("bridge %s is another cluster's: choose --own-bridge, --pods4 and --pods6 (%w)", n.bridge, err)
+	}
+	n.lock = lock
 	if old, err := netlink.LinkByName(n.bridge); err == nil { // of a run that was killed
 		if err = netlink.LinkDel(old); err != nil {
 			return err
@@ -189,7 +193,7 @@ func (n *podNetwork) attach() (*podNIC, error) {
 		prefixes = append(prefixes, address(a, r.bits))
 	}
 	n.serial++
-	nic.cable = fmt.Sprintf("gp%d", n.serial)
+	nic.cable = fmt.Sprintf("gp%d-%d", os.Getpid(), n.serial)
 	var err error
 	if nic.ns, err = n.fresh(); err == nil {
 		err = n.cable(nic, prefixes)
@@ -276,10 +280,11 @@ func (n *podNetwork) detach(nic *podNIC) {
 }
 
 func (n *podNetwork) stop() {
-	if n.own {
+	if n.lock != nil {
 		if l, err := netlink.LinkByName(n.bridge); err == nil {
 			_ = netlink.LinkDel(l)
 		}
+		_ = n.lock.Close()
 	}
 	_ = n.bridgeNS.Close()
 }
