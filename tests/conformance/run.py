@@ -26,7 +26,7 @@ PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
 PREFIX = "gh-cf"
 WHOLE_MINUTES = 45
 # How long a test that is going to fail may hang on: the suite's own limits, made shorter.  A status of ours takes milliseconds.
-TIMEOUTS = {"NamespacesMustBeReady": 60, "LatestObservedGenerationSet": 30, **dict.fromkeys((
+TIMEOUTS = {"NamespacesMustBeReady": 60, "LatestObservedGenerationSet": 30, "DefaultTestTimeout": 30, **dict.fromkeys((
     "GatewayMustHaveAddress", "GatewayMustHaveCondition", "GatewayStatusMustHaveListeners", "GatewayListenersMustHaveConditions",
     "ListenerSetMustHaveCondition", "ListenerSetListenersMustHaveConditions", "GWCMustBeAccepted", "HTTPRouteMustHaveCondition",
     "TLSRouteMustHaveCondition", "TCPRouteMustHaveCondition", "UDPRouteMustHaveCondition", "RouteMustHaveParents"), 20)}
@@ -53,8 +53,12 @@ def stream(argv, log_path, env, each):
             return p.wait()
         finally:
             if p.poll() is None:
-                os.killpg(p.pid, signal.SIGKILL)
-                p.wait()
+                os.killpg(p.pid, signal.SIGTERM)
+                try:
+                    p.wait(10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(p.pid, signal.SIGKILL)
+                    p.wait()
 
 
 def left_behind():
@@ -173,7 +177,6 @@ def cluster(parts, stay):
   kubectl scale deployment echo --replicas=4; kubectl logs -f deployment/echo
 Images that run here: echo-basic, coredns, and with a command any program of this machine.
 Ctrl-C ends it and removes everything.""" % (lab.kubeconfig(), lab.program("controlplane", "kubectl"), vip), flush=True)
-            signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
             threading.Event().wait()
         complaints = lab.stop_daemons()
     bad = complaints + ["left behind: " + x for x in left_behind()]
@@ -189,6 +192,7 @@ def curl(vip):
 
 
 def main(argv):
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     os.environ.setdefault("KUBECACHEDIR", os.path.join(build_dir(), "kubectl-cache"))
     why = have_rights()
     if why:

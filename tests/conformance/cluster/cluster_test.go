@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -68,6 +69,14 @@ func testAll(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "start:", err)
 		return 1
 	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		running.stop()
+		os.RemoveAll(base)
+		os.Exit(1)
+	}()
 	up := time.Since(began)
 	fmt.Printf("cluster up in %.1f s\n", up.Seconds())
 	status := m.Run()
