@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Runs suites and counts real cases: cmocka cases, packet rows, corpus files, e2e checks, not executables.
 
-Usage: run.py BUILD_DIR [SUITE...]     suites: unit packet golden fuzz check e2e conformance, e2e:NAME; default all
+Usage: run.py BUILD_DIR [SUITE...]     suites: unit packet golden fuzz check e2e conformance, e2e:NAME; default all but
+conformance, which builds a Kubernetes control plane first and is asked for by name.
 
 The last line is `total: N passed, N failed`; the exit status is 0 only when nothing failed and something passed.  A skipped
 case counts as failed, unless the machine truly lacks the right (then the line says so and why).  How output is counted, in
@@ -150,7 +151,7 @@ def run_conformance(build):
 
 
 def main(argv):
-    build, wanted = argv[0], argv[1:] or list(SUITES)
+    build, wanted = argv[0], argv[1:] or [s for s in SUITES if s != "conformance"]
     unknown = [s for s in wanted if s not in SUITES and not s.startswith("e2e:")]
     if unknown:
         sys.exit("no such suite: %s; there are %s" % (", ".join(unknown), ", ".join(SUITES)))
