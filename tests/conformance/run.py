@@ -26,7 +26,7 @@ PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
 PREFIX = "gh-cf"
 WHOLE_MINUTES = 45
 # How long a test that is going to fail may hang on: the suite's own limits, made shorter.  A status of ours takes milliseconds.
-TIMEOUTS = {"NamespacesMustBeReady": 60, "LatestObservedGenerationSet": 30, "DefaultTestTimeout": 30, **dict.fromkeys((
+TIMEOUTS = {"NamespacesMustBeReady": 30, "LatestObservedGenerationSet": 30, "DefaultTestTimeout": 30, **dict.fromkeys((
     "GatewayMustHaveAddress", "GatewayMustHaveCondition", "GatewayStatusMustHaveListeners", "GatewayListenersMustHaveConditions",
     "ListenerSetMustHaveCondition", "ListenerSetListenersMustHaveConditions", "GWCMustBeAccepted", "HTTPRouteMustHaveCondition",
     "TLSRouteMustHaveCondition", "TCPRouteMustHaveCondition", "UDPRouteMustHaveCondition", "RouteMustHaveParents"), 20)}
