@@ -72,6 +72,14 @@ class Bed:
         self.missing = []
 
     def __enter__(self):
+        try:
+            self.bring_up()
+        except BaseException:  # also SystemExit: nothing may stay behind
+            self.__exit__()
+            raise
+        return self
+
+    def bring_up(self):
         subprocess.run(["ip", "netns", "del", NS], stderr=subprocess.DEVNULL)
         sh("ip", "netns", "add", NS)
         sh(*in_ns("ip", "link", "set", "lo", "up"))
@@ -85,7 +93,6 @@ class Bed:
         self.start_ours()
         for proc, urls in self.targets.values():
             self.wait_serving(proc, urls)
-        return self
 
     def __exit__(self, *exc):
         for p in reversed(self.procs):
