@@ -23,13 +23,14 @@ from tests.lab.lab import ROOT, LabBusy, NoRights, build_dir, have_rights
 from . import build, outcome, site
 
 PROFILES = "GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP"
-PREFIX = "gh-cf"
+PREFIX = os.environ.get("GATEHOUSE_LAB_PREFIX") or "gh-cf"
 WHOLE_MINUTES = 45
 # How long a test that is going to fail may hang on: the suite's own limits, made shorter.  A status of ours takes milliseconds.
 TIMEOUTS = {"NamespacesMustBeReady": 30, "LatestObservedGenerationSet": 30, "DefaultTestTimeout": 30, **dict.fromkeys((
     "GatewayMustHaveAddress", "GatewayMustHaveCondition", "GatewayStatusMustHaveListeners", "GatewayListenersMustHaveConditions",
     "ListenerSetMustHaveCondition", "ListenerSetListenersMustHaveConditions", "GWCMustBeAccepted", "HTTPRouteMustHaveCondition",
     "TLSRouteMustHaveCondition", "TCPRouteMustHaveCondition", "UDPRouteMustHaveCondition", "RouteMustHaveParents"), 20)}
+CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -59,6 +60,14 @@ def stream(argv, log_path, env, each):
                 except subprocess.TimeoutExpired:
                     os.killpg(p.pid, signal.SIGKILL)
                     p.wait()
+
+
+def own_network():
+    """From here on this process's root namespace is one of its own: several runs side by side, and none touches the machine's.
+    The programs are built before: the new one reaches nothing."""
+    if _libc.unshare(CLONE_NEWNET) != 0:
+        raise NoRights("cannot make a network namespace: " + os.strerror(ctypes.get_errno()))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def left_behind():
@@ -204,6 +213,7 @@ def main(argv):
     try:
         if argv[:1] == ["cluster"]:
             return cluster(parts, "--stay" in argv)
+        own_network()
         if argv == ["--harness"]:
             return harness(parts)
         if argv == ["--expected"]:

@@ -80,7 +80,7 @@ class KubeLab(Lab):
 
     def down(self):
         if self.tmp:  # at once; with its peer's namespace it would go a moment later
-            netns.run(["ip", "link", "delete", self.prefix + "-root"], check=False)
+            netns.run(["ip", "link", "delete", self.prefix + "-r"], check=False)
         super().down()
 
     def save_logs(self, why):

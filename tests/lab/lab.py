@@ -205,8 +205,8 @@ class Lab:
             netns.address(shard, "eth1", self.shard_backend(i) + "/24", "fd00:40::%d/64" % (10 + i))
         netns.run(netns.in_ns(origin, ["ethtool", "-K", "br0", "tx", "off"]), check=False)  # software device: nothing on a wire
         if self.root_client:
-            netns.veth(None, self.prefix + "-root", router, "r0")
-            netns.address(None, self.prefix + "-root", "10.11.0.2/24", "fd00:11::2/64")
+            netns.veth(None, self.prefix + "-r", router, "r0")
+            netns.address(None, self.prefix + "-r", "10.11.0.2/24", "fd00:11::2/64")
             netns.address(router, "r0", "10.11.0.1/24", "fd00:11::1/64")
             netns.routes(None, self.vip_pools[0] + " via 10.11.0.1", self.vip_pools[1] + " via fd00:11::1")
 
