@@ -4,6 +4,7 @@
 #include "agent/io/pipeline.h"
 #include "agent/io/queries.h"
 #include "agent/io/render_dir.h"
+#include "lib/io/notify.h"
 #include "lib/io/random.h"
 #include <getopt.h>
 #include <signal.h>
@@ -17,10 +18,17 @@ static const char usage[] =
         "      --help, --version\n"
         "SIGTERM and SIGINT end it; data planes go on serving.\n";
 
+struct running {
+        struct loop *loop;
+        struct notify notify;
+};
+
 static void on_signal(void *arg, int signo)
 {
+        struct running *run = arg;
         log_info("stopping", "signal=%d", signo);
-        loop_stop(arg);
+        notify_stopping(&run->notify);
+        loop_stop(run->loop);
 }
 
 static int fail(const struct err *e)
@@ -49,7 +57,9 @@ static int run(const struct settings *conf)
         struct loop *l = loop_new();
         if (!l)
                 return fail(&(struct err){ .place = "loop", .msg = "cannot make an event loop" });
-        int r = loop_signals(l, signals, ARRAY_SIZE(signals), on_signal, l);
+        struct running running = { .loop = l };
+        notify_init(&running.notify, l, NULL, NULL);
+        int r = loop_signals(l, signals, ARRAY_SIZE(signals), on_signal, &running);
         if (r < 0)
                 (void)err_set(&e, -r, "signals", "%s", strerror(-r)); /* r says it already */
         agent_queries_start();
@@ -61,6 +71,7 @@ static int run(const struct settings *conf)
                 struct pipeline_view v;
                 pipeline_view(p, &v);
                 log_info("ready", "source=%s socket=%s", LOG_ESC(v.source->name), LOG_ESC(conf->push.socket));
+                notify_ready(&running.notify, "source %s", v.source->name);
                 r = loop_run(l);
                 if (r < 0)
                         (void)err_set(&e, -r, "loop", "%s", strerror(-r)); /* r says it already */
@@ -68,6 +79,7 @@ static int run(const struct settings *conf)
         int rc = r < 0 ? fail(&e) : 0;
         admin_free(admin);
         pipeline_free(p);
+        notify_fini(&running.notify);
         loop_free(l);
         return rc;
 }

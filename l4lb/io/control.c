@@ -280,6 +280,19 @@ static void fill_status(void *arg, struct arena *a, Control__Status *st)
 
 /* ---------------------------------------------------------------- life */
 
+/* For the watchdog: every worker has turned since we looked last; a resting one turns four times a second. */
+static bool workers_alive(void *arg)
+{
+        struct control *c = arg;
+        bool alive = true;
+        for (unsigned i = 0; i < c->workers.n; i++) {
+                uint64_t turns = metric_get(&c->workers.w[i]->counters[WORKER_TURNS]);
+                alive &= turns != c->turns[i];
+                c->turns[i] = turns;
+        }
+        return alive;
+}
+
 static int random_key(struct siphash_key *ret, struct err *reterr)
 {
         if (getrandom(ret, sizeof *ret, 0) != (ssize_t)sizeof *ret)
@@ -374,6 +387,7 @@ int control_new(const struct settings *s, struct loop *l, struct control **ret, 
         c->settings = s;
         c->loop = l;
         c->started_ms = loop_now_ms(l);
+        notify_init(&c->notify, l, workers_alive, c);
         map_init(&c->services.by_id);
         timer_init(&c->machines, machines_tick);
         timer_init(&c->grace_timer, grace_tick);
@@ -411,9 +425,11 @@ int control_run(struct control *c, struct err *reterr)
         timer_set(loop_timers(c->loop), &c->links_timer, now_of(c) + LINKS_MS);
         log_info("ready", "name=%s workers=%u ports=%zu generation=%" PRIu64, c->settings->name, c->workers.n,
                  c->ports.n, c->active ? c->active->tables->generation : 0);
+        notify_ready(&c->notify, "%u workers, %zu ports", c->workers.n, c->ports.n);
         if (s->agent[0])
                 dpclient_start(c->dp);
         r = loop_run(c->loop);
+        notify_stopping(&c->notify);
         return r < 0 ? err_set(reterr, -r, "loop", "%s", strerror(-r)) : 0;
 }
 
@@ -441,6 +457,7 @@ void control_free(struct control *c)
         timer_stop(&c->machines);
         timer_stop(&c->grace_timer);
         timer_stop(&c->links_timer);
+        notify_fini(&c->notify);
         if (c->announcer.loop)
                 announcer_fini(&c->announcer);
         workers_fini(&c->workers);

@@ -9,6 +9,7 @@
 #include "l4lb/io/worker.h"
 #include "lib/io/admin.h"
 #include "lib/io/dpclient.h"
+#include "lib/io/notify.h"
 
 struct service_counters { /* gives each service id a counter that survives generations */
         struct map by_id; /* id -> slot + 1 */
@@ -28,6 +29,8 @@ struct control {
         struct announcer announcer;
         struct dpclient *dp;
         struct admin *admin;
+        struct notify notify;
+        uint64_t turns[SETTINGS_MAX_WORKERS]; /* of each worker, at the last sign of life */
         struct generation *active, *pending;
         struct service_counters services;
         struct timer machines, grace_timer, links_timer;

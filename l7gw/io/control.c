@@ -235,6 +235,7 @@ static void on_signal(void *arg, int signo)
                 return;
         }
         c->draining = true;
+        notify_stopping(&c->notify);
         log_info("drain", "step=close_health signal=%d", signo);
         health_free(TAKE_PTR(c->health));
         dpclient_status_changed(c->dp);
@@ -263,6 +264,15 @@ static int workers_start(struct control *c, struct err *reterr)
                 c->n_workers++;
         }
         return 0;
+}
+
+static bool workers_alive(void *arg)
+{
+        struct control *c = arg;
+        bool alive = true;
+        for (unsigned i = 0; i < c->n_workers; i++)
+                alive &= worker_beat(&c->workers[i]);
+        return alive;
 }
 
 static int dp_start(struct control *c, struct err *reterr)
@@ -305,6 +315,7 @@ int control_start(struct control *c, const char *config_path, struct err *reterr
                 return err_set(reterr, -r, "signals", "%s", strerror(-r));
         loop_on_wake(c->loop, wake, c);
         timer_init(&c->drain_timer, drain_timer);
+        notify_init(&c->notify, c->loop, workers_alive, c);
         pthread_condattr_t attr;
         pthread_condattr_init(&attr);
         pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -333,6 +344,7 @@ int control_run(struct control *c)
         dpclient_start(c->dp);
         log_info("ready", "name=%s pool=%s threads=%u generation=%" PRIu64, LOG_ESC(c->options.name),
                  LOG_ESC(c->options.pool), c->n_workers, c->active ? c->active->model->generation : 0);
+        notify_ready(&c->notify, "serving pool %s", c->options.pool);
         int r = loop_run(c->loop);
         log_info("stopped", "requests=%" PRIu64, control_sum(c, WORKER_REQUESTS));
         return r;
@@ -352,8 +364,10 @@ void control_stop(struct control *c)
         access_log_free(c->shared.log);
         if (c->shared.options)
                 registry_fini(&c->registry);
-        if (c->loop)
+        if (c->loop) {
+                notify_fini(&c->notify);
                 loop_free(c->loop);
+        }
         free(c->workers);
         free(c->drain_mails);
         explicit_bzero(c->shared.ticket_keys, sizeof c->shared.ticket_keys);

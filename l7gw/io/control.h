@@ -5,6 +5,7 @@
 #include "l7gw/io/worker.h"
 #include "lib/io/admin.h"
 #include "lib/io/dpclient.h"
+#include "lib/io/notify.h"
 
 struct control {
         struct options options;
@@ -18,6 +19,7 @@ struct control {
         struct dpclient *dp;
         struct admin *admin;
         struct health *health;
+        struct notify notify; /* made right after the loop */
         struct timer drain_timer;
         struct drain_mail *drain_mails; /* [2 * n_workers] */
         unsigned workers_drained;

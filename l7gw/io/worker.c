@@ -201,6 +201,25 @@ void worker_post_drain(struct worker *w, struct drain_mail *m)
         mailbox_post(&w->mail, w->loop, &m->mail);
 }
 
+/* ---- signs of life ---- */
+
+static void beat_taken(void *receiver, struct mail *m)
+{
+        struct worker *w = receiver;
+        (void)m;
+        atomic_store_explicit(&w->beat_pending, false, memory_order_release);
+}
+
+bool worker_beat(struct worker *w)
+{
+        if (atomic_load_explicit(&w->beat_pending, memory_order_acquire)) /* acquire: the mail is out of the box */
+                return false;
+        atomic_store_explicit(&w->beat_pending, true, memory_order_relaxed); /* published by the mailbox */
+        w->beat.fn = beat_taken;
+        mailbox_post(&w->mail, w->loop, &w->beat);
+        return true;
+}
+
 /* ---- life ---- */
 
 static void reap(struct loop_defer *d)

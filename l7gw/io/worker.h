@@ -69,6 +69,8 @@ struct worker {
         struct worker_counters counters;
         struct mail drained; /* to the control thread: no connection is left */
         bool drained_posted;
+        struct mail beat; /* from the control thread and taken here: proof that the loop turns */
+        atomic_bool beat_pending;
 };
 int worker_start(struct worker *w, struct shared *sh, unsigned id) NONNULL(1, 2) MUST_USE; /* 0 or -errno */
 void worker_stop(struct worker *w) NONNULL(1); /* from the control thread: stops, joins, frees */
@@ -97,6 +99,8 @@ struct drain_mail {
 };
 void worker_post_generation(struct worker *w, struct generation *g) NONNULL(1, 2);
 void worker_post_drain(struct worker *w, struct drain_mail *m) NONNULL(1, 2);
+/* False: the worker has not taken the beat posted last.  Posts the next one otherwise. */
+bool worker_beat(struct worker *w) NONNULL(1);
 struct set_update { /* one endpoint set, on the fast path: shared by all workers, freed by the control thread */
         struct set_rt *set;
         Model__EndpointSet *model;
