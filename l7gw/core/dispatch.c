@@ -65,11 +65,24 @@ static bool listener_choose(struct stream *s, const struct dispatch_in *in, stru
         return true;
 }
 
+static void redirect(struct stream *s, const struct dispatch_in *in, struct dispatch *d, const Model__Redirect *r)
+{
+        int e = redirect_location(r, d->entry, &s->req, in->bind->port, &d->location, &s->arena);
+        answer(d, e == 0 ? REASON_REDIRECT : e == -EINVAL ? REASON_BAD_REQUEST : REASON_OVERLOAD);
+        if (e == 0 && r->status)
+                d->status = r->status;
+}
+
 static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         const struct route_leg *leg = route_pick_leg(d->rule, in->rnd);
         if (!leg) {
                 answer(d, REASON_NO_BACKEND);
+                return;
+        }
+        if (filter_chain_redirect(leg->filters)) { /* whether the backend exists is nobody's business then */
+                d->leg = leg;
+                redirect(s, in, d, filter_chain_redirect(leg->filters));
                 return;
         }
         if (!leg->cluster) {
@@ -96,8 +109,9 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         if (!listener_choose(s, in, d))
                 return;
         struct route_hit hit;
-        if (!route_find(d->listener, m, &hit)) {
-                answer(d, REASON_NO_ROUTE);
+        enum route_rc rc = route_find(d->listener, m, &hit);
+        if (rc != ROUTE_FOUND) {
+                answer(d, rc == ROUTE_NONE ? REASON_NO_ROUTE : REASON_REGEX_LIMIT);
                 return;
         }
         d->rule = hit.rule;
@@ -107,11 +121,7 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
         m->te_trailers = false;
         if (hit.rule->model->action_case == MODEL__RULE__ACTION_REDIRECT) {
-                const Model__Redirect *r = hit.rule->model->redirect;
-                int e = redirect_location(r, hit.entry, m, in->bind->port, &d->location, &s->arena);
-                answer(d, e == 0 ? REASON_REDIRECT : e == -EINVAL ? REASON_BAD_REQUEST : REASON_OVERLOAD);
-                if (e == 0 && r->status)
-                        d->status = r->status;
+                redirect(s, in, d, hit.rule->model->redirect);
                 return;
         }
         if (filter_request(hit.rule->filters, hit.entry, m) < 0) {
@@ -162,8 +172,8 @@ int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_
                 r = msg_add(m, SPAN_LIT("allow"), SPAN_LIT("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         if (r == 0 && d->reason == REASON_OVERLOAD)
                 r = msg_add(m, SPAN_LIT("retry-after"), SPAN_LIT("1"));
-        if (r == 0 && d->rule)
-                r = filter_response(d->rule->filters, m);
+        if (r == 0)
+                r = dispatch_response(s, d);
         if (r < 0)
                 return r;
         m->content_length = body.n;

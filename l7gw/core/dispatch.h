@@ -21,7 +21,7 @@ struct dispatch {
         const struct route_listener *listener; /* NULL when no listener matched */
         const struct route_rule *rule;
         const Model__RouteEntry *entry;
-        const struct route_leg *leg; /* set when forwarding */
+        const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
         const Model__Fixed *fixed;
         struct span location; /* REASON_REDIRECT */
 };

@@ -30,6 +30,8 @@
         L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it they are dropped") \
         L(LOG_FLUSH_MS, 100, "access log delay") \
         L(ACCEPT_PAUSE_MS, 100, "accepting rests this long when descriptors run out") \
+        L(REGEX_STEPS, 100000, "backtracking of one regular expression over one value: under a millisecond") \
+        L(REGEX_KIB, 1024, "and its memory, where it is interpreted") \
         L(DRAIN_MOVE_MS, 1000, "after the health port closes: time for l4lb to notice before we stop accepting") \
         L(DRAIN_IDLE_MS, 2000, "a draining keep-alive connection may send one more request for this long")
 /* clang-format on */

@@ -15,6 +15,7 @@ struct op {
 struct filter_chain {
         struct op *request, *response;
         size_t n_request, n_response;
+        const Model__Redirect *redirect;
 };
 
 struct build { /* what every step needs to refuse with a place */
@@ -132,6 +133,7 @@ static const char *kind_refused(const Model__Filter *o)
         case MODEL__FILTER__KIND_REQUEST_HEADERS:
         case MODEL__FILTER__KIND_RESPONSE_HEADERS:
         case MODEL__FILTER__KIND_REWRITE:
+        case MODEL__FILTER__KIND_REDIRECT:
         case _MODEL__FILTER__KIND__CASE_IS_INT_SIZE:
                 break;
         }
@@ -151,6 +153,10 @@ static int filter_build(const struct build *b, const Model__Filter *f, struct fi
                 return edit_build(b, f->request_headers, fc->request, &fc->n_request);
         if (f->kind_case == MODEL__FILTER__KIND_RESPONSE_HEADERS)
                 return edit_build(b, f->response_headers, fc->response, &fc->n_response);
+        if (f->kind_case == MODEL__FILTER__KIND_REDIRECT) {
+                fc->redirect = f->redirect;
+                return redirect_check(f->redirect, b->src, b->section, b->err);
+        }
         return rewrite_build(b, f->rewrite, fc->request, &fc->n_request);
 }
 
@@ -180,7 +186,7 @@ int filter_chain_build(struct arena *a, Model__Filter *const *filters, size_t n,
                 if (r < 0)
                         return r;
         }
-        if (fc->n_request + fc->n_response)
+        if (fc->n_request + fc->n_response || fc->redirect)
                 *ret = fc;
         return 0;
 }
@@ -190,7 +196,12 @@ bool filter_chain_needs_prefix(const struct filter_chain *fc)
         for (size_t i = 0; fc && i < fc->n_request; i++)
                 if (fc->request[i].kind == OP_PATH && fc->request[i].path.kind == PATH_EDIT_PREFIX)
                         return true;
-        return false;
+        return fc && fc->redirect && fc->redirect->path && fc->redirect->path->kind == MODEL__PATH_EDIT__KIND__PREFIX;
+}
+
+const Model__Redirect *filter_chain_redirect(const struct filter_chain *fc)
+{
+        return fc ? fc->redirect : NULL;
 }
 
 bool filter_chain_edits_path(const struct filter_chain *fc)

@@ -10,8 +10,10 @@ struct filter_chain; /* NULL = no filters */
 int filter_chain_build(struct arena *a, Model__Filter *const *filters, size_t n, const Model__Source *owner,
                        const char *section, const struct filter_chain **ret, struct model_error *reterr)
         NONNULL(1, 6, 7) MUST_USE;
-/* True when a rewrite of the chain replaces the matched prefix: then every match of the rule must be a prefix match. */
+/* True when a rewrite or redirect of the chain replaces the matched prefix: then every match of the rule must be a prefix match. */
 bool filter_chain_needs_prefix(const struct filter_chain *fc);
+/* The redirect of a single backend, or NULL: then nobody is asked. */
+const Model__Redirect *filter_chain_redirect(const struct filter_chain *fc);
 /* True when the chain changes the path: a prefix of it can not be replaced after that, and whoever asks is refused. */
 bool filter_chain_edits_path(const struct filter_chain *fc);
 /* Applies request filters in order to m (its arena takes the new bytes).  `entry` (of struct route_hit) gives the matched

@@ -21,22 +21,13 @@ static const char *match_refused(const Model__Match *o)
         return NULL;
 }
 
-static const char *named_refused(const Model__NamedMatch *o)
-{
-#define R(cond, text)     \
-        if (cond)         \
-                return text;
-        REFUSED_NAMED(R)
-#undef R
-        return NULL;
-}
-
 static enum text_kind text_kind_of(const Model__NamedMatch *n)
 {
         if (n->present_only || !n->value)
                 return TEXT_PRESENT;
         return n->value->kind == MODEL__STRING_MATCH__KIND__PREFIX   ? TEXT_PREFIX
                : n->value->kind == MODEL__STRING_MATCH__KIND__SUFFIX ? TEXT_SUFFIX
+               : n->value->kind == MODEL__STRING_MATCH__KIND__REGEX  ? TEXT_REGEX
                                                                      : TEXT_EXACT;
 }
 
@@ -50,10 +41,21 @@ static bool header_is_gone(enum field_id id)
 
 struct named_build {
         struct arena *a;
+        struct regex_set *regexes;
         const Model__Source *src;
         const char *section;
         struct model_error *err;
 };
+
+static int regex_build(const struct named_build *b, const char *what, struct span pattern, const struct regex **ret)
+{
+        char why[192];
+        int r = regex_compile(b->regexes, pattern, ret, why, sizeof why);
+        if (r == -EINVAL)
+                model_error_set(b->err, CONTROL__NACK_STAGE__NACK_CHECK, b->section, b->src,
+                                "match: %s: regular expression \"%.*s\": %s", what, SPAN_FMT(pattern), why);
+        return r;
+}
 
 static int named_build(const struct named_build *b, Model__NamedMatch *const *v, size_t n, bool header,
                        const struct text_match **ret)
@@ -62,12 +64,12 @@ static int named_build(const struct named_build *b, Model__NamedMatch *const *v,
         if (!t)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                const char *why = named_refused(v[i]);
-                if (why)
-                        return unsupported(b->err, b->section, b->src, why);
                 t[i] = (struct text_match){ .name = span_str(v[i]->name), .kind = text_kind_of(v[i]), .invert = v[i]->invert };
                 if (t[i].kind != TEXT_PRESENT)
                         t[i].value = span_str(v[i]->value->value);
+                int r = t[i].kind == TEXT_REGEX ? regex_build(b, v[i]->name, t[i].value, &t[i].regex) : 0;
+                if (r < 0)
+                        return r;
                 if (!header)
                         continue;
                 uint8_t *lower = arena_dup(b->a, t[i].name.p, t[i].name.n);
@@ -89,10 +91,10 @@ static int named_build(const struct named_build *b, Model__NamedMatch *const *v,
         return 0;
 }
 
-int match_build(struct arena *a, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,
+int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,
                 struct model_error *reterr)
 {
-        struct named_build b = { a, src, section, reterr };
+        struct named_build b = { a, rs, src, section, reterr };
         const char *why = match_refused(m);
         if (why)
                 return unsupported(reterr, section, src, why);
@@ -100,22 +102,34 @@ int match_build(struct arena *a, const Model__Match *m, const Model__Source *src
         int r = named_build(&b, m->headers, m->n_headers, true, &ret->headers);
         if (r == 0)
                 r = named_build(&b, m->query, m->n_query, false, &ret->query);
+        if (r == 0 && m->path_kind == MODEL__MATCH__PATH_KIND__REGEX)
+                r = regex_build(&b, "path", span_str(m->path), &ret->path);
         if (r == -ENOMEM)
                 model_error_set(reterr, CONTROL__NACK_STAGE__NACK_INTERNAL, section, src, "out of memory");
         return r;
 }
 
-static bool text_test(const struct text_match *t, struct span v)
+static enum match_rc rc_of(bool yes) { return yes ? MATCH_YES : MATCH_NO; }
+
+static enum match_rc regex_rc(const struct regex *r, struct span v)
+{
+        enum regex_rc rc = regex_test(r, v);
+        return rc == REGEX_LIMIT ? MATCH_LIMIT : rc_of(rc == REGEX_YES);
+}
+
+static enum match_rc text_test(const struct text_match *t, struct span v)
 {
         switch (t->kind) {
         case TEXT_EXACT:
-                return span_eq(v, t->value);
+                return rc_of(span_eq(v, t->value));
         case TEXT_PREFIX:
-                return v.n >= t->value.n && span_eq(SPAN(v.p, t->value.n), t->value);
+                return rc_of(v.n >= t->value.n && span_eq(SPAN(v.p, t->value.n), t->value));
         case TEXT_SUFFIX:
-                return v.n >= t->value.n && span_eq(SPAN(v.p + (v.n - t->value.n), t->value.n), t->value);
+                return rc_of(v.n >= t->value.n && span_eq(SPAN(v.p + (v.n - t->value.n), t->value.n), t->value));
         case TEXT_PRESENT:
-                return true;
+                return MATCH_YES;
+        case TEXT_REGEX:
+                return regex_rc(t->regex, v);
         }
         BUG_ON(true);
 }
@@ -150,27 +164,49 @@ static bool joined_has(const struct msg *m, const struct text_match *t, size_t f
         return true;
 }
 
+/* The one kind of test that needs the joined value as bytes. */
+static enum match_rc joined_regex(const struct msg *m, const struct text_match *t, size_t n)
+{
+        uint8_t *p = arena_alloc(m->arena, n + 1);
+        size_t w = 0;
+        if (!p)
+                return MATCH_LIMIT;
+        for (size_t i = 0; i < m->n_fields; i++) {
+                if (!field_is(&m->fields[i], t))
+                        continue;
+                if (w > 0)
+                        p[w++] = ',';
+                struct span v = m->fields[i].value;
+                if (v.n)
+                        memcpy(p + w, v.p, v.n);
+                w += v.n;
+        }
+        return regex_rc(t->regex, SPAN(p, w));
+}
+
 /* n = length of the joined value. */
-static bool joined_test(const struct msg *m, const struct text_match *t, size_t n)
+static enum match_rc joined_test(const struct msg *m, const struct text_match *t, size_t n)
 {
         switch (t->kind) {
         case TEXT_EXACT:
-                return n == t->value.n && joined_has(m, t, 0);
+                return rc_of(n == t->value.n && joined_has(m, t, 0));
         case TEXT_PREFIX:
-                return n >= t->value.n && joined_has(m, t, 0);
+                return rc_of(n >= t->value.n && joined_has(m, t, 0));
         case TEXT_SUFFIX:
-                return n >= t->value.n && joined_has(m, t, n - t->value.n);
+                return rc_of(n >= t->value.n && joined_has(m, t, n - t->value.n));
         case TEXT_PRESENT:
-                return true;
+                return MATCH_YES;
+        case TEXT_REGEX:
+                return joined_regex(m, t, n);
         }
         BUG_ON(true);
 }
 
-static bool header_test(const struct msg *m, const struct text_match *t)
+static enum match_rc header_test(const struct msg *m, const struct text_match *t)
 {
         if (t->id == FIELD_HOST || t->id == FIELD_UPGRADE) {
                 struct span v = t->id == FIELD_HOST ? m->authority : m->upgrade;
-                return v.n > 0 && text_test(t, v);
+                return v.n > 0 ? text_test(t, v) : MATCH_NO;
         }
         const struct field *found = NULL;
         size_t lines = 0, n = 0;
@@ -179,7 +215,7 @@ static bool header_test(const struct msg *m, const struct text_match *t)
                         found = &m->fields[i];
                         n += found->value.n + (lines++ > 0);
                 }
-        return lines == 1 ? text_test(t, found->value) : lines > 1 && joined_test(m, t, n);
+        return lines == 0 ? MATCH_NO : lines == 1 ? text_test(t, found->value) : joined_test(m, t, n);
 }
 
 /* ------------------------------------------------------------------------------------------------ query */
@@ -220,16 +256,31 @@ static bool query_ends(struct span enc, struct span plain)
         return n >= plain.n && query_begins(SPAN(enc.p + i, enc.n - i), plain, true);
 }
 
-static bool query_text_test(const struct text_match *t, struct span enc)
+static enum match_rc query_regex(const struct msg *m, const struct text_match *t, struct span enc)
+{
+        if (enc.n == 0 || !memchr(enc.p, '%', enc.n))
+                return regex_rc(t->regex, enc);
+        uint8_t *p = arena_alloc(m->arena, enc.n);
+        size_t w = 0;
+        if (!p)
+                return MATCH_LIMIT;
+        for (size_t i = 0; i < enc.n;)
+                p[w++] = query_byte(enc, &i);
+        return regex_rc(t->regex, SPAN(p, w));
+}
+
+static enum match_rc query_text_test(const struct msg *m, const struct text_match *t, struct span enc)
 {
         switch (t->kind) {
         case TEXT_EXACT:
         case TEXT_PREFIX:
-                return query_begins(enc, t->value, t->kind == TEXT_EXACT);
+                return rc_of(query_begins(enc, t->value, t->kind == TEXT_EXACT));
         case TEXT_SUFFIX:
-                return query_ends(enc, t->value);
+                return rc_of(query_ends(enc, t->value));
         case TEXT_PRESENT:
-                return true;
+                return MATCH_YES;
+        case TEXT_REGEX:
+                return query_regex(m, t, enc);
         }
         BUG_ON(true);
 }
@@ -254,20 +305,21 @@ static bool query_value(const struct msg *m, const struct text_match *t, struct 
         return false;
 }
 
-bool match_test(const struct match *m, const struct msg *req)
+enum match_rc match_test(const struct match *m, const struct msg *req)
 {
         struct span v;
         if (m->method.n && !span_eq(m->method, req->method))
-                return false;
+                return MATCH_NO;
         for (size_t i = 0; i < m->n_headers; i++) {
-                const struct text_match *t = &m->headers[i];
-                if (header_test(req, t) == t->invert)
-                        return false;
+                enum match_rc rc = header_test(req, &m->headers[i]);
+                if (rc == MATCH_LIMIT || (rc == MATCH_YES) == m->headers[i].invert)
+                        return rc == MATCH_LIMIT ? rc : MATCH_NO;
         }
         for (size_t i = 0; i < m->n_query; i++) {
                 const struct text_match *t = &m->query[i];
-                if ((query_value(req, t, &v) && query_text_test(t, v)) == t->invert)
-                        return false;
+                enum match_rc rc = query_value(req, t, &v) ? query_text_test(req, t, v) : MATCH_NO;
+                if (rc == MATCH_LIMIT || (rc == MATCH_YES) == t->invert)
+                        return rc == MATCH_LIMIT ? rc : MATCH_NO;
         }
-        return true;
+        return m->path ? regex_rc(m->path, req->path) : MATCH_YES;
 }

@@ -11,6 +11,7 @@
         R(NO_LISTENER, "no_listener", 404, "no listener serves this host") \
         R(NO_ROUTE, "no_route", 404, "no route") \
         R(MISDIRECTED, "misdirected", 421, "misdirected request") \
+        R(REGEX_LIMIT, "regex_limit", 500, "a regular expression of the routes gave up") \
         R(REDIRECT, "redirect", 302, "") \
         R(FIXED, "fixed", 200, "") \
         R(NO_BACKEND, "no_backend", 500, "no valid backend") \

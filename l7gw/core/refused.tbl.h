@@ -26,14 +26,9 @@
         R(o->grpc, "rule: gRPC routes are not supported")
 
 #define REFUSED_MATCH(R) /* const Model__Match *o */ \
-        R(o->path_kind == MODEL__MATCH__PATH_KIND__REGEX, "match: path by regular expression is not supported") \
         R(o->n_cookies != 0, "match: cookies are not supported") \
         R(o->grpc_service[0] || o->grpc_method[0], "match: gRPC methods are not supported") \
         R(o->n_sources != 0, "match: client addresses are not supported")
-
-#define REFUSED_NAMED(R) /* const Model__NamedMatch *o: header or query parameter */ \
-        R(o->value && o->value->kind == MODEL__STRING_MATCH__KIND__REGEX, \
-          "match: header and query parameters by regular expression are not supported")
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
         R(o->protocol != MODEL__CLUSTER__PROTOCOL__H1, "backend: only HTTP/1.1 is supported (appProtocol)") \
@@ -52,5 +47,4 @@
 #define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
         R(MIRROR, "filter: request mirroring is not supported") \
         R(CORS, "filter: CORS is not supported") \
-        R(EXTERNAL_AUTH, "filter: external authorization is not supported") \
-        R(REDIRECT, "filter: a redirect of a single backend is not supported")
+        R(EXTERNAL_AUTH, "filter: external authorization is not supported")

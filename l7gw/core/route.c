@@ -9,56 +9,60 @@ const struct route_listener *route_listener_find(const struct route_bind *b, str
         return host_index_next(&b->by_host->hosts, host, &pos);
 }
 
-/* The first of the list that matches and comes before *best. */
-static void list_try(const struct route_list *l, const struct msg *req, const struct route_item **best)
+/* The first of the list that matches and comes before *best.  false: a regular expression gave up. */
+static bool list_try(const struct route_list *l, const struct msg *req, const struct route_item **best)
 {
         for (const struct route_item *it = l->head; it; it = it->next) {
                 if (*best && (*best)->order < it->order)
-                        return;
-                if (match_test(&it->match, req)) {
+                        return true;
+                switch (match_test(&it->match, req)) {
+                case MATCH_NO:
+                        continue;
+                case MATCH_YES:
                         *best = it;
-                        return;
+                        return true;
+                case MATCH_LIMIT:
+                        return false;
                 }
         }
+        return true;
 }
 
 /* Walks the trie along the path: every node passed offers its prefix entries, the node at the end its exact ones. */
-static const struct route_item *vhost_find(const struct route_vhost *v, const struct msg *req)
+static bool trie_try(const struct route_vhost *v, const struct msg *req, const struct route_item **best)
 {
-        const struct route_item *best = NULL;
-        list_try(&v->any, req, &best);
         struct span path = req->path;
         if (path.n == 0 || path.p[0] != '/') /* "*" and CONNECT have no path */
-                return best;
+                return true;
         const struct route_node *node = v->root;
-        list_try(&node->prefix, req, &best);
-        for (size_t i = 1; i <= path.n;) {
+        bool ok = list_try(&node->prefix, req, best);
+        for (size_t i = 1; ok && i <= path.n;) {
                 const uint8_t *slash = i < path.n ? memchr(path.p + i, '/', path.n - i) : NULL;
                 struct span seg = SPAN(path.p + i, slash ? (size_t)(slash - path.p) - i : path.n - i);
                 node = strindex_get(&v->children, node->id, seg);
                 if (!node)
                         break;
-                list_try(&node->prefix, req, &best);
-                if (!slash) {
-                        list_try(&node->exact, req, &best);
-                        break;
-                }
+                ok = list_try(&node->prefix, req, best);
+                if (!slash)
+                        return ok && list_try(&node->exact, req, best);
                 i += seg.n + 1;
         }
-        return best;
+        return ok;
 }
 
-bool route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret)
+enum route_rc route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret)
 {
         size_t pos = 0;
         for (const struct route_vhost *v; (v = host_index_next(&l->hosts->vhosts, req->host, &pos));) {
-                const struct route_item *it = vhost_find(v, req);
+                const struct route_item *it = NULL;
+                if (!trie_try(v, req, &it) || !list_try(&v->any, req, &it)) /* the dear ones last */
+                        return ROUTE_LIMIT;
                 if (it) {
                         *ret = (struct route_hit){ it->rule, &it->entry, l };
-                        return true;
+                        return ROUTE_FOUND;
                 }
         }
-        return false;
+        return ROUTE_NONE;
 }
 
 const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd)

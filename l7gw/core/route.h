@@ -7,8 +7,10 @@
  * HTTPRoute.hostnames gives the more specific host precedence, it does not hide the other routes.
  *
  *   bind -> host_index of listeners -> host_index of virtual hosts -> trie of path segments -> few entries per node
+ *                                                                  \-> regular expressions, one by one
  *
- * Lookup costs one hash per path segment that the configuration knows, whatever the number of routes. */
+ * Lookup costs one hash per path segment that the configuration knows, whatever the number of routes; regular expressions
+ * of the virtual host are asked in order, and only those that stand before what the trie has found. */
 #pragma once
 #include "l7gw/core/filter.h"
 #include "l7gw/core/msg.h"
@@ -44,15 +46,18 @@ struct route_rule {
         uint64_t weight_total;
         uint32_t index; /* dense: for counters */
 };
+struct regex_set;
 struct route_table {
         const struct route_bind *binds;
         size_t n_binds;
         size_t n_listeners, n_rules;
+        struct regex_set *regexes;
 };
 
 /* -errno with *reterr naming the object (NACK).  Refuses what this engine does not do yet (UNSUPPORTED). */
 int route_table_build(struct arena *a, const struct model *m, const struct route_table **ret, struct model_error *reterr)
         NONNULL(1, 2, 3, 4) MUST_USE;
+void route_table_close(const struct route_table *t); /* before its arena is freed; NULL is legal */
 /* The listener that owns this host on the bind, or NULL (404).  `host` is msg.host. */
 const struct route_listener *route_listener_find(const struct route_bind *b, struct span host) NONNULL(1);
 struct route_hit {
@@ -60,7 +65,9 @@ struct route_hit {
         const Model__RouteEntry *entry; /* what matched, its path in normal form: filters cut the prefix by it */
         const struct route_listener *listener;
 };
-/* Finds the rule for a request on a listener.  false = 404. */
-bool route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret) NONNULL(1, 2, 3);
+/* Finds the rule for a request on a listener.  LIMIT: a regular expression that had to be asked gave up; nobody knows
+ * which rule is right, so nobody gets the request. */
+enum route_rc { ROUTE_NONE, ROUTE_FOUND, ROUTE_LIMIT };
+enum route_rc route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret) NONNULL(1, 2, 3);
 /* Weighted choice among the rule's legs; rnd is uniform 64 bits.  NULL when there is no leg or all weights are 0 (500). */
 const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd) NONNULL(1);

@@ -94,7 +94,7 @@ static int legs_build(struct build *b, const Model__Rule *m, struct route_rule *
                         return r;
                 if (filter_chain_edits_path(ret->filters) && filter_chain_needs_prefix(legs[i].filters))
                         return NO(b, f->legs[i]->source ? f->legs[i]->source : m->source, UNSUPPORTED,
-                                  "backend: its rewrite of the prefix stands behind a rewrite of the rule");
+                                  "backend: it replaces the prefix of a path that the rule rewrites");
                 ret->weight_total += f->legs[i]->weight;
                 legs[i].weight_end = ret->weight_total;
         }
@@ -124,6 +124,8 @@ static int rule_build(struct build *b, const Model__Rule *m, struct route_rule *
         int r = filter_chain_build(b->a, m->filters, m->n_filters, m->source, b->section, &ret->filters, b->err);
         if (r < 0)
                 return r;
+        if (filter_chain_redirect(ret->filters))
+                return NO(b, m->source, CHECK, "a redirect among the filters of a rule: it is an action");
         switch (m->action_case) {
         case MODEL__RULE__ACTION_FORWARD:
                 return legs_build(b, m, ret);
@@ -219,7 +221,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
         struct route_item *it = arena_calloc(b->a, 1, sizeof *it);
         if (!it)
                 return no_memory(b);
-        int r = match_build(b->a, e->match, src, b->section, &it->match, b->err);
+        int r = match_build(b->a, b->t->regexes, e->match, src, b->section, &it->match, b->err);
         if (r < 0)
                 return r;
         it->rule = rule;
@@ -229,7 +231,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
         it->entry.match = &it->model_match;
         if (rule_needs_prefix(rule) && e->match->path_kind != MODEL__MATCH__PATH_KIND__PREFIX)
                 return NO(b, src, CHECK, "a prefix can only be replaced where a path prefix is matched");
-        if (e->match->path_kind == MODEL__MATCH__PATH_KIND__ANY) {
+        if (e->match->path_kind == MODEL__MATCH__PATH_KIND__ANY || e->match->path_kind == MODEL__MATCH__PATH_KIND__REGEX) {
                 list_add(&v->any, it);
                 return 0;
         }
@@ -442,17 +444,25 @@ int route_table_build(struct arena *a, const struct model *m, const struct route
         b.t = arena_calloc(a, 1, sizeof *b.t);
         if (!refs || !b.t)
                 return no_memory(&b);
+        if (regex_set_new(a, &b.t->regexes) < 0)
+                return no_memory(&b);
         int r = clusters_index(&b);
         for (size_t i = 0; r == 0 && i < m->n_gateways; i++) {
                 b.gw = m->gateways[i];
                 b.section = arena_printf(a, "gateway/%s", b.gw->id);
-                if (!b.section)
-                        return no_memory(&b);
-                r = gateway_build(&b, refs, &n_refs);
+                r = b.section ? gateway_build(&b, refs, &n_refs) : no_memory(&b);
         }
         if (r == 0)
                 r = binds_build(&b, refs, n_refs);
         if (r == 0)
                 *ret = b.t;
+        else
+                regex_set_close(b.t->regexes);
         return r;
+}
+
+void route_table_close(const struct route_table *t)
+{
+        if (t)
+                regex_set_close(t->regexes);
 }

@@ -23,7 +23,7 @@ struct route_node { /* a path of whole segments */
 struct route_vhost {
         struct route_node *root;   /* "/" as a prefix */
         struct strindex children;  /* (node id, segment) -> struct route_node */
-        struct route_list any;     /* entries without a path condition */
+        struct route_list any;     /* entries without a path condition, or with a regular expression */
         uint32_t n_nodes;
 };
 struct route_hosts {

@@ -216,6 +216,7 @@ void generation_free(struct generation *g)
         for (size_t i = 0; i < g->n_sets; i++)
                 registry_set_put(g->registry, g->sets[i].rt);
         map_fini(&g->bind_by_key);
+        route_table_close(g->routes);
         arena_fini(&g->arena);
         free(g);
 }

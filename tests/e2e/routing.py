@@ -27,6 +27,9 @@ def matches(site, check):
     check.equal("exact path: longer is not exact", pod_of(site, base + "/exact/x"), "echo-v1")
     check.equal("the longer prefix wins", pod_of(site, base + "/deep/er/x"), "echo-v2")
     check.equal("a prefix ends at a segment", pod_of(site, base + "/deep/erx"), "echo-v1")
+    check.equal("regular expression: the whole path", pod_of(site, base + "/v2/teams/blue?x/y"), "echo-v2")
+    check.equal("regular expression: not a part of it", pod_of(site, base + "/v2/teams/blue/x"), "echo-v1")
+    check.equal("regular expression in a header", pod_of(site, base + "/", "-A", "Mozilla/5.0 Nightly/99.1 (X11)"), "echo-v2")
     check.equal("wildcard host", pod_of(site, "http://a.b.match.example/"), "echo-v1")
 
 

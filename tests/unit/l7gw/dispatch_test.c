@@ -14,6 +14,9 @@ static const struct row rows[] = {
         {"", "fail.example", '^', "/", .rule = "fail"},
         {"", "none.example", '^', "/", .rule = "none"},
         {"", "redirect.example", '^', "/old", .rule = "redirect"},
+        {"", "leg.example", '^', "/old", .rule = "leg-redirect"},
+        {"", "regex.example", '~', "/(?:a+)+", .rule = "regex"},
+        {"", "regex.example", '^', "/", .rule = "behind"},
         {"", "fixed.example", '^', "/", .rule = "fixed"},
 };
 
@@ -40,6 +43,17 @@ static void world_make(void)
         r->redirect = NEW(&w, Model__Redirect, MODEL__REDIRECT__INIT);
         r->redirect->scheme = arena_strdup(&w.arena, "https");
         r->redirect->status = 301;
+        Model__Leg *leg = rule_named("leg-redirect")->forward->legs[0];
+        leg->cluster = gone->cluster; /* a redirect needs no backend */
+        leg->n_filters = 1;
+        leg->filters = take(&w, sizeof(void *));
+        leg->filters[0] = NEW(&w, Model__Filter, MODEL__FILTER__INIT);
+        leg->filters[0]->kind_case = MODEL__FILTER__KIND_REDIRECT;
+        leg->filters[0]->redirect = NEW(&w, Model__Redirect, MODEL__REDIRECT__INIT);
+        leg->filters[0]->redirect->path = NEW(&w, Model__PathEdit, MODEL__PATH_EDIT__INIT);
+        leg->filters[0]->redirect->path->kind = MODEL__PATH_EDIT__KIND__PREFIX;
+        leg->filters[0]->redirect->path->value = arena_strdup(&w.arena, "/new");
+        leg->filters[0]->redirect->status = 307;
         r = rule_named("fixed");
         r->action_case = MODEL__RULE__ACTION_FIXED;
         r->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT);
@@ -107,6 +121,10 @@ static void test_decisions(void **state)
                  .status = 500},
                 {"redirect", "GET /old/x?q HTTP/1.1\r\nHost: redirect.example\r\n\r\n", .reason = REASON_REDIRECT,
                  .status = 301, .body = "", .field = "location", .value = "https://redirect.example/old/x?q"},
+                {"redirect of a backend", "GET /old/x?q HTTP/1.1\r\nHost: leg.example\r\n\r\n", .reason = REASON_REDIRECT,
+                 .status = 307, .body = "", .field = "location", .value = "http://leg.example/new/x?q"},
+                {"a regular expression gives up", "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! HTTP/1.1\r\nHost: regex.example\r\n\r\n",
+                 .reason = REASON_REGEX_LIMIT, .status = 500},
                 {"fixed", "GET / HTTP/1.1\r\nHost: fixed.example\r\n\r\n", .reason = REASON_FIXED, .status = 403,
                  .body = "go away"},
                 {"HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE,

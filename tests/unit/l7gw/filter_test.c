@@ -99,7 +99,7 @@ static void test_prefix_replacement(void **state)
                 struct route_hit hit;
                 char *head = arena_printf(&w.arena, "GET %s?q HTTP/1.1\r\nHost: h:81\r\n", prefixes[i].path);
                 request_parse(&w.arena, head, &m);
-                assert_true(route_find(w.table->binds[0].listeners[0], &m, &hit));
+                assert_int_equal(route_find(w.table->binds[0].listeners[0], &m, &hit), ROUTE_FOUND);
                 assert_int_equal(filter_request(hit.rule->filters, hit.entry, &m), 0);
                 if (!span_eq_str(m.path, prefixes[i].want))
                         print_error("%s of %s by \"%s\": got %.*s want %s\n", prefixes[i].prefix, prefixes[i].path, prefixes[i].value,

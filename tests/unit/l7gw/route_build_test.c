@@ -74,6 +74,28 @@ static Model__Redirect *redirect(uint32_t status)
         RULE->redirect->status = status;
         return RULE->redirect;
 }
+static void leg_redirect(Model__PathEdit__Kind kind, bool of_leg)
+{
+        Model__Filter *f = filter_add(MODEL__FILTER__KIND_REDIRECT);
+        f->redirect = NEW(&w, Model__Redirect, MODEL__REDIRECT__INIT);
+        f->redirect->status = 302;
+        f->redirect->path = path_edit(kind, STR("/x"));
+        if (!of_leg)
+                return;
+        LEG->filters = RULE->filters;
+        LEG->n_filters = 1;
+        RULE->n_filters = 0;
+}
+static void leg_redirect_behind_rewrite(void)
+{
+        leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true);
+        rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("/y"));
+}
+static void regex(Model__NamedMatch *m, const char *pattern)
+{
+        m->value->kind = MODEL__STRING_MATCH__KIND__REGEX;
+        m->value->value = STR(pattern);
+}
 static void policy(Model__Policies **p)
 {
         *p = NEW(&w, Model__Policies, MODEL__POLICIES__INIT);
@@ -151,7 +173,13 @@ static void second_vhost(const char *hostname)
         X("mirror", UNSUPPORTED, "HTTPRoute", "mirror", filter_add(MODEL__FILTER__KIND_MIRROR)) \
         X("CORS", UNSUPPORTED, "HTTPRoute", "CORS", filter_add(MODEL__FILTER__KIND_CORS)) \
         X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH)) \
-        X("redirect of a backend", UNSUPPORTED, "HTTPRoute", "single backend", filter_add(MODEL__FILTER__KIND_REDIRECT)) \
+        X("redirect as a rule's filter", CHECK, "HTTPRoute", "it is an action", leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, false)) \
+        X("redirect of a backend: status", CHECK, "HTTPRoute", "status", \
+          (leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, true), LEG->filters[0]->redirect->status = 200)) \
+        X("prefix redirect of a backend behind the rule's rewrite", UNSUPPORTED, "HTTPRoute", "replaces the prefix", \
+          leg_redirect_behind_rewrite()) \
+        X("prefix redirect of a backend of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
         X("unknown filter", UNSUPPORTED, "HTTPRoute", "does not know", filter_add(MODEL__FILTER__KIND__NOT_SET)) \
         X("header name", CHECK, "HTTPRoute", "not a header name", set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("a b"), STR("v"))) \
         X("header value", CHECK, "HTTPRoute", "not a header value", \
@@ -169,7 +197,7 @@ static void second_vhost(const char *hostname)
           (rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
         X("prefix rewrite behind another", UNSUPPORTED, "HTTPRoute", "already rewritten", \
           rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, false)) \
-        X("prefix rewrite of a backend behind the rule's", UNSUPPORTED, "HTTPRoute", "behind a rewrite", \
+        X("prefix rewrite of a backend behind the rule's", UNSUPPORTED, "HTTPRoute", "replaces the prefix", \
           rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, true)) \
         X("prefix redirect of an exact match", CHECK, "HTTPRoute", "prefix can only", \
           (redirect(302)->path = path_edit(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
@@ -181,9 +209,13 @@ static void second_vhost(const char *hostname)
         X("redirect by regex", UNSUPPORTED, "HTTPRoute", "regular", redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__REGEX, STR("/a"))) \
         X("fixed status", CHECK, "HTTPRoute", "status", (RULE->action_case = MODEL__RULE__ACTION_FIXED, \
           RULE->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT))) \
-        X("regex path", UNSUPPORTED, "HTTPRoute", "regular", MATCH->path_kind = MODEL__MATCH__PATH_KIND__REGEX) \
-        X("regex header", UNSUPPORTED, "HTTPRoute", "regular", MATCH->headers[0]->value->kind = MODEL__STRING_MATCH__KIND__REGEX) \
-        X("regex query", UNSUPPORTED, "HTTPRoute", "regular", MATCH->query[0]->value->kind = MODEL__STRING_MATCH__KIND__REGEX) \
+        X("regex path", CHECK, "HTTPRoute", "path: regular expression \"/(a\": missing closing parenthesis at byte 3", \
+          (MATCH->path_kind = MODEL__MATCH__PATH_KIND__REGEX, MATCH->path = STR("/(a"))) \
+        X("regex header", CHECK, "HTTPRoute", "h: regular expression \"*\": quantifier", regex(MATCH->headers[0], "*")) \
+        X("regex query", CHECK, "HTTPRoute", "q: regular expression \"[\": missing terminating", regex(MATCH->query[0], "[")) \
+        X("regex of single bytes", CHECK, "HTTPRoute", "is disabled", regex(MATCH->query[0], "\\C")) \
+        X("regex of Unicode", CHECK, "HTTPRoute", "UTF", regex(MATCH->query[0], "(*UTF)a")) \
+        X("regex that grows", CHECK, "HTTPRoute", "too large", regex(MATCH->query[0], "((a{1,999}){1,999}){1,999}")) \
         X("cookie", UNSUPPORTED, "HTTPRoute", "cookies", cookie()) \
         X("gRPC match", UNSUPPORTED, "HTTPRoute", "gRPC", MATCH->grpc_service = STR("s")) \
         X("source match", UNSUPPORTED, "HTTPRoute", "client addresses", MATCH->n_sources = 1) \
@@ -277,6 +309,7 @@ static void test_starved(void **state)
         (void)state;
         base();
         rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/new"));
+        regex(MATCH->query[0], "[a-z]+(x|y)*");
         int r = -1;
         size_t step = 0;
         for (; r < 0; step += 16) {
@@ -286,6 +319,9 @@ static void test_starved(void **state)
                 if (r < 0) {
                         assert_int_equal(r, -ENOMEM);
                         assert_int_equal(w.err.stage, CONTROL__NACK_STAGE__NACK_INTERNAL);
+                } else {
+                        route_table_close(w.table);
+                        w.table = NULL;
                 }
                 arena_fini(&a);
         }

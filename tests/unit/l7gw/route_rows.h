@@ -11,7 +11,7 @@
 struct row { /* in the agent's order; a row with the rule's name only adds a match to it */
         const char *listener, *host; /* listener hostname, virtual host */
         char kind;                   /* '=' exact, '^' prefix, '*' any, '~' regex */
-        const char *path, *method, *header, *query; /* "name=value" lists, separated by ";" */
+        const char *path, *method, *header, *query; /* "name=value" lists, "name~regex" too, separated by ";" */
         const char *rule;
 };
 
@@ -37,11 +37,12 @@ static inline void named(struct world *w, const char *list, Model__NamedMatch **
 {
         *ret = take(w, 8 * sizeof **ret);
         for (const char *p = list; p && *p;) {
-                const char *eq = strchr(p, '='), *end = strchrnul(p, ';');
+                const char *eq = p + strcspn(p, "=~"), *end = strchrnul(p, ';');
                 Model__NamedMatch *m = NEW(w, Model__NamedMatch, MODEL__NAMED_MATCH__INIT);
                 m->name = arena_printf(&w->arena, "%.*s", (int)(eq - p), p);
                 m->value = NEW(w, Model__StringMatch, MODEL__STRING_MATCH__INIT);
                 m->value->value = arena_printf(&w->arena, "%.*s", (int)(end - eq - 1), eq + 1);
+                m->value->kind = *eq == '~' ? MODEL__STRING_MATCH__KIND__REGEX : MODEL__STRING_MATCH__KIND__EXACT;
                 (*ret)[(*n)++] = m;
                 p = *end ? end + 1 : end;
         }
@@ -159,7 +160,12 @@ static inline void rows_add(struct world *w, const struct row *rows, size_t n)
         }
 }
 
-static inline int world_build(struct world *w) { return route_table_build(&w->arena, &w->model, &w->table, &w->err); }
+static inline int world_build(struct world *w)
+{
+        route_table_close(w->table);
+        w->table = NULL;
+        return route_table_build(&w->arena, &w->model, &w->table, &w->err);
+}
 static inline void world_must_build(struct world *w)
 {
         int r = world_build(w);
@@ -167,7 +173,11 @@ static inline void world_must_build(struct world *w)
                 print_error("%s: %s\n", w->err.section, w->err.err.msg);
         assert_int_equal(r, 0);
 }
-static inline void world_fini(struct world *w) { arena_fini(&w->arena); }
+static inline void world_fini(struct world *w)
+{
+        route_table_close(w->table);
+        arena_fini(&w->arena);
+}
 
 /* head: "GET /path HTTP/1.1\r\nHost: h\r\n..." without the last CRLF. */
 static inline void request_parse(struct arena *a, const char *head, struct msg *ret)
@@ -190,7 +200,7 @@ static inline const char *world_ask(struct world *w, struct arena *a, const char
         struct msg m;
         request_parse(a, head, &m);
         const struct route_listener *l = route_listener_find(&w->table->binds[0], m.host);
-        return l && route_find(l, &m, hit) ? hit->rule->model->name : NULL;
+        return l && route_find(l, &m, hit) == ROUTE_FOUND ? hit->rule->model->name : NULL;
 }
 
 struct probe {

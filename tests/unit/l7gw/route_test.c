@@ -136,6 +136,59 @@ static void test_header_kinds(void **state)
         }
 }
 
+static void test_regex(void **state)
+{
+        (void)state;
+        /* sorted as the agent does: exact, then the longer text, a prefix before a regular expression of equal length */
+        static const struct row rows[] = {
+                { "", "", '=', "/a/exact", .rule = "exact" }, { "", "", '~', "/v[0-9]+/(?:users|teams)/[^/]+", .rule = "rest" },
+                { "", "", '^', "/v1/users/longer/than/it", .rule = "long-prefix" }, { "", "", '~', "/a/.*|/b", .rule = "either" },
+                { "", "", '^', "/a", .rule = "short-prefix" }, { "", "", '~', "/(?i)case", .rule = "case" },
+                { "", "", '^', "/h", .header = "X-V~[a-c]+(,z)?", .rule = "header" },
+                { "", "", '^', "/q", .query = "id~[0-9]{2,3}", .rule = "query" },
+                { "", "", '~', "/dot.end", .header = "X~1", .query = "y~2", .rule = "all" },
+        };
+        static const struct probe probes[] = {
+                { "h", "GET /a/exact", NULL, "exact" }, { "h", "GET /v1/users/7", NULL, "rest" }, { "h", "GET /v22/teams/x", NULL, "rest" },
+                { "h", "GET /v22/teams/x/y", NULL, NULL }, { "h", "GET /xv1/users/7", NULL, NULL }, { "h", "GET /v1/users/7?a/b", NULL, "rest" },
+                { "h", "GET /v1/users/longer/than/it", NULL, "long-prefix" }, { "h", "GET /a/x", NULL, "either" }, { "h", "GET /b", NULL, "either" },
+                { "h", "GET /bb", NULL, NULL }, { "h", "GET /x/b", NULL, NULL }, { "h", "GET /a", NULL, "short-prefix" }, { "h", "GET /CASE", NULL, "case" },
+                { "h", "GET /a/x%0Ay", NULL, "either" }, { "h", "GET /v1/users/%37", NULL, "rest" },
+                { "h", "GET /h", "X-V: abc\r\n", "header" }, { "h", "GET /h", "X-V: abcd\r\n", NULL }, { "h", "GET /h", "X-V: ab\r\nx-v: z\r\n", "header" },
+                { "h", "GET /h", NULL, NULL }, { "h", "GET /q?id=123", NULL, "query" }, { "h", "GET /q?id=1", NULL, NULL },
+                { "h", "GET /q?id=%31%32", NULL, "query" }, { "h", "GET /q?id=1234", NULL, NULL }, { "h", "GET /q", NULL, NULL },
+                { "h", "GET /dot-end?y=2", "X: 1\r\n", "all" }, { "h", "GET /dot-end?y=3", "X: 1\r\n", NULL }, { "h", "OPTIONS *", NULL, NULL },
+        };
+        RUN(rows, probes);
+}
+
+/* Backtracking without end is cut, and nobody takes the request: the rule behind might be the one without its checks. */
+static void test_regex_limit(void **state)
+{
+        (void)state;
+        static const struct row rows[] = {
+                { "", "", '~', "/(?:a+)+", .rule = "path" }, { "", "", '^', "/", .header = "h~(?:(?:b|b)+)+[c-e]", .rule = "header" },
+                { "", "", '^', "/", .query = "q~(?:(?:d|d)+)+[e-g]", .rule = "query" }, { "", "", '^', "/", .rule = "open" },
+        };
+        static const struct { const char *head; enum route_rc want; } asks[] = {
+                { "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! HTTP/1.1\r\nHost: h\r\n", ROUTE_LIMIT },
+                { "GET /x HTTP/1.1\r\nHost: h\r\nH: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\r\n", ROUTE_LIMIT },
+                { "GET /x?q=ddddddddddddddddddddd%64ddddddddddddddddddddd HTTP/1.1\r\nHost: h\r\n", ROUTE_LIMIT },
+                { "GET /aaaa HTTP/1.1\r\nHost: h\r\n", ROUTE_FOUND }, { "GET /x HTTP/1.1\r\nHost: h\r\nH: b\r\n", ROUTE_FOUND },
+        };
+        world_init(&w);
+        rows_add(&w, rows, ARRAY_SIZE(rows));
+        world_must_build(&w);
+        for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+                struct msg m;
+                struct route_hit hit;
+                request_parse(&w.arena, asks[i].head, &m);
+                if (route_find(w.table->binds[0].listeners[0], &m, &hit) != asks[i].want)
+                        fail_msg("%s", asks[i].head);
+        }
+        world_fini(&w);
+}
+
 static void test_methods(void **state)
 {
         (void)state;
@@ -276,7 +329,7 @@ static void test_weights(void **state)
         struct msg m;
         struct route_hit hit;
         request_parse(&w.arena, "GET / HTTP/1.0\r\n", &m);
-        assert_true(route_find(l, &m, &hit));
+        assert_int_equal(route_find(l, &m, &hit), ROUTE_FOUND);
         size_t got[ARRAY_SIZE(weights)] = { 0 };
         const uint64_t steps = 100000; /* evenly over all 64-bit values: the shares are exact */
         for (uint64_t i = 0; i < steps; i++) {
@@ -342,7 +395,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_paths), cmocka_unit_test(test_order_is_kept), cmocka_unit_test(test_matching_across_routes),
-                cmocka_unit_test(test_headers), cmocka_unit_test(test_header_kinds), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
+                cmocka_unit_test(test_headers), cmocka_unit_test(test_header_kinds), cmocka_unit_test(test_regex), cmocka_unit_test(test_regex_limit), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
                 cmocka_unit_test(test_hosts), cmocka_unit_test(test_listener_isolation), cmocka_unit_test(test_less_specific_host),
                 cmocka_unit_test(test_no_host), cmocka_unit_test(test_weights), cmocka_unit_test(test_many),
         };
