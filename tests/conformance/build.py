@@ -105,6 +105,23 @@ def build(part, target):
         shutil.rmtree(new, ignore_errors=True)
 
 
+def suite_at(version):
+    """The suite part at another version (a tag, or main), from a copy of its module; NoGo when that is not reachable from here."""
+    suite = next(p for p in PARTS if p.name == "suite")
+    part = Part("suite-" + version, suite.programs, copies=suite.copies)
+    part.source = os.path.join(cache_dir(), part.name + "-source")
+    shutil.rmtree(part.source, ignore_errors=True)
+    shutil.copytree(suite.source, part.source)
+    env = dict(go_env(), GOFLAGS="-mod=mod")
+    modules = ["sigs.k8s.io/gateway-api@" + version, "sigs.k8s.io/gateway-api/conformance@" + version]
+    for args in (["get", *modules], ["mod", "tidy"]):
+        p = subprocess.run(["go", *args], cwd=part.source, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if p.returncode:
+            shutil.rmtree(part.source)
+            raise NoGo("the suite's version %s cannot be had here: %s" % (version, " ".join((p.stderr or p.stdout).split())[-300:]))
+    return part
+
+
 def prune(part, target):
     os.utime(target)
     others = [d for d in glob.glob(os.path.join(cache_dir(), part.name + "-*")) if ".new-" not in d]
@@ -112,7 +129,7 @@ def prune(part, target):
         shutil.rmtree(d, ignore_errors=True)
 
 
-def ensure(names=None, say=lambda text: print("==> " + text, file=sys.stderr, flush=True)):
+def ensure(names=None, version_of_suite=None, say=lambda text: print("==> " + text, file=sys.stderr, flush=True)):
     """{part: its directory}, built now where it is not there yet.  NoGo when this machine cannot."""
     version, why = go_version()
     if not version:
@@ -121,7 +138,7 @@ def ensure(names=None, say=lambda text: print("==> " + text, file=sys.stderr, fl
     out = {}
     with open(os.path.join(cache_dir(), "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for part in PARTS:
+        for part in [suite_at(version_of_suite) if version_of_suite and p.name == "suite" else p for p in PARTS]:
             if names and part.name not in names:
                 continue
             target = os.path.join(cache_dir(), "%s-%s" % (part.name, key(part, version)))
@@ -131,7 +148,7 @@ def ensure(names=None, say=lambda text: print("==> " + text, file=sys.stderr, fl
                 build(part, target)
                 say("conformance: %s built in %.0f s" % (part.name, time.monotonic() - start))
             prune(part, target)
-            out[part.name] = target
+            out[part.name.partition("-")[0]] = target
     return out
 
 

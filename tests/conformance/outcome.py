@@ -60,6 +60,9 @@ class Outcome:
         others = sorted(n for n, r in self.results.items() if r == "FAIL" and n not in named)
         return lines + ["in no profile: failed: " + n for n in others]
 
+    def skipped(self, name):
+        return self.results.get(name) == "SKIP"
+
     def missing(self, names):
         """Of names: those that did not pass, with why."""
         good = self.passed_in_report()

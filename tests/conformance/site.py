@@ -91,6 +91,6 @@ class KubeLab(Lab):
         super().save_logs(why)
 
 
-def parts():
+def parts(version_of_suite=None):
     """The built programs; build.NoGo when there can be none."""
-    return build.ensure()
+    return build.ensure(version_of_suite=version_of_suite)

@@ -72,12 +72,14 @@ class Lab:
 
     vip_pools = VIP_POOLS
 
-    def __init__(self, prefix=None, shards=2, driver=None, root_client=False, pools=None, l4_settings="", drain_ms=3000):
+    def __init__(self, prefix=None, shards=2, driver=None, root_client=False, pools=None, l4_settings="", drain_ms=3000,
+                 vip_pools=None):
         self.prefix = prefix or os.environ.get("GATEHOUSE_LAB_PREFIX") or "gh"
         self.n_shards, self.root_client, self.drain_ms = shards, root_client, drain_ms
         self.pools = pools or [("default", list(range(1, shards + 1)), "")]
         self.driver = driver or os.environ.get("GATEHOUSE_LAB_DRIVER") or "af_xdp"
         self.l4_settings = l4_settings
+        self.vip_pools = vip_pools or self.vip_pools
         self.build = build_dir()
         self.sanitized = self.build.rstrip("/").endswith("-san")
         self.slow = 4.0 if self.sanitized else 1.0  # factor on start-up deadlines, never on what a test measures

@@ -500,7 +500,7 @@ func TestGatewayAPIIsServedAndChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := crd.GetAnnotations()
-	if a["gateway.networking.k8s.io/channel"] != "experimental" || a["gateway.networking.k8s.io/bundle-version"] != "v1.6.1" {
+	if a["gateway.networking.k8s.io/channel"] != "experimental" || a["gateway.networking.k8s.io/bundle-version"] != "v1.6.3" {
 		t.Errorf("definitions are %v", a)
 	}
 	bad := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",

@@ -12,13 +12,15 @@ import (
 	"sigs.k8s.io/gateway-api/conformance"
 	"sigs.k8s.io/gateway-api/conformance/tests"
 	"sigs.k8s.io/gateway-api/conformance/utils/suite"
+	"sigs.k8s.io/gateway-api/pkg/features"
 	"sigs.k8s.io/yaml"
 )
 
 var (
-	only   = flag.String("only", "", "comma-separated names: the suite consists of these tests")
-	asJSON = flag.String("report-json", "", "the report once more, for programs")
-	list   = flag.Bool("list", false, "print the names of all tests and what each needs, and end")
+	only    = flag.String("only", "", "comma-separated names: the suite consists of these tests, whatever features they belong to")
+	claimed = flag.String("claimed", "", "with -only: comma-separated features that the GatewayClass claims")
+	asJSON  = flag.String("report-json", "", "the report once more, for programs")
+	list    = flag.Bool("list", false, "print the names of all tests and what each needs, and end")
 )
 
 func TestConformance(t *testing.T) {
@@ -33,6 +35,12 @@ func TestConformance(t *testing.T) {
 		tests.ConformanceTests = slices.DeleteFunc(tests.ConformanceTests, func(c suite.ConformanceTest) bool {
 			return !slices.Contains(names, c.ShortName)
 		})
+		claims := strings.Split(*claimed, ",")
+		for i, c := range tests.ConformanceTests {
+			tests.ConformanceTests[i].Features = slices.DeleteFunc(slices.Clone(c.Features), func(f features.FeatureName) bool {
+				return !slices.Contains(claims, string(f))
+			})
+		}
 	}
 	for i := range tests.ConformanceTests {
 		// The suite takes what t.Run returns for a test's result.  For a parallel test that is true before the test has begun,
@@ -40,7 +48,7 @@ func TestConformance(t *testing.T) {
 		tests.ConformanceTests[i].Parallel = false
 	}
 	if *asJSON != "" {
-		defer copyReport(t)
+		t.Cleanup(func() { copyReport(t) }) // after the one that writes it: the last registered runs first
 	}
 	conformance.RunConformance(t)
 }

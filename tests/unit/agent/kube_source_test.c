@@ -30,7 +30,7 @@ struct fix {
         struct fake_dp s1, front;
         const char *held;             /* path of a list that is left waiting */
         const char *gateway_status;   /* what the Gateway has at first */
-        int version_status;           /* of the CRD's answer; 0 = v1.6.1 */
+        int version_status;           /* of the CRD's answer; 0 = v1.6.3 */
         unsigned rv;
         char class[4096], gateway[8192], route[4096]; /* last patches */
 };
@@ -78,7 +78,7 @@ static void answer(void *arg, struct fake_conn *c)
         }
         if (strstr(c->target, "customresourcedefinitions")) {
                 fake_answer(c, f->version_status ? f->version_status : 200, "",
-                            "{\"metadata\":{\"name\":\"x\",\"annotations\":{\"gateway.networking.k8s.io/bundle-version\":\"v1.6.1\"}}}");
+                            "{\"metadata\":{\"name\":\"x\",\"annotations\":{\"gateway.networking.k8s.io/bundle-version\":\"v1.6.3\"}}}");
                 return;
         }
         if (strstr(c->target, "watch=1")) {
