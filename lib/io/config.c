@@ -76,28 +76,53 @@ static config_setting_t *lookup(const struct conf_group *g, const char *key)
         return s;
 }
 
-int conf_open(const char *path, struct conf **ret, struct err *reterr)
+static struct conf *conf_new(const char *place)
 {
         struct conf *c = calloc(1, sizeof *c);
         if (!c)
-                return err_set(reterr, ENOMEM, path, "out of memory");
+                return NULL;
         config_init(&c->cfg);
-        c->path = strdup(path);
+        c->path = strdup(place);
         BUG_ON(!c->path);
-        if (config_read_file(&c->cfg, path) != CONFIG_TRUE) {
-                char place[160];
-                int r;
-                if (config_error_type(&c->cfg) == CONFIG_ERR_FILE_IO) {
-                        r = err_set(reterr, errno ? errno : EIO, path, "cannot read: %s", strerror(errno ? errno : EIO));
-                } else {
-                        snprintf(place, sizeof place, "%s:%d", path, config_error_line(&c->cfg));
-                        r = err_set(reterr, EINVAL, place, "%s", config_error_text(&c->cfg));
-                }
-                conf_close(c);
-                return r;
+        return c;
+}
+
+/* Takes c, whose reading ended with config_ok. */
+static int conf_opened(struct conf *c, int config_ok, struct conf **ret, struct err *reterr)
+{
+        char place[160];
+        int r;
+        if (config_ok == CONFIG_TRUE) {
+                *ret = c;
+                return 0;
         }
-        *ret = c;
-        return 0;
+        if (config_error_type(&c->cfg) == CONFIG_ERR_FILE_IO) {
+                r = err_set(reterr, errno ? errno : EIO, c->path, "cannot read: %s", strerror(errno ? errno : EIO));
+        } else {
+                snprintf(place, sizeof place, "%s:%d", c->path, config_error_line(&c->cfg));
+                r = err_set(reterr, EINVAL, place, "%s", config_error_text(&c->cfg));
+        }
+        conf_close(c);
+        return r;
+}
+
+int conf_open(const char *path, struct conf **ret, struct err *reterr)
+{
+        struct conf *c = conf_new(path);
+        if (!c)
+                return err_set(reterr, ENOMEM, path, "out of memory");
+        return conf_opened(c, config_read_file(&c->cfg, path), ret, reterr);
+}
+
+int conf_open_text(struct span text, const char *place, struct conf **ret, struct err *reterr)
+{
+        if (text.n && memchr(text.p, 0, text.n))
+                return err_set(reterr, EINVAL, place, "holds a NUL byte");
+        CLEANUP(freep) char *copy = strndup(text.n ? (const char *)text.p : "", text.n);
+        struct conf *c = copy ? conf_new(place) : NULL;
+        if (!c)
+                return err_set(reterr, ENOMEM, place, "out of memory");
+        return conf_opened(c, config_read_string(&c->cfg, copy), ret, reterr);
 }
 
 void conf_close(struct conf *c)

@@ -8,6 +8,8 @@ struct conf;          /* an open file */
 struct conf_group;    /* one group { ... } in it; borrowed from conf */
 
 int conf_open(const char *path, struct conf **ret, struct err *reterr) MUST_USE;
+/* The same from memory; place stands for the path in messages. */
+int conf_open_text(struct span text, const char *place, struct conf **ret, struct err *reterr) MUST_USE;
 void conf_close(struct conf *c);
 const struct conf_group *conf_root(struct conf *c);
 int conf_done(struct conf *c, struct err *reterr) MUST_USE; /* first error, or an unknown setting */

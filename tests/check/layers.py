@@ -4,7 +4,7 @@
                    ^           ^                 |            |
                    +-----------+---- lib/core ---+-- lib/io --+      rooms never include each other
 """
-ROOMS = ("l4lb", "l7gw", "agent", "ctl")
+ROOMS = ("l4lb", "l7gw", "agent", "ctl", "image")
 
 # Exceptions: (file prefix, included prefix or header) -> reason.  An exception without a reason is a bug.
 EXCEPTIONS = {

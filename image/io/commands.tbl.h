@@ -1,0 +1,6 @@
+/* image/io/commands.tbl.h - subcommands of gatehouse-system: one line each, the function in a file of its own.
+ * C(name, function, arguments, what it does)
+ * Each prints its own --help and returns the exit status: 0 good, 1 failed, 2 used wrongly. */
+#pragma once
+#define COMMANDS(C)                                                                                                    \
+        C("check", command_check, "FILE", "validate a gatehouse.cfg, anywhere; prints file:line and what is wrong")
