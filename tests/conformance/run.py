@@ -203,6 +203,7 @@ def curl(vip):
 
 
 def main(argv):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # even where a script started us with it ignored
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     os.environ.setdefault("KUBECACHEDIR", os.path.join(build_dir(), "kubectl-cache"))
     why = have_rights()
