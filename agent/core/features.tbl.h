@@ -15,6 +15,7 @@
         F("HTTPRoute308RedirectStatusCode") \
         F("HTTPRouteBackendRequestHeaderModification") \
         F("HTTPRouteBackendTimeout") \
+        F("HTTPRouteCORS") \
         F("HTTPRouteDestinationPortMatching") \
         F("HTTPRouteHostRewrite") \
         F("HTTPRouteMethodMatching") \

@@ -73,6 +73,20 @@ static void redirect(struct stream *s, const struct dispatch_in *in, struct disp
                 d->status = r->status;
 }
 
+/* A route with CORS answers preflights itself; of other requests it keeps who asks.  false: answered. */
+static bool cors_judge(const struct stream *s, struct dispatch *d, const struct filter_chain *fc)
+{
+        const struct cors *c = filter_chain_cors(fc);
+        if (!c)
+                return true;
+        d->cors = c;
+        d->origin = cors_origin(&s->req);
+        if (!cors_is_preflight(&s->req))
+                return true;
+        answer(d, cors_admits(c, d->origin) ? REASON_CORS_PREFLIGHT : REASON_CORS_DENIED);
+        return false;
+}
+
 static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         const struct route_leg *leg = route_pick_leg(d->rule, in->rnd);
@@ -80,6 +94,8 @@ static void leg_choose(struct stream *s, const struct dispatch_in *in, struct di
                 answer(d, REASON_NO_BACKEND);
                 return;
         }
+        if (!cors_judge(s, d, leg->filters))
+                return;
         if (filter_chain_redirect(leg->filters)) { /* whether the backend exists is nobody's business then */
                 d->leg = leg;
                 redirect(s, in, d, filter_chain_redirect(leg->filters));
@@ -120,6 +136,8 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         m->upgrade = SPAN_NULL;     /* not offered upstream (requirement 54): the client goes on in HTTP/1.1 */
         m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
         m->te_trailers = false;
+        if (!cors_judge(s, d, hit.rule->filters))
+                return;
         if (hit.rule->model->action_case == MODEL__RULE__ACTION_REDIRECT) {
                 redirect(s, in, d, hit.rule->model->redirect);
                 return;
@@ -143,7 +161,9 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
 
 int dispatch_response(struct stream *s, const struct dispatch *d)
 {
-        int r = d->leg ? filter_response(d->leg->filters, &s->resp) : 0;
+        int r = d->cors ? cors_response_fields(d->cors, d->origin, &s->resp) : 0;
+        if (r == 0 && d->leg)
+                r = filter_response(d->leg->filters, &s->resp);
         return r < 0 || !d->rule ? r : filter_response(d->rule->filters, &s->resp);
 }
 
@@ -159,6 +179,8 @@ int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_
                 body = span_str(d->fixed->body);
                 for (size_t i = 0; i < d->fixed->n_headers && r == 0; i++)
                         r = msg_add(m, span_str(d->fixed->headers[i]->name), span_str(d->fixed->headers[i]->value));
+        } else if (d->reason == REASON_CORS_PREFLIGHT) {
+                r = cors_preflight_fields(d->cors, &s->req, m);
         } else if (d->reason != REASON_REDIRECT) {
                 char *text = arena_printf(&s->arena, "%s\n", reason_text(d->reason));
                 body = span_str(text);

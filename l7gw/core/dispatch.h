@@ -24,6 +24,8 @@ struct dispatch {
         const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
         const Model__Fixed *fixed;
         struct span location; /* REASON_REDIRECT */
+        const struct cors *cors; /* what its responses have to say to the origin; NULL = nothing */
+        struct span origin;
 };
 /* Decides and edits s->req into what goes upstream (filters, X-Forwarded-*, X-Request-Id). */
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *ret) NONNULL(1, 2, 3);

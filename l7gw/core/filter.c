@@ -16,6 +16,7 @@ struct filter_chain {
         struct op *request, *response;
         size_t n_request, n_response;
         const Model__Redirect *redirect;
+        const struct cors *cors;
 };
 
 struct build { /* what every step needs to refuse with a place */
@@ -134,6 +135,7 @@ static const char *kind_refused(const Model__Filter *o)
         case MODEL__FILTER__KIND_RESPONSE_HEADERS:
         case MODEL__FILTER__KIND_REWRITE:
         case MODEL__FILTER__KIND_REDIRECT:
+        case MODEL__FILTER__KIND_CORS:
         case _MODEL__FILTER__KIND__CASE_IS_INT_SIZE:
                 break;
         }
@@ -156,6 +158,11 @@ static int filter_build(const struct build *b, const Model__Filter *f, struct fi
         if (f->kind_case == MODEL__FILTER__KIND_REDIRECT) {
                 fc->redirect = f->redirect;
                 return redirect_check(f->redirect, b->src, b->section, b->err);
+        }
+        if (f->kind_case == MODEL__FILTER__KIND_CORS) {
+                if (fc->cors)
+                        return refuse(b, CONTROL__NACK_STAGE__NACK_CHECK, "twice in one place", "CORS");
+                return cors_build(b->a, f->cors, b->src, b->section, &fc->cors, b->err);
         }
         return rewrite_build(b, f->rewrite, fc->request, &fc->n_request);
 }
@@ -186,7 +193,7 @@ int filter_chain_build(struct arena *a, Model__Filter *const *filters, size_t n,
                 if (r < 0)
                         return r;
         }
-        if (fc->n_request + fc->n_response || fc->redirect)
+        if (fc->n_request + fc->n_response || fc->redirect || fc->cors)
                 *ret = fc;
         return 0;
 }
@@ -202,6 +209,11 @@ bool filter_chain_needs_prefix(const struct filter_chain *fc)
 const Model__Redirect *filter_chain_redirect(const struct filter_chain *fc)
 {
         return fc ? fc->redirect : NULL;
+}
+
+const struct cors *filter_chain_cors(const struct filter_chain *fc)
+{
+        return fc ? fc->cors : NULL;
 }
 
 bool filter_chain_edits_path(const struct filter_chain *fc)

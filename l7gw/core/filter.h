@@ -1,7 +1,8 @@
-/* l7gw/core/filter.h - filters compiled from the model: header edits, URL rewrite, redirect.  Layer: l7gw/core, pure.
+/* l7gw/core/filter.h - filters compiled from the model: header edits, URL rewrite, redirect, CORS.  Layer: l7gw/core, pure.
  * Immutable once built; any thread may read.  What cannot be done is refused at build time with the object's source.
  * Ownership: a chain lives in the arena given to build and borrows the model's strings (keep the model as long). */
 #pragma once
+#include "l7gw/core/cors.h"
 #include "l7gw/core/msg.h"
 #include "lib/core/model.h"
 
@@ -14,6 +15,7 @@ int filter_chain_build(struct arena *a, Model__Filter *const *filters, size_t n,
 bool filter_chain_needs_prefix(const struct filter_chain *fc);
 /* The redirect of a single backend, or NULL: then nobody is asked. */
 const Model__Redirect *filter_chain_redirect(const struct filter_chain *fc);
+const struct cors *filter_chain_cors(const struct filter_chain *fc); /* NULL = none */
 /* True when the chain changes the path: a prefix of it can not be replaced after that, and whoever asks is refused. */
 bool filter_chain_edits_path(const struct filter_chain *fc);
 /* Applies request filters in order to m (its arena takes the new bytes).  `entry` (of struct route_hit) gives the matched

@@ -13,6 +13,8 @@
         R(MISDIRECTED, "misdirected", 421, "misdirected request") \
         R(REGEX_LIMIT, "regex_limit", 500, "a regular expression of the routes gave up") \
         R(REDIRECT, "redirect", 302, "") \
+        R(CORS_PREFLIGHT, "cors_preflight", 204, "") \
+        R(CORS_DENIED, "cors_denied", 403, "origin not allowed") \
         R(FIXED, "fixed", 200, "") \
         R(NO_BACKEND, "no_backend", 500, "no valid backend") \
         R(NO_ENDPOINT, "no_endpoint", 503, "no healthy endpoint") \

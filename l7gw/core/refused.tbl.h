@@ -46,5 +46,4 @@
 
 #define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
         R(MIRROR, "filter: request mirroring is not supported") \
-        R(CORS, "filter: CORS is not supported") \
         R(EXTERNAL_AUTH, "filter: external authorization is not supported")

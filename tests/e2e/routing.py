@@ -33,6 +33,19 @@ def matches(site, check):
     check.equal("wildcard host", pod_of(site, "http://a.b.match.example/"), "echo-v1")
 
 
+def cors(site, check):
+    client, base = site.lab.client, "http://cors.example/"
+    ask = ("-X", "OPTIONS", "-H", "Access-Control-Request-Method: PUT")
+    r = client.curl(site.v4, base, *ask, "-H", "Origin: https://eu.www.shop.example")
+    got = (r.status, r.headers.get("access-control-allow-origin"), r.headers.get("access-control-allow-methods"), r.headers.get("x-echo-pod"))
+    check.equal("CORS: a preflight is answered by the gateway", got, (204, ["https://eu.www.shop.example"], ["GET, PUT"], None))
+    r = client.curl(site.v4, base, *ask, "-H", "Origin: https://evil.example")
+    check.equal("CORS: a preflight of another origin is refused", (r.status, r.headers.get("access-control-allow-origin")), (403, None))
+    r, echo = client.echo(site.v4, base, "-H", "Origin: https://www.shop.example", "-H", "X-Echo-Set-Header: access-control-allow-origin: *")
+    got = (r.status, r.headers.get("access-control-allow-origin"), r.headers.get("access-control-allow-credentials"), r.headers.get("vary"))
+    check.equal("CORS: the response is the gateway's word, not the backend's", got, (200, ["https://www.shop.example"], ["true"], ["origin"]))
+
+
 def redirects(site, check):
     client = site.lab.client
     r = client.curl(site.v4, "http://redirect.example/secure/a?b=c")
@@ -65,6 +78,7 @@ def headers(site, check):
 
 def scenario(site, check):
     matches(site, check)
+    cors(site, check)
     redirects(site, check)
     rewrites(site, check)
     headers(site, check)

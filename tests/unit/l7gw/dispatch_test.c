@@ -18,6 +18,10 @@ static const struct row rows[] = {
         {"", "regex.example", '~', "/(?:a+)+", .rule = "regex"},
         {"", "regex.example", '^', "/", .rule = "behind"},
         {"", "fixed.example", '^', "/", .rule = "fixed"},
+        {"", "cors.example", '^', "/", .rule = "cors"},
+        {"", "open.example", '^', "/", .rule = "open"},
+        {"", "both.example", '^', "/", .rule = "both"},
+        {"", "leg-cors.example", '^', "/", .rule = "leg-cors"},
 };
 
 static Model__Rule *rule_named(const char *name)
@@ -27,6 +31,46 @@ static Model__Rule *rule_named(const char *name)
                         return w.gw.rules[i];
         fail_msg("no rule %s", name);
         return NULL;
+}
+
+/* The demo of each: origins, methods, headers, what is exposed, credentials. */
+static Model__Filter **cors_filter(const char *origins, const char *methods, const char *headers, const char *expose, bool credentials)
+{
+        Model__Filter **v = take(&w, sizeof(void *)), *f = v[0] = NEW(&w, Model__Filter, MODEL__FILTER__INIT);
+        Model__Cors *c = f->cors = NEW(&w, Model__Cors, MODEL__CORS__INIT);
+        const char *const lists[] = {origins, methods, headers, expose};
+        char ***const to[] = {&c->allow_origins, &c->allow_methods, &c->allow_headers, &c->expose_headers};
+        size_t *const n[] = {&c->n_allow_origins, &c->n_allow_methods, &c->n_allow_headers, &c->n_expose_headers};
+        for (size_t i = 0; i < 4; i++) {
+                *to[i] = take(&w, 8 * sizeof(char *));
+                for (char *p = arena_strdup(&w.arena, lists[i]), *t; (t = strsep(&p, " "));)
+                        if (*t)
+                                (*to[i])[(*n[i])++] = t;
+        }
+        f->kind_case = MODEL__FILTER__KIND_CORS;
+        c->allow_credentials = credentials;
+        c->max_age_s = 3600;
+        return v;
+}
+
+static void cors_make(void)
+{
+        static const struct {
+                const char *rule, *origins, *methods, *headers, *expose;
+                bool credentials;
+        } all[] = {
+                {"cors", "https://www.foo.com https://*.bar.com http://*.bar.com:81", "GET OPTIONS", "x-1 x-2", "x-3 x-4", true},
+                {"open", "*", "*", "*", "", false},
+                {"both", "*", "*", "*", "", true},
+                {"leg-cors", "https://leg.example", "PUT", "", "", false},
+        };
+        for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+                Model__Rule *r = rule_named(all[i].rule);
+                Model__Filter **f = cors_filter(all[i].origins, all[i].methods, all[i].headers, all[i].expose, all[i].credentials);
+                bool leg = strcmp(all[i].rule, "leg-cors") == 0;
+                *(leg ? &r->forward->legs[0]->filters : &r->filters) = f;
+                *(leg ? &r->forward->legs[0]->n_filters : &r->n_filters) = 1;
+        }
 }
 
 static void world_make(void)
@@ -54,6 +98,7 @@ static void world_make(void)
         leg->filters[0]->redirect->path->kind = MODEL__PATH_EDIT__KIND__PREFIX;
         leg->filters[0]->redirect->path->value = arena_strdup(&w.arena, "/new");
         leg->filters[0]->redirect->status = 307;
+        cors_make();
         r = rule_named("fixed");
         r->action_case = MODEL__RULE__ACTION_FIXED;
         r->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT);
@@ -229,8 +274,77 @@ static void test_forwarding_fields(void **state)
         world_fini(&w);
 }
 
+/* conformance: HTTPRouteCORS.  `want`: the response's Access-Control fields and Vary, "-" for the prefix they share. */
+static void test_cors(void **state)
+{
+        (void)state;
+#define PRE "OPTIONS /x HTTP/1.1\r\nHost: "
+#define ORIGIN(o) "\r\nOrigin: " o "\r\n"
+#define ASK(m) "Access-Control-Request-Method: " m "\r\nAccess-Control-Request-Headers: x-1, x-9\r\n\r\n"
+#define FULL(o) "-allow-methods=GET, OPTIONS -allow-headers=x-1, x-2 -max-age=3600 vary=origin -allow-origin=" o \
+                " -allow-credentials=true -expose-headers=x-3, x-4 "
+        static const struct {
+                const char *name, *head;
+                enum reason reason;
+                const char *want;
+        } cases[] = {
+                {"exact origin", PRE "cors.example" ORIGIN("https://www.foo.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://www.foo.com")},
+                {"any case", PRE "cors.example" ORIGIN("HTTPS://WWW.Foo.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("HTTPS://WWW.Foo.com")},
+                {"star", PRE "cors.example" ORIGIN("https://www.bar.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://www.bar.com")},
+                {"star, several labels", PRE "cors.example" ORIGIN("https://a.b.bar.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://a.b.bar.com")},
+                {"star with a port", PRE "cors.example" ORIGIN("http://a.bar.com:81") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("http://a.bar.com:81")},
+                {"star: not the name itself", PRE "cors.example" ORIGIN("https://bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"star: an empty label", PRE "cors.example" ORIGIN("https://.bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"star: a host, not a path to it", PRE "cors.example" ORIGIN("https://evil/x.bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"another port", PRE "cors.example" ORIGIN("https://a.bar.com:8443") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"longer than allowed", PRE "cors.example" ORIGIN("https://www.foo.com.evil") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"two origins", PRE "cors.example" ORIGIN("https://www.foo.com") "Origin: https://x\r\n" ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"null", PRE "cors.example" ORIGIN("null") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"OPTIONS without the question", PRE "cors.example" ORIGIN("https://www.foo.com") "\r\n", REASON_NONE,
+                 "vary=origin -allow-origin=https://www.foo.com -allow-credentials=true -expose-headers=x-3, x-4 "},
+                {"a question without OPTIONS", "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://a.bar.com") ASK("GET"), REASON_NONE,
+                 "vary=origin -allow-origin=https://a.bar.com -allow-credentials=true -expose-headers=x-3, x-4 "},
+                {"another origin is served, and told nothing", "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://x") "\r\n", REASON_NONE, "vary=origin "},
+                {"no origin", "GET / HTTP/1.1\r\nHost: cors.example\r\n\r\n", REASON_NONE, "vary=origin "},
+                {"all stars", PRE "open.example" ORIGIN("https://any:1") ASK("PUT"), REASON_CORS_PREFLIGHT,
+                 "-allow-methods=* -allow-headers=* -max-age=3600 -allow-origin=* "},
+                {"all stars, no origin", "GET / HTTP/1.1\r\nHost: open.example\r\n\r\n", REASON_NONE, ""},
+                {"credentials: no star goes out", PRE "both.example" ORIGIN("https://any") ASK("PUT"), REASON_CORS_PREFLIGHT,
+                 "-allow-methods=PUT -allow-headers=x-1, x-9 -max-age=3600 vary=origin -allow-origin=https://any -allow-credentials=true "},
+                {"of one backend", PRE "leg-cors.example" ORIGIN("https://leg.example") ASK("PUT"), REASON_CORS_PREFLIGHT,
+                 "-allow-methods=PUT -max-age=3600 vary=origin -allow-origin=https://leg.example "},
+        };
+        world_make();
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct ask a;
+                const struct dispatch_in in = {.bind = &w.table->binds[0]};
+                char got[1024] = "";
+                size_t n = 0;
+                ask(&a, cases[i].head, &in);
+                if (a.d.reason == REASON_NONE) { /* a backend that has its own opinion */
+                        msg_init(&a.s.resp, &a.s.arena);
+                        assert_int_equal(msg_add(&a.s.resp, SPAN_LIT("access-control-allow-origin"), SPAN_LIT("*")), 0);
+                        assert_int_equal(dispatch_response(&a.s, &a.d), 0);
+                }
+                for (size_t k = 0; k < a.s.resp.n_fields; k++) {
+                        const struct field *f = &a.s.resp.fields[k];
+                        size_t skip = f->name.n > 14 && memcmp(f->name.p, "access-control", 14) == 0 ? 14 : 0;
+                        if (skip || span_eq_str(f->name, "vary"))
+                                n += (size_t)snprintf(got + n, sizeof got - n, "%.*s=%.*s ", (int)(f->name.n - skip),
+                                                      (const char *)f->name.p + skip, SPAN_FMT(f->value));
+                }
+                if (a.d.reason != cases[i].reason || strcmp(got, cases[i].want) != 0)
+                        fail_msg("%s: %s: %s", cases[i].name, reason_word(a.d.reason), got);
+                if (a.d.reason == REASON_CORS_PREFLIGHT)
+                        assert_true(a.s.resp.status == 204 && a.body.n == 0);
+                ask_fini(&a);
+        }
+        chunk_pool_fini(&pool);
+        world_fini(&w);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_forwarding_fields)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_forwarding_fields)};
         return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }

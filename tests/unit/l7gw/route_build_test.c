@@ -91,6 +91,24 @@ static void leg_redirect_behind_rewrite(void)
         leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true);
         rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("/y"));
 }
+static void cors_add(const char *origin, const char *method, const char *header)
+{
+        Model__Filter *f = filter_add(MODEL__FILTER__KIND_CORS);
+        Model__Cors *c = f->cors = NEW(&w, Model__Cors, MODEL__CORS__INIT);
+        char **v = take(&w, 3 * sizeof *v);
+        v[0] = STR(origin), v[1] = STR(method), v[2] = STR(header);
+        c->allow_origins = v, c->n_allow_origins = 1;
+        c->allow_methods = v + 1, c->n_allow_methods = 1;
+        c->allow_headers = v + 2, c->n_allow_headers = 1;
+}
+static void cors_twice(void)
+{
+        cors_add("*", "*", "*");
+        Model__Filter **both = take(&w, 2 * sizeof(void *));
+        both[0] = both[1] = RULE->filters[0];
+        RULE->filters = both;
+        RULE->n_filters = 2;
+}
 static void regex(Model__NamedMatch *m, const char *pattern)
 {
         m->value->kind = MODEL__STRING_MATCH__KIND__REGEX;
@@ -171,7 +189,10 @@ static void second_vhost(const char *hostname)
         X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
         X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
         X("mirror", UNSUPPORTED, "HTTPRoute", "mirror", filter_add(MODEL__FILTER__KIND_MIRROR)) \
-        X("CORS", UNSUPPORTED, "HTTPRoute", "CORS", filter_add(MODEL__FILTER__KIND_CORS)) \
+        X("CORS origin", CHECK, "HTTPRoute", "origins: \"https://*.a*\"", cors_add("https://*.a*", "GET", "x")) \
+        X("CORS method", CHECK, "HTTPRoute", "methods: \"G T\"", cors_add("*", "G T", "x")) \
+        X("CORS header", CHECK, "HTTPRoute", "headers: \"x\r\n\"", cors_add("*", "*", "x\r\n")) \
+        X("CORS twice", CHECK, "HTTPRoute", "twice", cors_twice()) \
         X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH)) \
         X("redirect as a rule's filter", CHECK, "HTTPRoute", "it is an action", leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, false)) \
         X("redirect of a backend: status", CHECK, "HTTPRoute", "status", \
