@@ -41,6 +41,30 @@ static int route_add(struct net *net, struct net_route r, struct err *reterr)
         return 0;
 }
 
+const char *port_role_str(enum port_role r)
+{
+        static const char *const names[PORT_ROLE_N] = { "uplink", "shard", "kernel" };
+        BUG_ON(r >= PORT_ROLE_N);
+        return names[r];
+}
+
+static int kernels_init(struct net *net, struct err *reterr)
+{
+        for (uint8_t i = 0; i < net->n_ports; i++)
+                net->ports[i].kernel = PORT_NONE;
+        for (uint8_t i = 0; i < net->n_ports; i++) {
+                const struct net_port *p = &net->ports[i];
+                if (p->role != PORT_KERNEL)
+                        continue;
+                if (p->n_addresses)
+                        return err_set(reterr, EINVAL, p->name, "a kernel port has no addresses: its interface has them");
+                if (p->uplink >= net->n_ports || net->ports[p->uplink].role != PORT_UPLINK)
+                        return err_set(reterr, EINVAL, p->name, "no uplink names this kernel port");
+                net->ports[p->uplink].kernel = i;
+        }
+        return 0;
+}
+
 static int ports_init(struct net *net, struct err *reterr)
 {
         if (net->n_ports == 0 || net->n_ports > L4_MAX_PORTS)
@@ -63,7 +87,7 @@ static int ports_init(struct net *net, struct err *reterr)
                                 return r;
                 }
         }
-        return 0;
+        return kernels_init(net, reterr);
 }
 
 /* Longest first; then IPv4 first and by address, so that equal configurations give equal tables. */

@@ -1,17 +1,19 @@
 /* l4lb/core/net.h - ports, their own addresses, static routes.  Layer: l4lb/core, pure.
  * Thread rule: built once at boot by the control thread, immutable afterwards; any thread may read.
- * Invariants: every route's next hop is on-link on exactly one port; own addresses are unique over all ports. */
+ * Invariants: kernel ports have no address and are paired one to one with uplinks; every route's next hop is on-link on exactly one port; own addresses are unique over all ports. */
 #pragma once
 #include "lib/core/ipaddr.h"
 #include "l4lb/core/limits.tbl.h"
 
-enum port_role { PORT_UPLINK, PORT_SHARD, PORT_ROLE_N };
+enum port_role { PORT_UPLINK, PORT_SHARD, PORT_KERNEL, PORT_ROLE_N };
 #define PORT_NONE 0xff
 
 struct net_port { /* as configured; io fills mac from the device */
         char name[32];
         enum port_role role;
         uint8_t mac[6];
+        uint8_t uplink;                                    /* of a PORT_KERNEL: the uplink it is paired with */
+        uint8_t kernel;                                    /* of an uplink: its kernel port or PORT_NONE; filled by net_init */
         uint16_t mtu;                                      /* IP bytes; 0 = 1500 */
         struct ipprefix addresses[L4_MAX_PORT_ADDRESSES];  /* addr keeps its host bits: it is our own address */
         size_t n_addresses;
@@ -27,6 +29,7 @@ struct neigh;
 struct net {
         struct net_port ports[L4_MAX_PORTS];
         size_t n_ports;
+        uint32_t to_kernel_pps; /* 0 = L4_MAX_TO_KERNEL_PER_S */
         struct net_route routes[L4_MAX_ROUTES]; /* configured ones in; sorted longest prefix first by net_init */
         size_t n_routes;
         struct net_own { /* own addresses, v4 first */
@@ -59,3 +62,4 @@ const struct net_hop6 *net_route6(const struct net *net, const uint8_t addr[16])
 /* The port that owns the address, or PORT_NONE.  Link-local addresses are per port: pass the port they arrived on. */
 uint8_t net_owner4(const struct net *net, const uint8_t addr[4]) NONNULL(1, 2);
 uint8_t net_owner6(const struct net *net, const uint8_t addr[16], uint8_t in_port) NONNULL(1, 2);
+const char *port_role_str(enum port_role r);

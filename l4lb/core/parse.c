@@ -1,5 +1,6 @@
 /* l4lb/core/parse.c - see parse.h.  The order of checks is the order of the bytes; every offset is checked against len. */
 #include "lib/base.h"
+#include "l4lb/core/kernel.h"
 #include "l4lb/core/parse.h"
 #include "l4lb/core/wire.h"
 
@@ -133,10 +134,11 @@ static bool ipv4_addresses_ok(struct pkt *p, const uint8_t *ip)
         enum l4_verdict v = VERDICT_NONE;
         if (raw_u32(src) == raw_u32(dst))
                 v = DROP_LAND;
-        else if (ipv4_source_martian(src) || dst[0] == 0 || dst[0] == 127)
+        else if (dst[0] >= 224 || p->p[0] & 1) { /* before the source: 0.0.0.0 asks for an address by DHCP */
+                pkt_foreign(p, DROP_MULTICAST);
+                return false;
+        } else if (ipv4_source_martian(src) || dst[0] == 0 || dst[0] == 127)
                 v = DROP_MARTIAN;
-        else if (dst[0] >= 224 || p->p[0] & 1)
-                v = DROP_MULTICAST;
         if (v != VERDICT_NONE)
                 pkt_done(p, v);
         return v == VERDICT_NONE;
@@ -299,7 +301,7 @@ static void parse_ipv6(struct pkt *p)
         bool multicast = ip[24] == 0xff || p->p[0] & 1;
         if (p->kind != PKT_DONE && p->kind != PKT_ND) {
                 if (multicast)
-                        pkt_done(p, DROP_MULTICAST);
+                        pkt_foreign(p, DROP_MULTICAST);
                 else if (ip6_is_zero(ip + 8)) /* the unspecified address speaks only ND (RFC 4291 2.5.2) */
                         pkt_done(p, DROP_MARTIAN);
         }
@@ -323,6 +325,10 @@ void pkt_parse(const struct net *net, struct pkt *p)
                 pkt_done(p, DROP_SHORT);
                 return;
         }
+        if (net->ports[p->in_port].role == PORT_KERNEL) {
+                kernel_sent(net, p);
+                return;
+        }
         if (p->p[6] & 1) { /* a station is never a group */
                 pkt_done(p, DROP_MARTIAN);
                 return;
@@ -344,10 +350,10 @@ void pkt_parse(const struct net *net, struct pkt *p)
         case ETHERTYPE_VLAN:
         case ETHERTYPE_QINQ:
         case ETHERTYPE_QINQ_OLD:
-                pkt_done(p, DROP_VLAN);
+                pkt_foreign(p, DROP_VLAN);
                 break;
         default:
-                pkt_done(p, DROP_ETHERTYPE);
+                pkt_foreign(p, DROP_ETHERTYPE);
                 break;
         }
 }

@@ -7,6 +7,7 @@
  *   rewrite    MAC addresses, MTU */
 #include "lib/base.h"
 #include "l4lb/core/icmp.h"
+#include "l4lb/core/kernel.h"
 #include "l4lb/core/parse.h"
 #include "l4lb/core/pick.h"
 #include "l4lb/core/probe.h"
@@ -30,6 +31,7 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
         tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
         tokens_init(&w->probe, L4_MAX_PROBES_PER_S, now_ms);
+        tokens_init(&w->kernel, net->to_kernel_pps ? net->to_kernel_pps : L4_MAX_TO_KERNEL_PER_S, now_ms);
 }
 
 void worker_sweep(struct worker *w, uint64_t now_ms)
@@ -97,10 +99,21 @@ static void classify_vip(struct worker *w, const struct tables *t, uint64_t now_
                 pkt_done(p, DROP_ICMP_FRAGMENT); /* a later fragment of anything else */
 }
 
-/* To one of our own addresses: answers of health probes and pings. */
-static void classify_own(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+/* To an address that the uplink shares with its kernel: we only answer echo, so that it works without the kernel too. */
+static void classify_shared(struct worker *w, uint64_t now_ms, struct pkt *p)
 {
-        if (p->kind == PKT_ICMP)
+        if (p->kind == PKT_ICMP && p->frag == PKT_WHOLE && p->p[p->l4] == (p->version == 4 ? ICMP_ECHO : ICMPV6_ECHO))
+                reply_echo(w, now_ms, p);
+        else
+                kernel_take(w, now_ms, p, DROP_NOT_OURS);
+}
+
+/* To one of our own addresses: answers of health probes and pings. */
+static void classify_own(struct worker *w, const struct tables *t, uint64_t now_ms, uint8_t owner, struct pkt *p)
+{
+        if (w->net->ports[p->in_port].kernel != PORT_NONE && owner == p->in_port)
+                classify_shared(w, now_ms, p);
+        else if (p->kind == PKT_ICMP)
                 classify_icmp(w, t, now_ms, p);
         else if (p->kind != PKT_TCP || p->frag != PKT_WHOLE || w->net->ports[p->in_port].role != PORT_SHARD ||
                  get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO)
@@ -146,6 +159,10 @@ static void classify_return(struct worker *w, uint64_t now_ms, struct pkt *p)
 
 static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
+        if (p->kind == PKT_FOREIGN) {
+                kernel_take(w, now_ms, p, (enum l4_verdict)p->verdict);
+                return;
+        }
         if (p->kind == PKT_ARP || p->kind == PKT_ND) {
                 if (p->kind == PKT_ARP)
                         reply_arp(w, t, now_ms, p);
@@ -164,13 +181,13 @@ static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, 
         }
         uint8_t owner = v4 ? net_owner4(w->net, ip + 16) : net_owner6(w->net, ip + 24, p->in_port);
         if (owner != PORT_NONE)
-                classify_own(w, t, now_ms, p);
+                classify_own(w, t, now_ms, owner, p);
         else if (!t)
-                pkt_done(p, DROP_NO_TABLES);
+                kernel_take(w, now_ms, p, DROP_NO_TABLES);
         else if (shard && (v4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) != VIP_NONE)
                 classify_return(w, now_ms, p);
         else
-                pkt_done(p, DROP_NOT_OURS);
+                kernel_take(w, now_ms, p, DROP_NOT_OURS);
 }
 
 static void pick(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)

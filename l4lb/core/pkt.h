@@ -20,6 +20,7 @@ enum pkt_kind { /* what parse made of it; classify dispatches on it */
         PKT_OTHER,    /* another IP protocol: only shards may send it */
         PKT_ARP,
         PKT_ND,       /* ICMPv6 133..137 */
+        PKT_FOREIGN,  /* not ours: the kernel's where there is a kernel port, else the verdict that is set */
         PKT_SEND,     /* verdict and adjacency are set: rewrite sends it */
 };
 enum pkt_frag { PKT_WHOLE = 0, PKT_FRAG_FIRST = 1, PKT_FRAG_LATER = 2 };
@@ -64,4 +65,9 @@ static inline void pkt_done(struct pkt *p, enum l4_verdict v)
 {
         p->verdict = (uint8_t)v;
         p->kind = PKT_DONE;
+}
+static inline void pkt_foreign(struct pkt *p, enum l4_verdict otherwise)
+{
+        p->verdict = (uint8_t)otherwise;
+        p->kind = PKT_FOREIGN;
 }

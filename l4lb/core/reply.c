@@ -1,5 +1,6 @@
 /* l4lb/core/reply.c - see reply.h. */
 #include "lib/base.h"
+#include "l4lb/core/kernel.h"
 #include "l4lb/core/reply.h"
 #include "l4lb/core/wire.h"
 
@@ -9,6 +10,16 @@ static bool budget(struct tokens *b, uint64_t now_ms, struct pkt *p)
                 return true;
         pkt_done(p, DROP_RATE_LIMITED);
         return false;
+}
+
+/* To the control thread, which gives a copy to the kernel where there is a kernel port.  Without budget for that, the kernel
+ * alone gets it: we ask again, and a flood must not make this host deaf. */
+static void punt_neigh(struct worker *w, uint64_t now_ms, struct pkt *p)
+{
+        if (tokens_take(&w->punt, now_ms))
+                pkt_done(p, PUNT_NEIGH);
+        else
+                kernel_take(w, now_ms, p, DROP_RATE_LIMITED);
 }
 
 static void send_back(const struct worker *w, struct pkt *p, enum l4_verdict v)
@@ -49,12 +60,12 @@ void reply_arp(struct worker *w, const struct tables *t, uint64_t now_ms, struct
         if (op == 2 || gratuitous) {
                 if (raw_u32(spa) == 0)
                         pkt_done(p, DROP_BAD_ARP);
-                else if (budget(&w->punt, now_ms, p))
-                        pkt_done(p, PUNT_NEIGH);
+                else
+                        punt_neigh(w, now_ms, p);
                 return;
         }
         if (!answers4(w, t, p, tpa)) {
-                pkt_done(p, DROP_ARP_OTHER);
+                kernel_take(w, now_ms, p, DROP_ARP_OTHER);
                 return;
         }
         if (!budget(&w->link, now_ms, p))
@@ -129,8 +140,12 @@ static void solicited(struct worker *w, const struct tables *t, uint64_t now_ms,
                 pkt_done(p, DROP_BAD_ND);
                 return;
         }
-        if (!answers6(w, t, p, target) || (!dad && answers6(w, t, p, ip + 8))) {
+        if (!dad && answers6(w, t, p, ip + 8)) { /* somebody claims our address: never answer it */
                 pkt_done(p, DROP_ND_OTHER);
+                return;
+        }
+        if (!answers6(w, t, p, target)) {
+                kernel_take(w, now_ms, p, DROP_ND_OTHER);
                 return;
         }
         if (p->cap < ETH_LEN + IPV6_LEN + ND_NS_LEN + 8) {
@@ -146,9 +161,8 @@ void reply_nd(struct worker *w, const struct tables *t, uint64_t now_ms, struct 
         const uint8_t *ip = p->p + ETH_LEN, *nd = p->p + p->l4;
         bool source_ll;
         if (nd[0] != ICMPV6_NS && nd[0] != ICMPV6_NA) {
-                pkt_done(
-                        p,
-                        DROP_ND_OTHER); /* router solicitations and advertisements, redirects: our routes are configured */
+                /* router solicitations and advertisements, redirects: our routes are configured */
+                kernel_take(w, now_ms, p, DROP_ND_OTHER);
                 return;
         }
         if (p->frag != PKT_WHOLE || p->wire_len != p->len || !nd_valid(p, &source_ll)) {
@@ -165,8 +179,8 @@ void reply_nd(struct worker *w, const struct tables *t, uint64_t now_ms, struct 
         }
         if (answers6(w, t, p, nd + 8))
                 pkt_done(p, DROP_ND_OTHER); /* somebody claims our address: never learn it */
-        else if (budget(&w->punt, now_ms, p))
-                pkt_done(p, PUNT_NEIGH);
+        else
+                punt_neigh(w, now_ms, p);
 }
 
 /* ---------------------------------------------------------------- echo */

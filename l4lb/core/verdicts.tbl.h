@@ -7,6 +7,8 @@
 #define VERDICTS(V) \
         V(FORWARD_SHARD,         TX,   "sent to a shard, destination MAC rewritten") \
         V(FORWARD_RETURN,        TX,   "reply of a shard, routed to its next hop") \
+        V(FORWARD_KERNEL,        TX,   "not ours: handed to this host's own stack by the uplink's kernel port") \
+        V(FORWARD_WIRE,          TX,   "sent by this host's own stack, passed on to the uplink") \
         V(REPLY_ARP,             TX,   "ARP request answered") \
         V(REPLY_ND,              TX,   "neighbour solicitation answered") \
         V(REPLY_ECHO,            TX,   "ICMP or ICMPv6 echo answered") \
@@ -44,6 +46,8 @@
         V(DROP_ICMP_FRAGMENT,    DROP, "ICMP towards us in fragments") \
         V(DROP_ICMP_MTU,         DROP, "packet-too-big with an MTU below the protocol's minimum") \
         V(DROP_RATE_LIMITED,     DROP, "a reply or a punt over this worker's budget") \
+        V(DROP_KERNEL_LIMIT,     DROP, "for this host's own stack, over the budget of limits.to_kernel_pps") \
+        V(DROP_KERNEL_MAC,       DROP, "frame of the kernel port from another MAC address than its uplink's") \
         V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port") \
         V(DROP_POLICY,           DROP, "the distribution's leg says drop") \
         V(DROP_NO_BACKEND,       DROP, "the pool has no backend") \

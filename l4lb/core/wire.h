@@ -5,6 +5,7 @@
 #include "lib/base.h"
 
 #define ETH_LEN 14
+#define VLAN_LEN 4
 #define ETH_MIN_FRAME 60 /* without FCS */
 #define ETHERTYPE_IPV4 0x0800
 #define ETHERTYPE_ARP 0x0806

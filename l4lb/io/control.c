@@ -149,7 +149,10 @@ static void punt(void *arg, enum l4_verdict verdict, uint8_t in_port, const uint
                 if (prober_input(c->prober, in_port, frame, len, now_of(c), &e))
                         backend_changed(c, &e);
         } else {
+                uint8_t kernel = c->net->ports[in_port].kernel;
                 (void)neigh_input(c->neigh, in_port, frame, len, now_of(c)); /* words are atomics: nothing to rebuild */
+                if (verdict == PUNT_NEIGH && kernel != PORT_NONE) /* this host's own stack learns from it too */
+                        c->n_send_failed += !workers_send(&c->workers, kernel, frame, len);
         }
 }
 

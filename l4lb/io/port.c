@@ -24,23 +24,33 @@
 #define POOL_SPARE 1024    /* frames of the control thread, rings towards it */
 #define FRAME_OVERHEAD (14 + 4 + 8) /* Ethernet header, checksum, two VLAN tags */
 
-/* Sockets by which net_af_xdp and net_af_packet receive.  These PMDs give no rx interrupts in DPDK 22.11, but the
- * kernel makes their sockets readable when packets wait, so an idle worker can block on them: we note which ones appear
- * while a port (or a queue) is opened. */
+/* Descriptors by which net_af_xdp and net_af_packet (sockets) and net_tap (/dev/net/tun) receive.  These PMDs give no rx
+ * interrupts in DPDK 22.11, but the kernel makes their descriptors readable when packets wait, so an idle worker can block
+ * on them: we note which ones appear while a port (or a queue) is opened. */
 struct socket_set {
         int fd[4096];
         size_t n;
 };
+
+static bool receives(int dir, const char *name, int fd)
+{
+        static const char tun[] = "/dev/net/tun";
+        int domain;
+        socklen_t len = sizeof domain;
+        char target[sizeof tun];
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0)
+                return domain == AF_XDP || domain == AF_PACKET;
+        return readlinkat(dir, name, target, sizeof target) == (ssize_t)strlen(tun) &&
+               memcmp(target, tun, strlen(tun)) == 0;
+}
+
 static void socket_set_read(struct socket_set *ss)
 {
         DIR *d = opendir("/proc/self/fd");
         ss->n = 0;
         for (struct dirent *e; d && (e = readdir(d));) {
-                int fd = (int)strtol(e->d_name, NULL, 10), domain;
-                socklen_t len = sizeof domain;
-                if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0)
-                        continue;
-                if ((domain == AF_XDP || domain == AF_PACKET) && ss->n < ARRAY_SIZE(ss->fd))
+                int fd = (int)strtol(e->d_name, NULL, 10);
+                if (e->d_name[0] != '.' && receives(dirfd(d), e->d_name, fd) && ss->n < ARRAY_SIZE(ss->fd))
                         ss->fd[ss->n++] = fd;
         }
         if (d)
@@ -61,13 +71,15 @@ static void port_note_fds(struct port *p, unsigned first, const struct socket_se
 {
         static struct socket_set after; /* boot, main thread */
         int ignore = 1;
+        if (strncmp(p->conf->device, "net_virtio_user", 15) == 0)
+                return; /* its tap is read by vhost, not by us */
         socket_set_read(&after);
         for (size_t i = 0; i < after.n && first < SETTINGS_MAX_QUEUES; i++) {
                 if (socket_set_has(before, after.fd[i]))
                         continue;
                 p->fds[first++] = after.fd[i];
                 /* What this host's own stack sends by the interface is not received traffic.  AF_XDP has no such
-                 * option: fine. */
+                 * option, a tap is no socket: fine. */
                 (void)setsockopt(after.fd[i], SOL_PACKET, PACKET_IGNORE_OUTGOING, &ignore, sizeof ignore);
         }
 }
@@ -89,10 +101,26 @@ static const char *device_default(const char *device)
         return "";
 }
 
-static int port_find(struct port *p, struct err *reterr)
+/* An interface that the driver itself makes gets the MAC address of the uplink it is paired with (core/kernel.h). */
+static void device_mac(const struct port *p, const struct ports *ps, char ret[24])
 {
-        char name[64], device[sizeof p->conf->device + 32];
-        snprintf(device, sizeof device, "%s%s", p->conf->device, device_default(p->conf->device));
+        const char *d = p->conf->device;
+        ret[0] = 0;
+        if (p->conf->role != PORT_KERNEL || strstr(d, "mac=") ||
+            (strncmp(d, "net_tap", 7) != 0 && strncmp(d, "net_virtio_user", 15) != 0))
+                return;
+        for (size_t i = 0; i < ps->n; i++)
+                if (strcmp(ps->v[i].conf->kernel, p->conf->name) == 0) {
+                        const uint8_t *m = ps->v[i].mac;
+                        snprintf(ret, 24, ",mac=%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+                }
+}
+
+static int port_find(struct port *p, const struct ports *ps, struct err *reterr)
+{
+        char name[64], mac[24], device[sizeof p->conf->device + 64];
+        device_mac(p, ps, mac);
+        snprintf(device, sizeof device, "%s%s%s", p->conf->device, device_default(p->conf->device), mac);
         device_name(device, name);
         if (rte_eth_dev_get_port_by_name(name, &p->id) == 0)
                 return 0; /* PCI: EAL probed it */
@@ -106,7 +134,7 @@ static int port_find(struct port *p, struct err *reterr)
         return 0;
 }
 
-static int port_probe(struct port *p, struct err *reterr)
+static int port_probe(struct port *p, const struct ports *ps, struct err *reterr)
 {
         struct rte_eth_dev_info info;
         struct rte_ether_addr mac;
@@ -114,9 +142,10 @@ static int port_probe(struct port *p, struct err *reterr)
         for (size_t q = 0; q < SETTINGS_MAX_QUEUES; q++)
                 p->fds[q] = -1;
         socket_set_read(&before);
-        int r = port_find(p, reterr);
+        int r = port_find(p, ps, reterr);
         if (r < 0)
                 return r;
+        p->probed = true;
         port_note_fds(p, 0, &before); /* net_af_packet opens its sockets here */
         r = rte_eth_dev_info_get(p->id, &info);
         if (r == 0)
@@ -212,12 +241,13 @@ static int port_configure(struct port *p, const struct ports *ps)
         int r = rte_eth_dev_info_get(p->id, &info);
         if (r < 0)
                 return r;
-        if (n > 1) {
+        bool kernel = p->conf->role == PORT_KERNEL; /* one hop inside this host: nothing to check, spread or filter */
+        if (n > 1 && !kernel) {
                 conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
                 conf.rx_adv_conf.rss_conf.rss_hf =
                         (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
         }
-        conf.rxmode.offloads = info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
+        conf.rxmode.offloads = kernel ? 0 : info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_IPV4_CKSUM;
         conf.txmode.offloads =
                 info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE; /* one pool, one reference each */
         r = rte_eth_dev_configure(p->id, n, n, &conf);
@@ -253,7 +283,7 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
                 return err_set(reterr, -r, c->name, "cannot start: %s", rte_strerror(-r));
         p->started = true;
         /* ND is multicast, and a VIP may move to us with its MAC: the core filters by destination, not the device. */
-        r = rte_eth_promiscuous_enable(p->id);
+        r = c->role == PORT_KERNEL ? 0 : rte_eth_promiscuous_enable(p->id);
         if (r < 0 && rte_eth_allmulticast_enable(p->id) < 0)
                 log_warn("port_filter", "port=%s reason=%s", c->name,
                          LOG_ESC("neither promiscuous nor allmulticast: IPv6 neighbour discovery may not work"));
@@ -266,12 +296,13 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
 int ports_open(const struct settings *s, struct ports *ret, struct err *reterr)
 {
         int r = 0;
-        *ret = (struct ports){0};
-        for (size_t i = 0; r == 0 && i < s->n_ports; i++) {
+        *ret = (struct ports){.n = s->n_ports};
+        for (size_t i = 0; i < s->n_ports; i++)
                 ret->v[i].conf = &s->ports[i];
-                r = port_probe(&ret->v[i], reterr);
-                ret->n += r == 0;
-        }
+        for (int kernel = 0; kernel < 2; kernel++) /* kernel ports last: they take the MAC address of their uplink */
+                for (size_t i = 0; r == 0 && i < s->n_ports; i++)
+                        if ((s->ports[i].role == PORT_KERNEL) == kernel)
+                                r = port_probe(&ret->v[i], ret, reterr);
         if (r == 0) {
                 limit_workers(ret, s->n_cores);
                 r = pool_create(ret, reterr);
@@ -286,6 +317,8 @@ int ports_open(const struct settings *s, struct ports *ret, struct err *reterr)
 void ports_close(struct ports *ps)
 {
         for (size_t i = 0; i < ps->n; i++) {
+                if (!ps->v[i].probed)
+                        continue;
                 int r = ps->v[i].started ? rte_eth_dev_stop(ps->v[i].id) : 0;
                 if (r == 0)
                         r = rte_eth_dev_close(ps->v[i].id);

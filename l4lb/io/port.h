@@ -15,7 +15,7 @@ struct port {
         uint16_t max_queues;              /* of rx and of tx, as the device says */
         uint8_t mac[6];
         unsigned ifindex;                 /* of the kernel interface behind a virtual device; 0 = none */
-        bool started;
+        bool probed, started;
         int fds[SETTINGS_MAX_QUEUES]; /* per queue: readable when packets wait; -1 = the device has none */
 };
 struct ports {

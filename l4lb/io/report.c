@@ -73,7 +73,7 @@ static void write_port(const struct port *p, struct json *j)
                  p->mac[4], p->mac[5]);
         json_obj(j);
         key_str(j, "name", p->conf->name);
-        key_str(j, "role", p->conf->role == PORT_UPLINK ? "uplink" : "shard");
+        key_str(j, "role", port_role_str(p->conf->role));
         key_str(j, "device", p->conf->device);
         key_str(j, "mac", mac);
         key_str(j, "link", port_link_str(port_link_get(p)));

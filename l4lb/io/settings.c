@@ -93,6 +93,21 @@ static void read_addrs(const struct conf_group *g, struct settings_port *p)
         p->n_addrs = n;
 }
 
+static void read_role(const struct conf_group *g, struct settings_port *p)
+{
+        const char *role = conf_str(g, "role");
+        enum port_role r = PORT_UPLINK;
+        while (r < PORT_ROLE_N && strcmp(role, port_role_str(r)) != 0)
+                r++;
+        if (r == PORT_ROLE_N)
+                conf_error(g, "role", "must be \"uplink\", \"shard\" or \"kernel\", not \"%s\"", role);
+        else
+                p->role = r;
+        copy_str(g, "kernel", conf_str_or(g, "kernel", ""), p->kernel, sizeof p->kernel);
+        if (p->kernel[0] && p->role != PORT_UPLINK)
+                conf_error(g, "kernel", "only an uplink has a kernel port");
+}
+
 static void read_port(const struct conf_group *g, struct settings *s, struct settings_port *p)
 {
         read_name(g, p->name, sizeof p->name);
@@ -103,13 +118,7 @@ static void read_port(const struct conf_group *g, struct settings *s, struct set
         if (strpbrk(device, " \t\n"))
                 conf_error(g, "device", "a device string holds no blanks");
         copy_str(g, "device", device, p->device, sizeof p->device);
-        const char *role = conf_str(g, "role");
-        if (strcmp(role, "uplink") == 0)
-                p->role = PORT_UPLINK;
-        else if (strcmp(role, "shard") == 0)
-                p->role = PORT_SHARD;
-        else
-                conf_error(g, "role", "must be \"uplink\" or \"shard\", not \"%s\"", role);
+        read_role(g, p);
         read_addrs(g, p);
         p->queues = (unsigned)conf_int_or(g, "queues", 0, SETTINGS_MAX_QUEUES, 0);
         p->mtu = (unsigned)conf_int_or(g, "mtu", MTU_MIN, MTU_MAX, 1500);
@@ -118,6 +127,29 @@ static void read_port(const struct conf_group *g, struct settings *s, struct set
         unsigned desc = strncmp(device, "net_af_xdp", 10) == 0 ? 2048 : 512;
         p->rx_desc = (unsigned)conf_int_or(g, "rx_desc", 64, 4096, desc);
         p->tx_desc = (unsigned)conf_int_or(g, "tx_desc", 64, 4096, desc);
+}
+
+static uint8_t kernel_of(const struct settings *s, const struct settings_port *uplink)
+{
+        for (size_t i = 0; i < s->n_ports; i++)
+                if (s->ports[i].role == PORT_KERNEL && strcmp(s->ports[i].name, uplink->kernel) == 0)
+                        return (uint8_t)i;
+        return PORT_NONE;
+}
+
+static void check_kernels(const struct conf_group *root, const struct settings *s)
+{
+        for (size_t i = 0; i < s->n_ports; i++) {
+                const struct settings_port *p = &s->ports[i];
+                const struct conf_group *g = conf_list_group(root, "ports", i);
+                if (!p->kernel[0])
+                        continue;
+                if (kernel_of(s, p) == PORT_NONE)
+                        conf_error(g, "kernel", "\"%s\" is no port of role \"kernel\"", p->kernel);
+                for (size_t k = 0; k < i; k++)
+                        if (strcmp(s->ports[k].kernel, p->kernel) == 0)
+                                conf_error(g, "kernel", "kernel port \"%s\" has two uplinks", p->kernel);
+        }
 }
 
 static void read_ports(const struct conf_group *root, struct settings *s)
@@ -130,6 +162,7 @@ static void read_ports(const struct conf_group *root, struct settings *s)
         for (size_t i = 0; i < n; i++)
                 read_port(conf_list_group(root, "ports", i), s, &s->ports[i]);
         s->n_ports = n;
+        check_kernels(root, s);
 }
 
 static bool is_ours(const struct settings *s, const struct ipaddr *a)
@@ -225,6 +258,10 @@ static void read_all(struct conf *c, struct settings *s)
                 s->tcp_idle_s = (unsigned)conf_int_or(g, "tcp_idle_s", 10, 6000, s->tcp_idle_s);
                 s->udp_idle_s = (unsigned)conf_int_or(g, "udp_idle_s", 5, 6000, s->udp_idle_s);
         }
+        s->to_kernel_pps = L4_MAX_TO_KERNEL_PER_S;
+        g = conf_sub_or_null(root, "limits");
+        if (g)
+                s->to_kernel_pps = (unsigned)conf_int_or(g, "to_kernel_pps", 100, 10000000, s->to_kernel_pps);
         s->spin_polls = 64;
         s->pause_polls = 256;
         s->sleep_us_max = 1000;
@@ -260,8 +297,15 @@ void settings_net(const struct settings *s, struct net *ret)
                 p->mtu = (uint16_t)c->mtu;
                 memcpy(p->addresses, c->addrs, sizeof p->addresses);
                 p->n_addresses = c->n_addrs;
+                p->uplink = PORT_NONE;
+        }
+        for (size_t i = 0; i < s->n_ports; i++) {
+                uint8_t k = s->ports[i].kernel[0] ? kernel_of(s, &s->ports[i]) : PORT_NONE;
+                if (k != PORT_NONE)
+                        ret->ports[k].uplink = (uint8_t)i;
         }
         ret->n_ports = s->n_ports;
+        ret->to_kernel_pps = s->to_kernel_pps;
         for (size_t i = 0; i < s->n_routes; i++)
                 ret->routes[i] = (struct net_route){.prefix = s->routes[i].prefix, .via = s->routes[i].via};
         ret->n_routes = s->n_routes;

@@ -20,6 +20,7 @@ struct settings_port {
         char name[32];
         char device[256]; /* DPDK device string: "net_af_xdp0,iface=up0" or a PCI address */
         enum port_role role;
+        char kernel[32]; /* of an uplink: the name of its kernel port; "" = none */
         struct ipprefix addrs[L4_MAX_PORT_ADDRESSES]; /* ours on that link, with the link's prefix length */
         size_t n_addrs;
         unsigned queues; /* wanted; 0 = one per worker */
@@ -51,6 +52,7 @@ struct settings {
         size_t n_routes;
 
         unsigned flow_entries, tcp_idle_s, udp_idle_s;
+        unsigned to_kernel_pps; /* per worker */
         unsigned spin_polls, pause_polls, sleep_us_max;
 };
 

@@ -47,6 +47,15 @@ static void run_before(const struct l4_row *r)
         free(copy);
 }
 
+/* Between an uplink and the kernel nothing changes. */
+static void check_kernel(const struct l4_row *r, const struct pkt *p, const uint8_t *in, size_t in_len)
+{
+        if (p->len != in_len || memcmp(p->p, in, in_len) != 0)
+                fail_row(r, "a frame to or from the kernel changed", p, in, in_len);
+        if (p->out_port != (r->verdict == FORWARD_KERNEL ? 4 : 3))
+                fail_row(r, "wrong port", p, NULL, 0);
+}
+
 /* Where a forwarded frame must go: the MACs of the port and of somebody who is behind it. */
 static void check_forward(const struct l4_row *r, const struct pkt *p, const uint8_t *in, size_t in_len)
 {
@@ -77,6 +86,8 @@ static void check_row(const struct l4_row *r)
                         fail_row(r, "wrong frame out", &p, out, n_out);
                 if (p.out_port != r->in_port)
                         fail_row(r, "a reply leaves by another port", &p, NULL, 0);
+        } else if (p.verdict == FORWARD_KERNEL || p.verdict == FORWARD_WIRE) {
+                check_kernel(r, &p, in, n);
         } else if (verdict_kind(p.verdict) == VERDICT_KIND_TX) {
                 check_forward(r, &p, in, n);
         } else if (p.len != n || memcmp(p.p, in, n) != 0) {
@@ -129,7 +140,7 @@ static void test_cuts(void **state)
 static void test_all_verdicts_have_rows(void **state)
 {
         static const enum l4_verdict elsewhere[] = {
-                DROP_RATE_LIMITED, DROP_NO_NEIGHBOUR, DROP_NO_TABLES, /* pipeline_test: need a state of the world */
+                DROP_RATE_LIMITED, DROP_NO_NEIGHBOUR, DROP_NO_TABLES, DROP_KERNEL_LIMIT, /* pipeline_test: need a state of the world */
                 DROP_TX_FULL,      DROP_PUNT_FULL,                    /* io */
         };
         (void)state;
@@ -177,7 +188,7 @@ static void write_record(FILE *o, const char *text, uint8_t port) /* a record of
 {
         uint8_t f[FRAME_MAX];
         size_t n = frame_make(text, world->net.ports[port].mac, f);
-        uint8_t head[3] = { port, (uint8_t)(n >> 8), (uint8_t)n };
+        uint8_t head[3] = { (uint8_t)((port & 3) | (port & 4) << 5), (uint8_t)(n >> 8), (uint8_t)n };
         fwrite(head, 1, sizeof head, o);
         fwrite(f, 1, n, o);
 }

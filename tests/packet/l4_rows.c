@@ -4,6 +4,7 @@
 
 #define UP "02:00:00:00:00:01"
 #define S1 "02:00:00:00:00:11"
+#define MG "02:00:00:00:00:21"
 #define PEER "02:cc:00:00:00:01"
 #define ANY_MAC "00:00:00:00:00:00"
 #define BCAST "ff:ff:ff:ff:ff:ff"
@@ -210,6 +211,54 @@ const struct l4_row l4_rows[] = {
         { "v6 later fragment alone", 0, NULL, C6 " / fh off=1008 id=1 nh=17 / data 80", DROP_FRAGMENT_UNKNOWN, NULL },
         { "v6 first fragment without transport header (RFC 7112)", 0, NULL, C6 " / fh mf id=1 nh=17 / data 0", DROP_FRAGMENT_TINY, NULL },
         { "v6 nested fragment headers", 0, NULL, C6 " / fh mf id=1 / fh mf id=2 / udp 4000 > 53 sum=9 / data 8", DROP_EXTENSION_HEADERS, NULL },
+        /* ---- an uplink with a kernel port: VIPs and its own addresses are ours, everything else is the kernel's */
+        { "kernel: VIP traffic stays ours", 3, NULL, C4 " / tcp 4000 > 80 S", FORWARD_SHARD, NULL },
+        { "kernel: VIP port without a listener stays ours", 3, NULL, C4 " / tcp 4000 > 8080 S", DROP_NO_SERVICE, NULL },
+        { "kernel: ARP for a VIP stays ours", 3, NULL, "eth " BCAST " " PEER " / arp request " PEER " 10.21.0.1 " ANY_MAC " 192.0.2.1", REPLY_ARP,
+          "eth " PEER " " MG " / arp reply " MG " 192.0.2.1 " PEER " 10.21.0.1" },
+        { "kernel: ARP for the shared address stays ours", 3, NULL, "eth " BCAST " " PEER " / arp request " PEER " 10.21.0.1 " ANY_MAC " 10.21.0.2", REPLY_ARP,
+          "eth " PEER " " MG " / arp reply " MG " 10.21.0.2 " PEER " 10.21.0.1" },
+        { "kernel: ARP for any other address", 3, NULL, "eth " BCAST " " PEER " / arp request " PEER " 10.21.0.1 " ANY_MAC " 10.21.0.9 / pad 60", FORWARD_KERNEL, NULL },
+        { "kernel: ARP reply is learned, io copies it", 3, NULL, "arp reply " PEER " 10.21.0.1 " MG " 10.21.0.9", PUNT_NEIGH, NULL },
+        { "kernel: ARP that claims a VIP is nobody's", 3, NULL, "eth " BCAST " " PEER " / arp request " PEER " 192.0.2.1 " ANY_MAC " 192.0.2.1", DROP_BAD_ARP, NULL },
+        { "kernel: NS for a VIP stays ours", 3, NULL, "eth 33:33:ff:00:00:01 " PEER " / ip6 fd00:21::1 > ff02::1:ff00:1 / ns 2001:db8:10::1 sll=" PEER, REPLY_ND,
+          "eth " PEER " " MG " / ip6 2001:db8:10::1 > fd00:21::1 / na 2001:db8:10::1 flags=SO tll=" MG },
+        { "kernel: NS for any other address", 3, NULL, "eth 33:33:ff:00:00:09 " PEER " / ip6 fd00:21::1 > ff02::1:ff00:9 / ns fd00:21::9 sll=" PEER, FORWARD_KERNEL, NULL },
+        { "kernel: NS with a wrong checksum", 3, NULL, "ip6 fd00:21::1 > fd00:21::9 / ns fd00:21::9 sum=bad", DROP_BAD_ND, NULL },
+        { "kernel: NA is learned, io copies it", 3, NULL, "ip6 fd00:21::1 > fd00:21::9 / na fd00:21::1 flags=RSO tll=" PEER, PUNT_NEIGH, NULL },
+        { "kernel: router advertisement", 3, NULL, "eth 33:33:00:00:00:01 " PEER " / ip6 fe80::5 > ff02::1 / icmp 134.0 rest=0x40000000 / data 8", FORWARD_KERNEL, NULL },
+        { "kernel: redirect", 3, NULL, "ip6 fe80::5 > fd00:21::9 / icmp 137.0 / data 32", FORWARD_KERNEL, NULL },
+        { "kernel: SSH to the host's own address", 3, NULL, "ip4 198.51.100.7 > 10.21.0.9 / tcp 4000 > 22 S", FORWARD_KERNEL, NULL },
+        { "kernel: BGP to the shared address", 3, NULL, "ip4 10.21.0.1 > 10.21.0.2 ttl=1 / tcp 4000 > 179 S", FORWARD_KERNEL, NULL },
+        { "kernel: v6 TCP to the shared link-local address", 3, NULL, "ip6 fe80::5 > fe80::ff:fe00:21 / tcp 4000 > 179 S", FORWARD_KERNEL, NULL },
+        { "kernel: DHCP offer to broadcast", 3, NULL, "eth " BCAST " " PEER " / ip4 10.21.0.1 > 255.255.255.255 / udp 67 > 68 / data 240", FORWARD_KERNEL, NULL },
+        { "kernel: DHCP discover from 0.0.0.0", 3, NULL, "eth " BCAST " " PEER " / ip4 0.0.0.0 > 255.255.255.255 / udp 68 > 67 / data 240", FORWARD_KERNEL, NULL },
+        { "kernel: DHCP offer to the address offered", 3, NULL, "ip4 10.21.0.1 > 10.21.0.77 / udp 67 > 68 / data 240", FORWARD_KERNEL, NULL },
+        { "kernel: DHCPv6 reply to our link-local address", 3, NULL, "ip6 fe80::5 > fe80::ff:fe00:21 / udp 547 > 546 / data 40", FORWARD_KERNEL, NULL },
+        { "kernel: OSPF multicast", 3, NULL, "eth 01:00:5e:00:00:05 " PEER " / ip4 10.21.0.1 > 224.0.0.5 proto=89 / data 44", FORWARD_KERNEL, NULL },
+        { "kernel: MLD query with router alert", 3, NULL, "eth 33:33:00:00:00:01 " PEER " / ip6 fe80::5 > ff02::1 hl=1 / hbh / icmp 130.0 / data 20", FORWARD_KERNEL, NULL },
+        { "kernel: ping to the shared address stays ours", 3, NULL, "ip4 10.21.0.1 > 10.21.0.2 / icmp 8.0 rest=1 / data 8", REPLY_ECHO,
+          "eth " PEER " " MG " / ip4 10.21.0.2 > 10.21.0.1 / icmp 0.0 rest=1 / data 8" },
+        { "kernel: ping to the shared address in fragments", 3, NULL, "ip4 10.21.0.1 > 10.21.0.2 mf id=3 / icmp 8.0 / data 64", FORWARD_KERNEL, NULL },
+        { "kernel: ping to the host's own address", 3, NULL, "ip4 10.21.0.1 > 10.21.0.9 / icmp 8.0 rest=1 / data 8", FORWARD_KERNEL, NULL },
+        { "kernel: answer to the host's ping", 3, NULL, "ip4 10.21.0.1 > 10.21.0.2 / icmp 0.0 rest=1 / data 8", FORWARD_KERNEL, NULL },
+        { "kernel: frag needed for a connection of the host", 3, NULL, "ip4 203.0.113.1 > 10.21.0.2 / icmp 3.4 rest=1400 / ip4 10.21.0.2 > 198.51.100.7 / tcp 22 > 4000 A",
+          FORWARD_KERNEL, NULL },
+        { "kernel: later fragment", 3, NULL, "ip4 198.51.100.7 > 10.21.0.9 off=1408 id=7 proto=17 / data 80", FORWARD_KERNEL, NULL },
+        { "kernel: another IP protocol", 3, NULL, "ip4 10.21.0.1 > 10.21.0.9 proto=112 / data 20", FORWARD_KERNEL, NULL },
+        { "kernel: VLAN tag", 3, NULL, "eth " MG " " PEER " 8100 / hex 00010800 / data 46", FORWARD_KERNEL, NULL },
+        { "kernel: LLDP", 3, NULL, "eth 01:80:c2:00:00:0e " PEER " 88cc / data 46", FORWARD_KERNEL, NULL },
+        { "kernel: another uplink's address is nobody's", 3, NULL, "ip4 198.51.100.7 > 10.20.0.2 / tcp 4000 > 22 S", DROP_NOT_OURS, NULL },
+        { "kernel: frame for another station", 3, NULL, "eth 02:00:00:00:00:99 " PEER " / ip4 198.51.100.7 > 10.21.0.9 / tcp 4000 > 22 S", DROP_NOT_OUR_MAC, NULL },
+        { "kernel: wrong header checksum", 3, NULL, "ip4 198.51.100.7 > 10.21.0.9 sum=bad / tcp 4000 > 22 S", DROP_BAD_CHECKSUM, NULL },
+        { "kernel: LAND", 3, NULL, "ip4 10.21.0.9 > 10.21.0.9 / tcp 22 > 22 S", DROP_LAND, NULL },
+        { "kernel sends TCP", 4, NULL, "eth " PEER " " MG " / ip4 10.21.0.9 > 198.51.100.7 / tcp 22 > 4000 SA", FORWARD_WIRE, NULL },
+        { "kernel sends ARP", 4, NULL, "eth " BCAST " " MG " / arp request " MG " 10.21.0.9 " ANY_MAC " 10.21.0.1", FORWARD_WIRE, NULL },
+        { "kernel sends a DHCP discover", 4, NULL, "eth " BCAST " " MG " / ip4 0.0.0.0 > 255.255.255.255 / udp 68 > 67 / data 240", FORWARD_WIRE, NULL },
+        { "kernel sends 1500 bytes in a tagged frame", 4, NULL, "eth " PEER " " MG " 8100 / hex 00010800 / data 1500", FORWARD_WIRE, NULL },
+        { "kernel sends from another MAC address", 4, NULL, "eth " PEER " 02:00:00:00:00:99 / ip4 10.21.0.9 > 198.51.100.7 / tcp 22 > 4000 SA", DROP_KERNEL_MAC, NULL },
+        { "kernel sends more than the uplink carries", 4, NULL, "eth " PEER " " MG " / ip4 10.21.0.9 > 198.51.100.7 / tcp 22 > 4000 A / data 1465", DROP_MTU, NULL },
+        { "kernel sends less than an Ethernet header", 4, NULL, C4 " / tcp 4000 > 80 S / cut 13", DROP_SHORT, NULL },
         /* ---- broken or impossible */
         { "empty frame", 0, NULL, "data 0 / cut 0", DROP_SHORT, NULL },
         { "13 bytes", 0, NULL, C4 " / tcp 4000 > 80 S / cut 13", DROP_SHORT, NULL },
@@ -273,6 +322,6 @@ const struct l4_row l4_rows[] = {
         { "LLDP", 0, NULL, "eth 01:80:c2:00:00:0e " PEER " 88cc / data 46", DROP_ETHERTYPE, NULL },
         { "802.3 length frame (STP)", 0, NULL, "eth 01:80:c2:00:00:00 " PEER " 0026 / data 46", DROP_ETHERTYPE, NULL },
         { "OSPF multicast", 0, NULL, "eth 01:00:5e:00:00:05 " PEER " / ip4 10.20.0.1 > 224.0.0.5 proto=89 / data 44", DROP_MULTICAST, NULL },
-        { "BGP to our own address: no local stack behind us", 0, NULL, "ip4 10.20.0.1 > 10.20.0.2 / tcp 4000 > 179 S", DROP_NOT_OURS, NULL },
+        { "BGP to our own address: no kernel port", 0, NULL, "ip4 10.20.0.1 > 10.20.0.2 / tcp 4000 > 179 S", DROP_NOT_OURS, NULL },
 };
 const size_t l4_n_rows = ARRAY_SIZE(l4_rows);

@@ -4,7 +4,7 @@
 
 struct l4_row {
         const char *name;
-        uint8_t in_port;          /* 0 up, 1 s1, 2 s2 */
+        uint8_t in_port;          /* 0 up, 1 s1, 2 s2, 3 mg (an uplink with a kernel port), 4 k (that kernel port) */
         const char *before;       /* frames that came before on the same port, separated by " ;; "; NULL = none */
         const char *in;           /* notation of tests/unit/l4lb/frame.h */
         enum l4_verdict verdict;

@@ -1,7 +1,7 @@
 /* tests/fuzz/l4lb/pipeline_fuzz.c - frames into the packet core, with time, health and control machines moving along.
  *
  * Input: records.  control (1) | length (2, big endian) | frame
- *   control: bits 0-1 port (3 counts as 0) | bit 2: put the port's MAC in front and repair the IPv4 header checksum, so that
+ *   control: bits 0-1 and 7 port (5 and more count from 0) | bit 2: put the port's MAC in front and repair the IPv4 header checksum, so that
  *   mutations reach deep | bit 3: the clock moves by 700 ms | bit 4: shard-1's health flips | bit 5: frame is the first
  *   segment of one 200 bytes longer | bit 6: no tail room
  * Invariants: see check_one.  Corpus: l4_core_test --seeds writes one record per packet fixture. */
@@ -42,6 +42,12 @@ static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
                 return;
         }
         BUG_ON(p->out_port >= world->net.n_ports);
+        if (p->verdict == FORWARD_KERNEL || p->verdict == FORWARD_WIRE) { /* as they are, between the two of a pair */
+                const struct net_port *from = &world->net.ports[p->in_port];
+                BUG_ON(p->len != n || memcmp(p->p, in, n) != 0);
+                BUG_ON(p->out_port != (p->verdict == FORWARD_KERNEL ? from->kernel : from->uplink));
+                return;
+        }
         BUG_ON(memcmp(p->p + 6, world->net.ports[p->out_port].mac, 6) != 0);
         bool v4 = get_u16(in + 12) == ETHERTYPE_IPV4;
         if (p->verdict == FORWARD_SHARD || p->verdict == FORWARD_RETURN) {
@@ -99,7 +105,7 @@ static void check_same_way(const struct pkt *first, const uint8_t *in, uint8_t *
 
 static void record(uint8_t bits, const uint8_t *bytes, size_t n)
 {
-        uint8_t port = (bits & 3) % 3;
+        uint8_t port = (uint8_t)(((bits & 3) | (bits >> 5 & 4)) % 5);
         size_t cap = bits & 64 ? n : n + ROOM, wire = bits & 32 ? n + 200 : n;
         uint8_t *f = malloc(cap ? cap : 1), *in = malloc(n ? n : 1);
         struct pkt p;

@@ -491,6 +491,29 @@ static void test_budgets(void **state)
         assert_int_equal(verdicts_sum(&w->worker.verdicts), metric_get(&w->worker.verdicts.received));
 }
 
+/* The budget towards the kernel; and what only our neighbour table loses when its own budget is over. */
+static void test_kernel_budget(void **state)
+{
+        struct world *w = *state;
+        static const char ssh[] = "ip4 198.51.100.7 > 10.21.0.9 / tcp 4000 > 22 S",
+                          arp[] = "arp reply 02:cc:00:00:00:01 10.21.0.1 02:00:00:00:00:21 10.21.0.9";
+        w->net.to_kernel_pps = L4_MAX_PUNTS_PER_S;
+        world_reset_worker(w, 64);
+        for (unsigned n = 0; n < L4_MAX_PUNTS_PER_S; n++)
+                assert_int_equal(run(w, 3, arp).verdict, PUNT_NEIGH);
+        assert_int_equal(run(w, 3, arp).verdict, FORWARD_KERNEL);
+        for (unsigned n = 1; n < L4_MAX_PUNTS_PER_S; n++)
+                assert_int_equal(run(w, 3, ssh).verdict, FORWARD_KERNEL);
+        assert_int_equal(run(w, 3, ssh).verdict, DROP_KERNEL_LIMIT);
+        assert_int_equal(run(w, 3, arp).verdict, DROP_KERNEL_LIMIT);
+        assert_int_equal(run(w, 3, "ip4 198.51.100.7 > 192.0.2.1 / tcp 4000 > 80 S").verdict, FORWARD_SHARD);
+        w->now_ms += 500;
+        for (unsigned n = 0; n < L4_MAX_PUNTS_PER_S / 2; n++)
+                assert_int_equal(run(w, 3, ssh).verdict, FORWARD_KERNEL);
+        assert_int_equal(run(w, 3, ssh).verdict, DROP_KERNEL_LIMIT);
+        assert_int_equal(verdicts_sum(&w->worker.verdicts), metric_get(&w->worker.verdicts.received));
+}
+
 /* The checksum of the answer for every checksum of the request: the carry must go around. */
 static void test_echo_every_checksum(void **state)
 {
@@ -570,6 +593,7 @@ static void test_before_the_first_model(void **state)
         assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 192.0.2.1").verdict,
                          DROP_ARP_OTHER);
         assert_int_equal(run(w, 0, "ip4 198.51.100.7 > 10.20.0.2 / icmp 8.0").verdict, REPLY_ECHO);
+        assert_int_equal(run(w, 3, "ip4 198.51.100.7 > 10.21.0.9 / tcp 4000 > 22 S").verdict, FORWARD_KERNEL);
         assert_int_equal(run(w, 0, "arp request 02:cc:00:00:00:01 10.20.0.1 00:00:00:00:00:00 10.20.0.2").verdict,
                          REPLY_ARP);
         w->tables = t;
@@ -630,6 +654,7 @@ int main(void)
                 T(test_icmp_follows_flow),
                 T(test_fragments_follow_flow),
                 T(test_budgets),
+                T(test_kernel_budget),
                 T(test_echo_every_checksum),
                 T(test_no_neighbour),
                 T(test_on_link_client),

@@ -210,8 +210,10 @@ static void port(struct net *net, const char *name, enum port_role role, uint8_t
         snprintf(p->name, sizeof p->name, "%s", name);
         p->role = role;
         memcpy(p->mac, (uint8_t[]){ 2, 0, 0, 0, 0, mac_last }, 6);
-        p->addresses[p->n_addresses++] = prefix(a4);
-        p->addresses[p->n_addresses++] = prefix(a6);
+        if (a4)
+                p->addresses[p->n_addresses++] = prefix(a4);
+        if (a6)
+                p->addresses[p->n_addresses++] = prefix(a6);
 }
 
 static const uint8_t *mac_of(const struct world *w, const struct neigh_slot *s)
@@ -279,6 +281,9 @@ struct world *world_new(uint32_t flow_entries)
         port(&w->net, "up", PORT_UPLINK, 0x01, "10.20.0.2/24", "fd00:20::2/64");
         port(&w->net, "s1", PORT_SHARD, 0x11, "10.30.1.1/30", "fd00:30:1::1/64");
         port(&w->net, "s2", PORT_SHARD, 0x12, "10.30.2.1/30", "fd00:30:2::1/64");
+        port(&w->net, "mg", PORT_UPLINK, 0x21, "10.21.0.2/24", "fd00:21::2/64");
+        port(&w->net, "k", PORT_KERNEL, 0x31, NULL, NULL);
+        w->net.ports[4].uplink = 3;
         w->net.routes[w->net.n_routes++] =
                 (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
         w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("::/0"), .via = addr("fd00:20::1") };

@@ -4,7 +4,8 @@
  *   clients ---------- router ----------------------| l4lb |-----------------------------------------
  *                    02:aa::1     10.20.0.2/24      +------+  s2 (port 2)  10.30.2.2, fd00:30:2::2   shard-2
  *                                 fd00:20::2/64            \------------------------------------------
- *   Port MACs 02:00:00:00:00:01, :11, :12; the router 02:aa:00:00:00:01; shards 02:bb:00:00:00:01, :02.
+ *   mg (port 3) is a second uplink, 10.21.0.2/24 and fd00:21::2/64, paired with the kernel port k (port 4).
+ *   Port MACs 02:00:00:00:00:01, :11, :12, :21, :31; the router 02:aa:00:00:00:01; shards 02:bb:00:00:00:01, :02.
  *   VIPs 192.0.2.1, 192.0.2.2, 2001:db8:10::1.  Listeners: see world_model in world.c. */
 #pragma once
 #include "l4lb/core/pipeline.h"

@@ -12,6 +12,8 @@
 #define HEAD "name = \"l4-1\"; control = { state_dir = \"/s\"; };\n"
 #define DPDK "dpdk = { cores = \"1\"; };\n"
 #define UP "{ name = \"up\"; device = \"net_null0\"; role = \"uplink\"; addresses = [ \"10.0.0.2/24\" ]; }"
+#define UPK "{ name = \"up\"; device = \"net_null0\"; role = \"uplink\"; kernel = \"k\"; }"
+#define K "{ name = \"k\"; device = \"net_null1\"; role = \"kernel\"; }"
 #define PORTS "ports = ( " UP " );\n"
 
 static const struct {
@@ -50,6 +52,23 @@ static const struct {
          HEAD DPDK "ports = ( " UP ",\n{ name = \"s1\"; device = \"net_null1\"; role = \"shard\"; "
                    "addresses = [ \"10.0.0.2/24\" ]; } );",
          "", ""},
+        {"a kernel port", HEAD DPDK "ports = ( " UPK ", " K " );", NULL, NULL},
+        {"a kernel port that is not there", HEAD DPDK "ports = ( " UPK " );", ":3", "no port of role \"kernel\""},
+        {"a kernel port that is a shard port",
+         HEAD DPDK "ports = ( " UPK ", { name = \"k\"; device = \"net_null1\"; role = \"shard\"; } );", ":3",
+         "no port of role \"kernel\""},
+        {"a kernel port without an uplink", HEAD DPDK "ports = ( " UP ", " K " );", "k", "no uplink names"},
+        {"a kernel port of two uplinks",
+         HEAD DPDK "ports = ( " UPK ", " K ", { name = \"u2\"; device = \"net_null2\"; role = \"uplink\"; kernel = \"k\"; } );",
+         ":3", "kernel port \"k\" has two uplinks"},
+        {"a kernel port with an address",
+         HEAD DPDK "ports = ( " UPK ", { name = \"k\"; device = \"net_null1\"; role = \"kernel\"; "
+                   "addresses = [ \"10.1.0.1/24\" ]; } );",
+         "k", "has no addresses"},
+        {"a shard port with a kernel port",
+         HEAD DPDK "ports = ( " UP ", " K ",\n{ name = \"s\"; device = \"net_null2\"; role = \"shard\"; kernel = \"k\"; } );",
+         ":4", "only an uplink"},
+        {"no packets to the kernel", HEAD DPDK PORTS "limits = { to_kernel_pps = 0; };", ":4", "to_kernel_pps"},
         {"a sleep without end", HEAD DPDK PORTS "idle = { sleep_us_max = 10000000; };", ":4", "sleep_us_max"},
 };
 
