@@ -7,6 +7,7 @@ import tempfile
 import headers
 import includes
 import rules
+import units
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import run  # noqa: E402  (tests/run.py)
@@ -97,10 +98,29 @@ def header_cases(cc):
             yield judge(name, [err] if err else [], want)
 
 
+GOOD_UNIT = "[Service]\nExecStart=/bin/true\nUser=daemon\nNoNewPrivileges=yes\nCapabilityBoundingSet=\n"
+# (name, unit text, SCORES, words the complaint must hold; None = must be clean)
+UNIT_CASES = [
+    ("a unit within its score", GOOD_UNIT, {"x.service": 9.0}, None),
+    ("a capability more", GOOD_UNIT.replace("Set=", "Set=CAP_SYS_ADMIN CAP_NET_ADMIN"), {"x.service": 6.5}, "exposure"),
+    ("a unit without a row", GOOD_UNIT, {}, "has no row"),
+    ("a row without a unit", GOOD_UNIT, {"x.service": 9.0, "y.service": 1.0}, "no such unit"),
+    ("a setting misspelt", GOOD_UNIT + "ProtectSystm=strict\n", {"x.service": 9.0}, "ProtectSystm"),
+]
+
+
+def unit_cases():
+    for name, text, scores, want in UNIT_CASES:
+        with tempfile.TemporaryDirectory() as d:
+            with open(os.path.join(d, "x.service"), "w") as f:
+                f.write(text)
+            yield judge(name, units.check_scores(d, scores, {}) + units.check_syntax(d), want)
+
+
 def main(cc):
     results = [judge(n, [w for _, w in includes.check_file(p, t)], want) for n, p, t, want in INCLUDE_CASES]
     results += [judge(n, [w for _, w in list(rules.check_name(p)) + list(rules.check_text(p, t))], want) for n, p, t, want in RULE_CASES]
-    results += list(header_cases(cc))
+    results += list(header_cases(cc)) + list(unit_cases())
     for name, output, status, *want in COUNT_CASES:
         got = [n if isinstance(n, int) else len(n) for n in run.count(output, status)]
         results.append(None if got == want else "counting %s: %s, want %s" % (name, got, want))
