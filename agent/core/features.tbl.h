@@ -27,5 +27,8 @@
         F("HTTPRouteQueryParamMatching") \
         F("HTTPRouteRequestTimeout") \
         F("HTTPRouteResponseHeaderModification") \
+        F("HTTPRouteRetry") \
+        F("HTTPRouteRetryBackendTimeout") \
+        F("HTTPRouteRetryConnectionError") \
         F("HTTPRouteSchemeRedirect") \
         F("ReferenceGrant")

@@ -250,7 +250,7 @@ static void rule_limits(struct tx *tx, struct tx_rule *rule)
         m->codes = TX_ARRAY(tx, uint32_t, r->retry.n_codes);
         for (size_t i = 0; i < r->retry.n_codes; i++)
                 m->codes[m->n_codes++] = r->retry.codes[i];
-        m->on_connect_failure = true;
+        m->on_connect_failure = m->on_reset = true;
         m->backoff_ms = MAX(r->retry.backoff_ms, 25u);
         rule->pb->retry = m;
 }

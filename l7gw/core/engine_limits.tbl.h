@@ -30,6 +30,11 @@
         L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it they are dropped") \
         L(LOG_FLUSH_MS, 100, "access log delay") \
         L(ACCEPT_PAUSE_MS, 100, "accepting rests this long when descriptors run out") \
+        L(REPLAY_BYTES, 65536, "request body kept for retries; a longer one is sent once") \
+        L(RETRY_BACKOFF_MS, 25, "least pause before a retry") \
+        L(RETRY_PERCENT, 20, "retry budget of a cluster: share of its requests") \
+        L(RETRY_FLOOR_PER_S, 50, "and what it may have at any rate, per worker") \
+        L(RETRY_WINDOW_MS, 10000, "over this time") \
         L(REGEX_STEPS, 100000, "backtracking of one regular expression over one value: under a millisecond") \
         L(REGEX_KIB, 1024, "and its memory, where it is interpreted") \
         L(DRAIN_MOVE_MS, 1000, "after the health port closes: time for l4lb to notice before we stop accepting") \

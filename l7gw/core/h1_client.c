@@ -72,8 +72,9 @@ static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const
         x->reusable = m->keep_alive && m->framing != BODY_CLOSE;
         h1_body_init(&x->resp, m);
         bool body = stream_has_body(m); /* before the session rewrites the framing for its side */
-        if (ops->head(s) < 0)
-                return H1C_NO_MEMORY;
+        int r = ops->head(s);
+        if (r < 0)
+                return r == -EAGAIN ? H1C_AGAIN : H1C_NO_MEMORY;
         return body ? H1C_MORE : H1C_DONE;
 }
 

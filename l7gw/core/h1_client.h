@@ -12,6 +12,7 @@ enum h1_client_rc {
         H1C_DONE,   /* response complete: ret_used bytes belong to it */
         H1C_BAD,    /* malformed; x->why says what */
         H1C_NO_MEMORY,
+        H1C_AGAIN, /* the engine throws this response away and asks again elsewhere */
 };
 struct h1_client {
         struct h1_scan scan;
@@ -24,7 +25,7 @@ struct h1_client {
 };
 struct h1_client_ops { /* the engine's part */
         void (*interim)(struct stream *s, const struct msg *m);
-        int (*head)(struct stream *s); /* s->resp is parsed: filters it and calls down->head; -errno when it cannot */
+        int (*head)(struct stream *s); /* s->resp is parsed: filters it and calls down->head; -EAGAIN: H1C_AGAIN; else -errno */
 };
 /* Writes the request head and prepares for its response. */
 void h1_client_request(struct h1_client *x, struct stream *s, struct buf *scratch, struct chain *out)

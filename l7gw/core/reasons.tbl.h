@@ -21,6 +21,7 @@
         R(CONNECT_FAILED, "connect_failed", 503, "upstream connection failed") \
         R(CONNECT_TIMEOUT, "connect_timeout", 504, "upstream connection timeout") \
         R(UPSTREAM_RESET, "upstream_reset", 502, "upstream closed without a response") \
+        R(RETRIES_SPENT, "retries_spent", 503, "upstream failed, retries included") \
         R(UPSTREAM_BAD, "upstream_bad", 502, "invalid upstream response") \
         R(UPSTREAM_TRUNCATED, "upstream_truncated", 502, "upstream response cut short") \
         R(UPSTREAM_TIMEOUT, "upstream_timeout", 504, "upstream timeout") \

@@ -20,7 +20,6 @@
 
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
         R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \
-        R(o->retry != NULL, "rule: retries are not supported") \
         R(o->persistence != NULL, "rule: session persistence is not supported") \
         R(policies_any(o->policies), "rule: policies are not supported") \
         R(o->grpc, "rule: gRPC routes are not supported")

@@ -2,6 +2,7 @@
  * reads. */
 #pragma once
 #include "l7gw/core/reasons.tbl.h"
+#include "l7gw/core/retry.h"
 #include "lib/core/metrics.h"
 
 /* clang-format off */
@@ -20,6 +21,8 @@
         C(UPSTREAM_CONNECT_FAILURES, "upstream_connect_failures_total", "Upstream connections that failed") \
         C(UPSTREAM_REUSES, "upstream_reuses_total", "Requests sent on a pooled connection") \
         C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again: the pooled connection was closed") \
+        C(RETRIES, "retries_total", "Requests sent again by their route's retry policy") \
+        C(RETRIES_REFUSED, "retries_refused_total", "Retries not made: the cluster's retry budget was used up") \
         C(LOG_DROPPED, "access_log_dropped_total", "Access log lines dropped because the writer was behind")
 /* clang-format on */
 enum worker_counter {
@@ -48,4 +51,5 @@ struct listener_counters {
 struct cluster_counters {
         metric_t by_class[6]; /* of upstream responses; 0: none came */
         metric_t active;      /* gauge */
+        struct retry_budget retry; /* the worker's own */
 } CACHE_ALIGNED;

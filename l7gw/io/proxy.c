@@ -3,6 +3,7 @@
 #include "l7gw/io/proxy.h"
 #include "l7gw/core/access_line.h"
 #include "l7gw/io/access_log.h"
+#include "l7gw/io/replay.h"
 #include "l7gw/io/upstream.h"
 
 static struct exchange *exchange_of(struct stream *s)
@@ -33,6 +34,7 @@ static struct stream *engine_open(void *conn)
         stream_init(&x->s, &w->chunks);
         x->s.conn = c;
         timer_init(&x->timer, exchange_timer);
+        replay_init(x);
         x->start_us = worker_mono_us(w);
         x->start_wall_us = worker_wall_us(w);
         w->n_exchanges++;
@@ -120,6 +122,7 @@ void proxy_fail(struct exchange *x, enum reason r)
 {
         struct stream *s = &x->s;
         upstream_detach(x);
+        replay_drop(x);
         if (s->resp_head) { /* too late for an answer, or a slow HTTP/2 client holds a finished one */
                 x->reason = r;
                 s->down->cut(s);
@@ -135,6 +138,7 @@ static void engine_refuse(struct stream *s, unsigned status, const char *why)
 {
         struct exchange *x = exchange_of(s);
         upstream_detach(x);
+        replay_drop(x);
         x->d.reason = status == 408 ? (s->state == STREAM_HEAD ? REASON_HEADER_TIMEOUT : REASON_BODY_TIMEOUT)
                                     : REASON_BAD_REQUEST;
         x->d.status = status;
@@ -201,6 +205,7 @@ static void engine_request(struct stream *s)
                 return;
         }
         x->cluster = &x->wg->gen->clusters[x->d.leg->cluster_index];
+        replay_begin(x);
         upstream_begin(x);
 }
 
@@ -268,6 +273,9 @@ void proxy_interim(struct stream *s, const struct msg *m)
 int proxy_response_head(struct stream *s)
 {
         struct exchange *x = exchange_of(s);
+        if (replay_wants(x, s->resp.status))
+                return -EAGAIN;
+        replay_drop(x);
         int r = dispatch_response(s, &x->d);
         if (r == 0 && !msg_find_id(&s->resp, FIELD_DATE)) {
                 struct span date = arena_span(&s->arena, worker_date(x->w));
@@ -373,6 +381,7 @@ static void engine_close(struct stream *s)
         struct exchange *x = exchange_of(s);
         struct worker *w = x->w;
         upstream_detach(x);
+        replay_drop(x);
         timer_stop(&x->timer);
         if (!s->complete && x->reason == REASON_NONE) {
                 x->reason = REASON_CLIENT_GONE;

@@ -9,6 +9,14 @@
 #include "l7gw/io/conn.h"
 
 struct peer;
+struct replay { /* l7gw/io/replay */
+        const Model__Retry *policy; /* NULL: the route has none */
+        struct chain body;          /* what of the request body went out */
+        struct timer timer;
+        unsigned n; /* retries so far */
+        uint32_t delay_ms;
+        bool lost, fresh; /* no further try; not on a pooled connection */
+};
 struct exchange {
         struct stream s; /* first: a stream of ours is an exchange */
         struct worker *w;
@@ -22,7 +30,8 @@ struct exchange {
         uint64_t wait_since_ms;
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
-        bool expect, no_reuse;
+        bool expect, no_reuse, prefer_other; /* prefer_other: tried[0] is only not wanted */
+        struct replay replay;
         enum reason reason, up_reason; /* what the log says; why the last try failed */
         unsigned status;
         struct timer timer;

@@ -1,6 +1,8 @@
 /* l7gw/io/upstream.c - see upstream.h. */
 #include "lib/base.h"
 #include "l7gw/io/upstream.h"
+#include "l7gw/core/retry.h"
+#include "l7gw/io/replay.h"
 #include "l7gw/io/socket.h"
 
 #include <sys/uio.h>
@@ -180,15 +182,6 @@ void upstream_detach(struct exchange *x)
 
 /* ---- choosing and connecting ---- */
 
-static bool idempotent(struct span method) /* RFC 9110 9.2.2 */
-{
-        static const char *const names[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
-        for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-                if (span_eq_str(method, names[i]))
-                        return true;
-        return false;
-}
-
 /* The socket was looked at just now: nothing to read, neither an end nor a response that nobody asked for. */
 static bool is_quiet(const struct upconn *u)
 {
@@ -199,7 +192,7 @@ static bool is_quiet(const struct upconn *u)
 /* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
 static struct upconn *idle_take(struct peer *p, const struct stream *s)
 {
-        bool look = !idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
+        bool look = !method_is_idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
         while (p->idle) {
                 struct upconn *u = p->idle;
                 if (look && !is_quiet(u)) {
@@ -286,10 +279,13 @@ void upstream_begin(struct exchange *x)
         while (x->n_tried < L7_TRIES) {
                 struct balance *b = x->cluster->set ? &x->cluster->set->balance[w->id] : NULL;
                 struct balance_endpoint *e = b ? balance_pick(b, loop_now_ms(w->loop), x->tried, x->n_tried) : NULL;
-                if (!e) {
-                        proxy_fail(x, x->n_tried ? x->up_reason : REASON_NO_ENDPOINT);
-                        return;
+                if (!e && x->prefer_other) { /* there is no other */
+                        x->prefer_other = false;
+                        x->n_tried = 0;
+                        continue;
                 }
+                if (!e)
+                        break;
                 x->up_addr = e->addr;
                 x->up_port = e->port;
                 struct peer *p = peer_get(w, e);
@@ -308,7 +304,10 @@ void upstream_begin(struct exchange *x)
                 }
                 avoid(x, REASON_CONNECT_FAILED);
         }
-        proxy_fail(x, x->up_reason);
+        if (x->n_tried == 0)
+                proxy_fail(x, REASON_NO_ENDPOINT);
+        else
+                replay_failed(x, x->up_reason, true);
 }
 
 /* A usable connection goes to whoever waits longest; one that must not have a used connection waits for a new one. */
@@ -360,6 +359,7 @@ static void body_forward(struct upconn *u)
         u->body_taken += s->req_body.n;
         while (s->req_body.n > 0) { /* at most buffer_bytes: copied once, framed where needed */
                 struct span d = chain_front(&s->req_body);
+                replay_keep(u->x, d);
                 h1_client_data(&u->h, d, &u->out);
                 chain_consume(&s->req_body, d.n);
         }
@@ -402,6 +402,7 @@ void upstream_data(struct upconn *u, struct span d)
                 return;
         }
         u->body_taken += d.n;
+        replay_keep(u->x, d);
         h1_client_data(&u->h, d, &u->out);
         loop_defer(u->w->loop, &u->defer);
 }
@@ -534,6 +535,11 @@ static bool up_feed(struct upconn *u, struct span in)
         case H1C_NO_MEMORY:
                 up_failed(u, REASON_OVERLOAD);
                 return false;
+        case H1C_AGAIN:
+                detach(x);
+                up_close(u);
+                replay_again(x);
+                return false;
         }
         return false;
 }
@@ -554,12 +560,14 @@ static void up_failed(struct upconn *u, enum reason r)
 {
         struct exchange *x = u->x;
         struct stream *s = &x->s;
-        bool replayable = u->body_taken == 0 && (u->sent == 0 || idempotent(s->req.method));
-        bool again = u->reused && u->received == 0 && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET;
+        bool replayable = u->body_taken == 0 && (u->sent == 0 || method_is_idempotent(s->req.method));
+        bool again = u->reused && u->received == 0 && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET &&
+                     !x->replay.policy; /* a policy counts every try */
+        bool unsent = u->sent == 0 && u->body_taken == 0;
         detach(x);
         up_close(u);
         if (!again) {
-                proxy_fail(x, r);
+                replay_failed(x, r, unsent);
                 return;
         }
         x->no_reuse = true;
@@ -682,7 +690,7 @@ static void up_timer(struct timer *t, uint64_t now_ms)
                 connect_failed(u, REASON_CONNECT_TIMEOUT);
                 return;
         case UP_ACTIVE:
-                proxy_fail(u->x, REASON_UPSTREAM_TIMEOUT);
+                up_failed(u, REASON_UPSTREAM_TIMEOUT);
                 return;
         case UP_IDLE:
                 up_close(u);

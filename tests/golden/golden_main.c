@@ -105,14 +105,18 @@ static void directives(struct fixture *f, struct span text)
 static void features_hide(struct buf *out)
 {
         static const char head[] = "  supportedFeatures:\n", item[] = "  - name: ";
-        char *p = memmem(out->p, out->n, head, sizeof head - 1), *end = (char *)out->p + out->n, *from, *to;
-        if (!p)
-                return;
-        from = to = p + sizeof head - 1;
-        while ((size_t)(end - to) > sizeof item && memcmp(to, item, sizeof item - 1) == 0)
-                to = (char *)memchr(to, '\n', (size_t)(end - to)) + 1; /* lines end: it is our own output */
-        memmove(from, to, (size_t)(end - to));
-        out->n -= (size_t)(to - from);
+        char *p = (char *)out->p;
+        for (;;) {
+                char *end = (char *)out->p + out->n, *to;
+                p = memmem(p, (size_t)(end - p), head, sizeof head - 1);
+                if (!p)
+                        return;
+                p = to = p + sizeof head - 1;
+                while ((size_t)(end - to) > sizeof item && memcmp(to, item, sizeof item - 1) == 0)
+                        to = (char *)memchr(to, '\n', (size_t)(end - to)) + 1; /* lines end: it is our own output */
+                memmove(p, to, (size_t)(end - to));
+                out->n -= (size_t)(to - p);
+        }
 }
 
 /* A fresh store each time: store_apply_all takes the objects, so they are decoded anew. */

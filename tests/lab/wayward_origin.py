@@ -3,6 +3,7 @@ connection; `seen` tells the test what happened, `hold` lets a waiting handler g
 import json
 import queue
 import socket
+import struct
 import threading
 
 from tests.lab.raw_client import SLOW
@@ -17,6 +18,7 @@ class Origin:
         self.seen = queue.Queue()    # ("path", event)
         self.hold = threading.Event()
         self.sent = 0
+        self.tries = {}              # id -> bodies that came, one per try of /fail
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -135,6 +137,24 @@ class Origin:
             self.seen.put(("stale", "closed"))
             return None
         self.reply(s, "fresh")
+        return data
+
+    def on_fail(self, s, data, served, method, path, fields):
+        """/fail?ID&TIMES&HOW: the first TIMES tries of this ID fail: a status, "reset", or "hang" (silence until the other side goes)."""
+        key, times, how = path.split("?")[1].split("&")
+        body, trailers, data = self.body(s, data, fields)
+        tries = self.tries.setdefault(key, [])
+        tries.append(body)
+        if len(tries) > int(times):
+            self.reply(s, json.dumps({"tries": len(tries), "body_bytes": len(body), "trailers": trailers}))
+            return data
+        if how == "reset":
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return None
+        if how == "hang":
+            s.recv(1)
+            return None
+        self.reply(s, "try %d" % len(tries), how + " As Asked")
         return data
 
     def on_hold(self, s, data, served, *_):

@@ -171,7 +171,6 @@ static void second_vhost(const char *hostname)
         X("virtual host twice", CHECK, "Gateway", "twice", second_vhost("")) \
         X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b")) \
         X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
-        X("retry", UNSUPPORTED, "HTTPRoute", "retries", RULE->retry = NEW(&w, Model__Retry, MODEL__RETRY__INIT)) \
         X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
         X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
         X("gRPC", UNSUPPORTED, "HTTPRoute", "gRPC", RULE->grpc = true) \

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""What a shard does when an endpoint fails: retries by the route's policy.
+
+   raw sockets ──▶ l7gw (127.83.1.1) ──▶ an origin that fails as often as it is asked to
+
+The site of l7_single, with routes of its own."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+import json
+import socket
+import struct
+import tempfile
+import time
+
+from tests.e2e.l7_single import SLOW, Site, get, own_loopback, raw, route
+from tests.lab.proc import wait_until
+from tests.lab.scenario import Checks
+
+RETRY = "retry: {codes: [500, 503], attempts: 3%s}"
+
+
+class ResilienceSite(Site):
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.write("resilience", route("retry", "retry.example", "origin", RETRY % "") +
+                   route("slow-retry", "slow-retry.example", "origin", RETRY % ", backoff: 200ms") +
+                   route("try", "try.example", "origin", RETRY % "" + "\n    timeouts: {request: 4s, backendRequest: 150ms}") +
+                   route("deadline", "deadline.example", "origin", RETRY % ", backoff: 300ms" + "\n    timeouts: {request: 200ms}") +
+                   route("dead-retry", "dead-retry.example", "dead", RETRY % ""))
+
+    def start(self):
+        super().start()
+        wait_until(lambda: self.ask("status")["rules"] >= 14, 10 * SLOW, "the routes")
+
+
+def ask(c, host, key, times, how, method="GET", body=None):
+    path = "/fail?%s&%d&%s" % (key, times, how)
+    head = "%s %s HTTP/1.1\r\nHost: %s\r\n" % (method, path, host)
+    if body is not None:
+        head += "Content-Length: %d\r\n" % len(body)
+    return c.send(head.encode() + b"\r\n" + (body or b"")).reply()
+
+
+def retries(site, check):
+    tries = site.origin.tries
+    with raw() as c:
+        r = ask(c, "retry.example", "a", 2, "503")
+        check("two failures with a code of the policy: the third answer passes", r.status == 200 and len(tries["a"]) == 3, r)
+        r = ask(c, "retry.example", "b", 9, "500")
+        check("retries used up: the last answer passes as it is", (r.status, r.body, len(tries["b"])) == (500, b"try 4", 4), r)
+        r = ask(c, "retry.example", "c", 1, "502")
+        check("another code is not retried", (r.status, len(tries["c"])) == (502, 1), r)
+        r = ask(c, "origin.example", "d", 1, "503")
+        check("a route without a policy does not retry", (r.status, len(tries["d"])) == (503, 1), r)
+        r = ask(c, "retry.example", "e", 2, "reset")
+        check("resets are retried", r.status == 200 and len(tries["e"]) == 3, r)
+        r = ask(c, "retry.example", "f", 9, "reset")
+        check("resets, retries used up: 503", (r.status, len(tries["f"])) == (503, 4), r)
+        r = ask(c, "dead-retry.example", "g", 0, "200")
+        check("nobody listens: tried again, then 503", r.status == 503, r)
+    with raw() as c:
+        body = os.urandom(40000)
+        r = ask(c, "retry.example", "h", 2, "503", "POST", body)
+        check("a body is shown again, byte for byte", r.status == 200 and tries["h"] == [body] * 3, r)
+        big = bytes(200000)
+        r = ask(c, "retry.example", "i", 2, "503", "POST", big)
+        check("a body over the replay buffer is sent once", r.status == 503 and len(tries["i"]) == 1 and len(tries["i"][0]) == len(big), r)
+        r = ask(c, "retry.example", "j", 1, "reset", "POST", b"x")
+        check("a POST that met a reset is not sent twice", (r.status, len(tries["j"])) == (502, 1), r)
+        r = ask(c, "retry.example", "k", 1, "503", "POST", b"x")
+        check("a POST is, when the origin named the code", (r.status, len(tries["k"])) == (200, 2), r)
+    with raw() as c:
+        c.send("PUT /fail?l&1&503 HTTP/1.1\r\nHost: retry.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n")
+        r = c.reply()
+        check("chunked, with a trailer", r.status == 200 and json.loads(r.body)["trailers"] == ["x-sum: 7"] and tries["l"] == [b"hello"] * 2, r)
+
+
+def deadlines(site, check):
+    tries = site.origin.tries
+    with raw() as c:
+        t = time.monotonic()
+        r = ask(c, "slow-retry.example", "m", 2, "503")
+        took = time.monotonic() - t
+        check("backoff: at least 200 and 400 ms", r.status == 200 and took >= 0.6, took)
+        r = ask(c, "try.example", "n", 2, "hang")
+        check("a try that times out is retried", r.status == 200 and len(tries["n"]) == 3, r)
+        r = ask(c, "try.example", "o", 9, "hang")
+        check("tries that time out, used up: 504", (r.status, len(tries["o"])) == (504, 4), r)
+        r = ask(c, "deadline.example", "p", 1, "503")
+        check("no retry that the request's deadline would cut: the answer passes", (r.status, len(tries["p"])) == (503, 1), r)
+    with raw() as c:
+        c.send(get("/fail?q&9&503", host="slow-retry.example"))
+        wait_until(lambda: tries.get("q"), 5 * SLOW, "the first try")
+        c.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a FIN would be a half-close
+
+    def rows(reason):
+        return [r for r in site.access() if r.get("path", "").startswith("/fail") and r.get("reason") == reason]
+    check("a client that goes away during a pause ends the request", wait_until(lambda: rows("client_gone"), 5 * SLOW, "its line in the log") and
+          len(tries["q"]) < 4, len(tries["q"]))
+    spent = rows("retries_spent")
+    check("the log counts the tries and names the reason", len(spent) == 1 and spent[0]["tries"] == 4, spent)
+
+
+def main():
+    own_loopback()
+    check = Checks("resilience")
+    with tempfile.TemporaryDirectory(prefix="gh-l7-") as d:
+        site = ResilienceSite(d)
+        try:
+            if check.guarded("start", site.start):
+                for step in (retries, deadlines):
+                    check.guarded(step.__name__, step, site, check)
+        finally:
+            complaints = site.stop()
+        check("every daemon ended with status 0, no sanitizer report", not complaints, "\n".join(complaints))
+        if check.failed:
+            for name in ("l7gw", "agent"):
+                with open(site.path(name + ".log")) as f:
+                    print("".join("# %s: %s" % (name, l) for l in f.readlines()[-30:]), end="")
+    sys.exit(1 if check.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
