@@ -4,6 +4,8 @@
 /* clang-format off */
 #define L7_LIMITS(L) \
         L(SCRATCH_BYTES, 131072, "one read: copying costs least per byte at 64 to 128 KiB") \
+        L(READS_PER_RUN, 4, "reads of one connection before others have their turn: half a MiB") \
+        L(RUNS_PER_ROUND, 4, "times a connection goes round (input, frames, send) before others have their turn") \
         L(CHUNK_BYTES, 16384, "queue granule: one full TLS record") \
         L(CHUNKS_KEPT, 1024, "idle chunks a worker keeps for reuse: 16 MiB") \
         L(STREAMS_KEPT, 1024, "idle streams a worker keeps for reuse") \
@@ -21,6 +23,7 @@
         L(H2_GLITCHES, 2000, "frames without use (empty DATA, PING, tiny WINDOW_UPDATE) beyond what requests earn") \
         L(H2_FAULTS, 100, "resets the client makes us send (MadeYouReset) beyond what requests earn") \
         L(INTERIM_RESPONSES, 8, "1xx heads of one upstream response") \
+        L(BODY_WINDOW_MS, 10000, "the minimum rate of a request body is measured over this long") \
         L(LINGER_BYTES, 65536, "input thrown away after an early answer, so that the answer is not lost to a reset") \
         L(LINGER_MS, 2000, "and for how long") \
         L(TRIES, 3, "endpoints tried for one request when connecting fails") \

@@ -65,7 +65,7 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
                 if (span_ieq(value, SPAN_LIT("100-continue")))
                         s->req.expect_continue = true;
                 else
-                        s->h2_bad = true;
+                        s->h2_bad_expect = true; /* 417 unless something worse is wrong (requirement 42) */
                 return;
         }
         if (id == FIELD_PROXY_AUTHORIZATION || id == FIELD_PROXY_AUTHENTICATE)
@@ -153,6 +153,8 @@ unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
         unsigned status = host_decide(s);
         if (status)
                 return status;
+        if (s->h2_bad_expect)
+                return 417;
         m->framing = end_stream ? BODY_NONE : m->has_length ? BODY_LENGTH : BODY_CHUNKED;
         if (end_stream && m->has_length && m->content_length == 0)
                 m->framing = BODY_LENGTH; /* an empty POST keeps its "content-length: 0" */

@@ -120,7 +120,9 @@ static void request_head(struct h2_server *h, struct stream *s, bool end)
         h->n_requests++;
         s->req_done = end;
         if (status != 0) {
-                h->engine->refuse(s, status, status == 431 ? "header section over the limit" : "malformed request");
+                h->engine->refuse(s, status, status == 431   ? "header section over the limit"
+                                              : status == 417 ? "unknown expectation"
+                                                              : "malformed request");
                 return;
         }
         earn(h);
@@ -273,6 +275,7 @@ static int on_send_data(nghttp2_session *session, nghttp2_frame *f, const uint8_
                 return NGHTTP2_ERR_WOULDBLOCK;
         chain_add(&h->out, head, 9);
         chain_move(&h->out, &s->resp_body, n);
+        s->resp_sent += n;
         if (s->resp_waits && s->resp_body.n < h->buffer_bytes)
                 h->engine->resp_room(s);
         return h->out.failed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;

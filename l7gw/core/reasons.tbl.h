@@ -27,6 +27,7 @@
         R(UPSTREAM_TIMEOUT, "upstream_timeout", 504, "upstream timeout") \
         R(REQUEST_TIMEOUT, "request_timeout", 504, "request timeout") \
         R(IDLE_TIMEOUT, "idle_timeout", 504, "stream idle timeout") \
+        R(CLIENT_SLOW, "client_slow", 0, "") \
         R(CLIENT_GONE, "client_gone", 499, "") \
         R(OVERLOAD, "overload", 503, "overloaded") \
         R(DRAIN_CUT, "drain_cut", 503, "shutting down")

@@ -66,6 +66,7 @@ struct stream {
         struct chain req_body;        /* request body waiting for an upstream connection */
         struct chain resp_body;       /* response body waiting for the HTTP/2 window */
         uint64_t req_bytes, resp_bytes; /* body bytes accepted from the client, handed to the session */
+        uint64_t resp_sent;           /* HTTP/2: of resp_bytes, those the client's window has taken */
         uint64_t req_drained;         /* of req_bytes: already reported by drained() */
         bool req_done;                /* the whole request has been received */
         bool resp_head, resp_done;    /* head() and end() have been called */
@@ -75,7 +76,7 @@ struct stream {
         /* HTTP/2 only: what is gathered before the head is complete */
         struct span h2_path;
         uint32_t h2_list_bytes;
-        bool h2_provider, h2_too_large, h2_bad;
+        bool h2_provider, h2_too_large, h2_bad, h2_bad_expect;
 };
 void stream_init(struct stream *s, struct chunk_pool *pool) NONNULL(1, 2); /* the arena is ready, the rest is reset */
 void stream_reset(struct stream *s) NONNULL(1);                           /* drops bodies and arena contents */

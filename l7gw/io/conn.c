@@ -167,7 +167,7 @@ static bool conn_finish(struct conn *c)
 
 static void wait_set(struct conn *c, enum conn_wait wait, uint32_t ms)
 {
-        uint32_t epoch = c->proto == CONN_H1 ? c->h1.n_requests : c->proto == CONN_H2 ? h2_server_requests(c->h2) : 0;
+        uint32_t epoch = wait == CONN_WAIT_GOAWAY ? 0 : c->proto == CONN_H1 ? c->h1.n_requests : c->proto == CONN_H2 ? h2_server_requests(c->h2) : 0;
         bool extends = (wait == CONN_WAIT_IDLE && (c->got || c->gave)) || (wait == CONN_WAIT_BODY && c->got) ||
                        (wait == CONN_WAIT_SEND && c->gave); /* who does not read gains nothing by sending */
         if (wait == c->wait && epoch == c->wait_epoch && !extends)
@@ -191,6 +191,8 @@ static void conn_arm(struct conn *c, bool sent)
                 wait_set(c, CONN_WAIT_HANDSHAKE, o->handshake_ms);
         else if (!sent)
                 wait_set(c, CONN_WAIT_SEND, o->idle_ms);
+        else if (c->goaway == 1) /* streams opened before the notice arrives are still taken */
+                wait_set(c, CONN_WAIT_GOAWAY, L7_DRAIN_IDLE_MS / 2);
         else if (c->proto == CONN_SNIFF)
                 wait_set(c, CONN_WAIT_HEAD, o->header_ms);
         else if (c->proto == CONN_H2)
@@ -215,20 +217,17 @@ static void conn_drain_step(struct conn *c)
                 return;
         if (c->proto == CONN_H1) {
                 h1_server_drain(&c->h1);
-                return;
-        }
-        uint64_t now = loop_now_ms(c->w->loop);
-        if (c->goaway == 0) {
+        } else if (c->goaway == 0) {
                 c->goaway = 1;
-                c->drain_at_ms = now + L7_DRAIN_IDLE_MS / 2;
                 h2_server_drain(c->h2, false);
-                c->wait = CONN_WAIT_NONE;
         }
-        if (c->goaway == 1 &&
-            now >= c->drain_at_ms) { /* streams opened before the notice arrived have come in by now */
-                c->goaway = 2;
-                h2_server_drain(c->h2, true);
-        }
+}
+
+static void goaway_final(struct conn *c)
+{
+        c->goaway = 2;
+        h2_server_drain(c->h2, true); /* finished at once when no stream is open */
+        loop_defer(c->w->loop, &c->defer);
 }
 
 /* Once per turn and connection: input that was held back, frames, one flush, then what the flush made room for. */
@@ -236,6 +235,7 @@ static void conn_run(struct loop_defer *d)
 {
         struct conn *c = CONTAINER_OF(d, struct conn, defer);
         bool sent = true, again;
+        unsigned runs = 0;
         if (c->dead)
                 return;
         conn_drain_step(c);
@@ -264,7 +264,11 @@ static void conn_run(struct loop_defer *d)
                         if (c->proto == CONN_H1)
                                 h1_server_flushed(&c->h1);
                 }
-        } while (again);
+        } while (again && ++runs < L7_RUNS_PER_ROUND);
+        if (again) { /* others wait too: the next round goes on */
+                loop_defer(c->w->loop, &c->defer);
+                return;
+        }
         if (sent)
                 sent = conn_finish(c);
         if (!c->dead)
@@ -317,11 +321,12 @@ static void conn_timer(struct timer *t, uint64_t now_ms)
                         return;
                 }
                 break;
+        case CONN_WAIT_GOAWAY:
+                goaway_final(c);
+                return;
         case CONN_WAIT_IDLE:
                 if (c->proto == CONN_H2 && c->goaway < 2) {
-                        c->goaway = 2;
-                        h2_server_drain(c->h2, true); /* finished at once: no stream is open */
-                        loop_defer(c->w->loop, &c->defer);
+                        goaway_final(c);
                         return;
                 }
                 break;
@@ -331,6 +336,11 @@ static void conn_timer(struct timer *t, uint64_t now_ms)
         case CONN_WAIT_LINGER:
         case CONN_WAIT_N:
                 break;
+        }
+        if (c->tls && !c->notified) { /* an orderly end of TLS too, if the socket takes it (RFC 8446 6.1) */
+                c->notified = true;
+                tls_close_notify(c->tls);
+                (void)conn_send(c); /* a full socket: the client has stopped reading, nothing is lost by the cut */
         }
         conn_close(c);
 }

@@ -9,7 +9,7 @@
 #include "l7gw/io/worker.h"
 
 #define CONN_WAITS(W) /* W(ID): what a connection's one timer is counting */ \
-        W(NONE) W(HANDSHAKE) W(HEAD) W(IDLE) W(BODY) W(SEND) W(LINGER)
+        W(NONE) W(HANDSHAKE) W(HEAD) W(IDLE) W(BODY) W(SEND) W(LINGER) W(GOAWAY)
 enum conn_wait {
 #define W(id) CONN_WAIT_##id,
         CONN_WAITS(W)
@@ -40,7 +40,6 @@ struct conn {
         bool draining;
         uint8_t goaway;           /* 1: notice, 2: final */
         uint32_t linger_left;
-        uint64_t drain_at_ms;
         struct bind_key key;
         struct ipaddr peer, local;
         uint16_t peer_port, local_port;

@@ -3,11 +3,8 @@
 #include "lib/base.h"
 #include "l7gw/io/conn_priv.h"
 #include "l7gw/io/proxy.h"
+#include "l7gw/io/socket.h"
 
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-#define SEND_SPANS 16
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 
 /* ---- session ---- */
@@ -233,10 +230,14 @@ size_t conn_read_room(struct conn *c)
 void conn_read(struct conn *c)
 {
         struct worker *w = c->w;
-        while (!c->dead && c->readable && !c->broken && (!c->eof || c->lingering)) {
+        for (unsigned reads = 0; !c->dead && c->readable && !c->broken && (!c->eof || c->lingering); reads++) {
                 size_t room = MIN(conn_read_room(c), (size_t)L7_SCRATCH_BYTES);
                 if (room == 0)
                         return;
+                if (reads == L7_READS_PER_RUN) { /* others wait too: the next round goes on */
+                        loop_defer(w->loop, &c->defer);
+                        return;
+                }
                 ssize_t n = recv(c->f.fd, w->rd, room, 0);
                 if (n < 0 && errno == EINTR)
                         continue;
@@ -273,31 +274,12 @@ void conn_read(struct conn *c)
 /* Sends from the front of a chain: true when it is empty now. */
 static bool chain_send(struct conn *c, struct chain *out)
 {
-        while (out->n > 0 && c->writable && !c->dead) {
-                struct span spans[SEND_SPANS];
-                struct iovec iov[SEND_SPANS];
-                size_t k = chain_spans(out, spans, SEND_SPANS), want = 0;
-                for (size_t i = 0; i < k; i++) {
-                        iov[i] = (struct iovec){(void *)(uintptr_t)spans[i].p, spans[i].n};
-                        want += spans[i].n;
-                }
-                struct msghdr mh = {.msg_iov = iov, .msg_iovlen = k};
-                ssize_t n = sendmsg(c->f.fd, &mh, MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN) {
-                        c->writable = false;
-                        return false;
-                }
-                if (n < 0) {
-                        conn_close(c); /* the client is gone */
-                        return false;
-                }
-                chain_consume(out, (size_t)n);
-                c->gave = true;
-                if ((size_t)n < want)
-                        c->writable = false;
+        ssize_t n = socket_send(c->f.fd, out, &c->writable);
+        if (n < 0) {
+                conn_close(c); /* the client is gone */
+                return false;
         }
+        c->gave |= n > 0;
         return out->n == 0;
 }
 

@@ -167,7 +167,7 @@ static void endpoints(void *arg, const Model__EndpointSet *m)
                         model__endpoint_set__free_unpacked(copy, NULL);
                 return;
         }
-        set->refs++;
+        set->rt.refs++;
         *u = (struct set_update){
                 .set = set, .model = copy, .identity = endpoint_set_identity(m), .done.fn = set_update_done};
         atomic_store_explicit(&u->pending, c->n_workers, memory_order_relaxed); /* the mailbox publishes it */

@@ -69,6 +69,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         const struct conf_group *limits = conf_sub_or_null(g, "limits"), *t = conf_sub_or_null(g, "timeouts");
         o.max_connections = limits ? (uint32_t)conf_int_or(limits, "max_connections", 1, 10000000, 100000) : 100000;
         o.buffer_bytes = 1024u * (limits ? (uint32_t)conf_int_or(limits, "buffer_kb", 16, 4096, 64) : 64u);
+        o.body_rate = limits ? (uint32_t)conf_int_or(limits, "body_rate", 0, 1000000000, 100) : 100;
         o.header_ms = ms(t, "header", 10000);
         o.idle_ms = ms(t, "idle", 60000);
         o.handshake_ms = ms(t, "handshake", 10000);

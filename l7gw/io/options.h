@@ -12,7 +12,7 @@ struct options {
         struct ipaddr health[OPTIONS_MAX_HEALTH];
         size_t n_health;
         uint16_t health_port;
-        uint32_t max_connections, buffer_bytes;
+        uint32_t max_connections, buffer_bytes, body_rate;
         uint32_t header_ms, idle_ms, handshake_ms, connect_ms, upstream_idle_ms, stream_idle_ms, drain_ms;
 };
 int options_load(const char *path, struct options *ret, struct err *reterr) NONNULL(1, 2) MUST_USE;

@@ -12,6 +12,7 @@ static struct exchange *exchange_of(struct stream *s)
 }
 
 static void exchange_timer(struct timer *t, uint64_t now_ms);
+static size_t engine_req_room(const struct stream *s);
 
 /* ---- open ---- */
 
@@ -61,30 +62,90 @@ void proxy_progress(struct exchange *x)
         x->progress_ms = loop_now_ms(x->w->loop); /* the timer looks at it when it fires: no re-arming per read */
 }
 
-static uint64_t exchange_deadline(const struct exchange *x)
+/* The client owes us body bytes and nothing of ours holds it back. */
+static bool body_owed(const struct exchange *x)
 {
-        uint64_t idle = x->progress_ms + x->idle_ms;
-        return x->total_deadline_ms && x->total_deadline_ms < idle ? x->total_deadline_ms : idle;
+        bool waits_for_100 = x->expect && !x->s.continued && x->s.req_bytes == 0;
+        return !x->s.req_done && !x->s.resp_head && !waits_for_100 && engine_req_room(&x->s) > 0;
+}
+
+static void rate_begin(struct exchange *x)
+{
+        x->rate.since_ms = loop_now_ms(x->w->loop);
+        x->rate.bytes = x->s.req_bytes;
+        x->rate.blocked = !body_owed(x);
+}
+
+static bool rate_is_low(struct exchange *x)
+{
+        uint64_t want = (uint64_t)x->w->options->body_rate * L7_BODY_WINDOW_MS / 1000;
+        return !x->rate.blocked && body_owed(x) && x->s.req_bytes - x->rate.bytes < want;
+}
+
+/* What the client's window has taken since the last look counts as progress, if only now. */
+static void reader_look(struct exchange *x, uint64_t now_ms)
+{
+        if (x->s.resp_sent != x->reader.sent)
+                x->progress_ms = now_ms;
+        if (x->s.resp_sent != x->reader.sent || x->s.resp_body.n == 0)
+                x->reader.since_ms = now_ms;
+        x->reader.sent = x->s.resp_sent;
+}
+
+/* Why the exchange is over at now_ms, REASON_NONE when it is not; *ret_next: when to look again. */
+static enum reason exchange_overdue(struct exchange *x, uint64_t now_ms, uint64_t *ret_next)
+{
+        uint64_t reader_ms = MIN(x->idle_ms, x->w->options->idle_ms);
+        reader_look(x, now_ms);
+        if (x->total_deadline_ms && x->total_deadline_ms <= now_ms)
+                return REASON_REQUEST_TIMEOUT;
+        if (x->progress_ms + x->idle_ms <= now_ms)
+                return body_owed(x) ? REASON_BODY_TIMEOUT : x->s.resp_body.n > 0 ? REASON_CLIENT_SLOW : REASON_IDLE_TIMEOUT;
+        if (x->reader.since_ms + reader_ms <= now_ms)
+                return REASON_CLIENT_SLOW;
+        if (!x->rate.off && x->rate.since_ms + L7_BODY_WINDOW_MS <= now_ms) {
+                if (rate_is_low(x))
+                        return REASON_BODY_TIMEOUT;
+                rate_begin(x);
+        }
+        x->rate.off |= x->s.req_done || x->s.resp_head;
+        *ret_next = MIN(x->progress_ms + x->idle_ms, x->reader.since_ms + reader_ms);
+        if (x->total_deadline_ms)
+                *ret_next = MIN(*ret_next, x->total_deadline_ms);
+        if (!x->rate.off)
+                *ret_next = MIN(*ret_next, x->rate.since_ms + L7_BODY_WINDOW_MS);
+        return REASON_NONE;
 }
 
 static void exchange_timer(struct timer *t, uint64_t now_ms)
 {
         struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
-        if (exchange_deadline(x) > now_ms)
-                timer_set(loop_timers(x->w->loop), t, exchange_deadline(x));
+        uint64_t next;
+        enum reason r = exchange_overdue(x, now_ms, &next);
+        if (r == REASON_NONE)
+                timer_set(loop_timers(x->w->loop), t, next);
         else
-                proxy_fail(x, x->total_deadline_ms && x->total_deadline_ms <= now_ms ? REASON_REQUEST_TIMEOUT
-                                                                                     : REASON_IDLE_TIMEOUT);
+                proxy_fail(x, r);
+}
+
+static bool is_grpc(const struct msg *m)
+{
+        const struct field *type = msg_find_id(m, FIELD_CONTENT_TYPE);
+        return type && type->value.n >= 16 && span_ieq(SPAN(type->value.p, 16), SPAN_LIT("application/grpc"));
 }
 
 static void deadlines_begin(struct exchange *x)
 {
         const Model__Rule *rule = x->d.rule ? x->d.rule->model : NULL;
-        uint64_t now = loop_now_ms(x->w->loop);
-        x->progress_ms = now;
+        uint64_t now = loop_now_ms(x->w->loop), next;
+        x->progress_ms = x->reader.since_ms = now;
         x->idle_ms = rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
         x->total_deadline_ms = rule && rule->request_timeout_ms ? now + rule->request_timeout_ms : 0;
-        timer_set(loop_timers(x->w->loop), &x->timer, exchange_deadline(x));
+        x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || is_grpc(&x->s.req); /* messages come when they come */
+        rate_begin(x);
+        if (exchange_overdue(x, now, &next) != REASON_NONE)
+                next = now;
+        timer_set(loop_timers(x->w->loop), &x->timer, next);
 }
 
 /* ---- answers of our own ---- */
@@ -227,6 +288,7 @@ static void engine_req_data(struct stream *s, struct span d)
                 upstream_data(x->up, d);
         else
                 chain_span(&s->req_body, d);
+        x->rate.blocked |= engine_req_room(s) == 0;
 }
 
 static void engine_req_end(struct stream *s)

@@ -36,6 +36,13 @@ struct exchange {
         unsigned status;
         struct timer timer;
         uint64_t total_deadline_ms, progress_ms;
+        struct { /* the body rate, measured window by window */
+                uint64_t since_ms, bytes; /* when this window began, s.req_bytes then */
+                bool off, blocked;        /* blocked: we held the client back in this window, no rate can be told */
+        } rate;
+        struct { /* an HTTP/2 client that opens no window for what waits */
+                uint64_t since_ms, sent; /* s.resp_sent at that time */
+        } reader;
         uint32_t idle_ms;
         uint64_t start_us, start_wall_us, up_start_us, up_us;
         unsigned tries;

@@ -29,64 +29,77 @@ static void *blocks_new(unsigned n, size_t size)
         return p ? memset(p, 0, n * size) : NULL;
 }
 
+/* ---- objects with an id: each begins with a struct rt ---- */
+
+/* Finds or makes; a new one (refs 0) has only its name. */
+static void *rt_get(struct map *of, const char *id, size_t size)
+{
+        struct rt *o = map_get(of, span_str(id));
+        if (o)
+                return o;
+        o = calloc(1, size);
+        if (!o)
+                return NULL;
+        o->id = strdup(id);
+        if (o->id && map_put(of, span_str(o->id), o) == 0)
+                return o;
+        free(o->id);
+        free(o);
+        return NULL;
+}
+
+static void rt_free(struct map *of, struct rt *o)
+{
+        map_del(of, span_str(o->id));
+        free(o->id);
+        free(o);
+}
+
+/* Takes a reference; an object whose memory could not be had goes again. */
+static void *rt_take(struct map *of, struct rt *o, const void *memory)
+{
+        if (memory) {
+                o->refs++;
+                return o;
+        }
+        rt_free(of, o);
+        return NULL;
+}
+
 struct listener_rt *registry_listener(struct registry *r, const char *id)
 {
-        struct listener_rt *o = map_get(&r->listeners, span_str(id));
-        if (!o) {
-                o = calloc(1, sizeof *o);
-                if (!o)
-                        return NULL;
-                o->id = strdup(id);
+        struct listener_rt *o = rt_get(&r->listeners, id, sizeof *o);
+        if (!o)
+                return NULL;
+        if (o->rt.refs == 0)
                 o->counters = blocks_new(r->n_workers, sizeof *o->counters);
-                if (!o->id || !o->counters || map_put(&r->listeners, span_str(o->id), o) < 0) {
-                        free(o->id);
-                        free(o->counters);
-                        free(o);
-                        return NULL;
-                }
-        }
-        o->refs++;
-        return o;
+        return rt_take(&r->listeners, &o->rt, o->counters);
 }
 
 void registry_listener_put(struct registry *r, struct listener_rt *o)
 {
-        if (!o || --o->refs > 0)
+        if (!o || --o->rt.refs > 0)
                 return;
-        map_del(&r->listeners, span_str(o->id));
-        free(o->id);
         free(o->counters);
-        free(o);
+        rt_free(&r->listeners, &o->rt);
 }
 
 struct cluster_rt *registry_cluster(struct registry *r, const char *id)
 {
-        struct cluster_rt *o = map_get(&r->clusters, span_str(id));
-        if (!o) {
-                o = calloc(1, sizeof *o);
-                if (!o)
-                        return NULL;
-                o->id = strdup(id);
+        struct cluster_rt *o = rt_get(&r->clusters, id, sizeof *o);
+        if (!o)
+                return NULL;
+        if (o->rt.refs == 0)
                 o->counters = blocks_new(r->n_workers, sizeof *o->counters);
-                if (!o->id || !o->counters || map_put(&r->clusters, span_str(o->id), o) < 0) {
-                        free(o->id);
-                        free(o->counters);
-                        free(o);
-                        return NULL;
-                }
-        }
-        o->refs++;
-        return o;
+        return rt_take(&r->clusters, &o->rt, o->counters);
 }
 
 void registry_cluster_put(struct registry *r, struct cluster_rt *o)
 {
-        if (!o || --o->refs > 0)
+        if (!o || --o->rt.refs > 0)
                 return;
-        map_del(&r->clusters, span_str(o->id));
-        free(o->id);
         free(o->counters);
-        free(o);
+        rt_free(&r->clusters, &o->rt);
 }
 
 struct set_rt *registry_set_find(struct registry *r, const char *id)
@@ -96,35 +109,25 @@ struct set_rt *registry_set_find(struct registry *r, const char *id)
 
 struct set_rt *registry_set(struct registry *r, const char *id)
 {
-        struct set_rt *o = registry_set_find(r, id);
-        if (!o) {
-                o = calloc(1, sizeof *o);
-                if (!o)
-                        return NULL;
-                o->id = strdup(id);
+        struct set_rt *o = rt_get(&r->sets, id, sizeof *o);
+        if (!o)
+                return NULL;
+        if (o->rt.refs == 0)
                 o->balance = calloc(r->n_workers, sizeof *o->balance);
-                if (!o->id || !o->balance || map_put(&r->sets, span_str(o->id), o) < 0) {
-                        free(o->id);
-                        free(o->balance);
-                        free(o);
-                        return NULL;
-                }
-        }
-        o->refs++;
-        return o;
+        return rt_take(&r->sets, &o->rt, o->balance);
 }
 
 void registry_set_put(struct registry *r, struct set_rt *o)
 {
-        if (!o || --o->refs > 0)
+        if (!o || --o->rt.refs > 0)
                 return;
-        map_del(&r->sets, span_str(o->id));
         for (unsigned i = 0; i < r->n_workers; i++)
                 balance_fini(&o->balance[i]); /* no worker holds a generation with this set any more */
         free(o->balance);
-        free(o->id);
-        free(o);
+        rt_free(&r->sets, &o->rt);
 }
+
+/* ---- binds ---- */
 
 struct bind_key bind_key_of(const struct ipaddr *addr, uint16_t port)
 {

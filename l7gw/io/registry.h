@@ -7,19 +7,20 @@
 #include "l7gw/io/counters.h"
 #include "lib/core/map.h"
 
-struct listener_rt {
+struct rt { /* what objects with an id begin with */
         char *id;
         unsigned refs;
+};
+struct listener_rt {
+        struct rt rt;
         struct listener_counters *counters; /* [n_workers] */
 };
 struct cluster_rt {
-        char *id;
-        unsigned refs;
+        struct rt rt;
         struct cluster_counters *counters; /* [n_workers] */
 };
 struct set_rt {
-        char *id;
-        unsigned refs;
+        struct rt rt;
         struct balance *balance; /* [n_workers] */
         uint32_t total, ready;   /* control thread: of the newest version, for STATUS */
         uint64_t version;

@@ -47,7 +47,7 @@ static void status_endpoints(const struct generation *g, struct arena *a, Contro
                 if (!h)
                         return;
                 control__endpoint_health__init(h);
-                h->set = s->id;
+                h->set = s->rt.id;
                 h->total = s->total;
                 h->ready = s->ready;
                 h->version = s->version;
@@ -289,7 +289,7 @@ static void objects_write(const struct control *c, struct buf *b)
                 listener_sum(c, g->listeners[i].rt, v);
                 for (unsigned k = 0; k < 6; k++)
                         if (v[k])
-                                sample2(b, "listener_responses_total", "listener", span_str(g->listeners[i].rt->id),
+                                sample2(b, "listener_responses_total", "listener", span_str(g->listeners[i].rt->rt.id),
                                         "class", span_str(class_names[k]), v[k]);
         }
         family(b, "cluster_responses_total", "Upstream responses by cluster and class; none = no response came", false);
@@ -297,12 +297,12 @@ static void objects_write(const struct control *c, struct buf *b)
                 cluster_sum(c, g->clusters[i].rt, v);
                 for (unsigned k = 0; k < 6; k++)
                         if (v[k])
-                                sample2(b, "cluster_responses_total", "cluster", span_str(g->clusters[i].rt->id),
+                                sample2(b, "cluster_responses_total", "cluster", span_str(g->clusters[i].rt->rt.id),
                                         "class", span_str(class_names[k]), v[k]);
         }
         family(b, "endpoints_ready", "READY endpoints of a cluster's set", true);
         for (size_t i = 0; g && i < g->n_clusters; i++)
-                sample2(b, "endpoints_ready", "cluster", span_str(g->clusters[i].rt->id), NULL, SPAN_NULL,
+                sample2(b, "endpoints_ready", "cluster", span_str(g->clusters[i].rt->rt.id), NULL, SPAN_NULL,
                         g->clusters[i].set ? g->clusters[i].set->ready : 0);
         family(b, "certificate_not_after_seconds", "Expiry of a certificate, Unix time", true);
         for (size_t i = 0; g && i < g->model->n_certificates; i++)

@@ -3,6 +3,7 @@
 #include "l7gw/io/socket.h"
 
 #include <netinet/tcp.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 socklen_t socket_addr_of(union socket_addr *ret, const struct ipaddr *a, uint16_t port)
@@ -80,6 +81,35 @@ int socket_connect(const struct ipaddr *a, uint16_t port)
                 return r;
         }
         return fd;
+}
+
+#define SEND_SPANS 16
+
+ssize_t socket_send(int fd, struct chain *out, bool *writable)
+{
+        size_t total = 0;
+        while (out->n > 0 && *writable) {
+                struct span spans[SEND_SPANS];
+                struct iovec iov[SEND_SPANS];
+                size_t k = chain_spans(out, spans, SEND_SPANS), want = 0;
+                for (size_t i = 0; i < k; i++) {
+                        iov[i] = (struct iovec){(void *)(uintptr_t)spans[i].p, spans[i].n};
+                        want += spans[i].n;
+                }
+                struct msghdr mh = {.msg_iov = iov, .msg_iovlen = k};
+                ssize_t n = sendmsg(fd, &mh, MSG_NOSIGNAL);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno != EAGAIN)
+                        return -errno;
+                if (n < (ssize_t)want)
+                        *writable = false;
+                if (n > 0) {
+                        chain_consume(out, (size_t)n);
+                        total += (size_t)n;
+                }
+        }
+        return (ssize_t)total;
 }
 
 int socket_error(int fd)

@@ -5,10 +5,8 @@
 #include "l7gw/io/replay.h"
 #include "l7gw/io/socket.h"
 
-#include <sys/uio.h>
 #include <unistd.h>
 
-#define SEND_SPANS 16
 #define IN_MAX (L7_SCRATCH_BYTES + 131072u)
 
 enum up_state { UP_CONNECTING, UP_ACTIVE, UP_IDLE, UP_DEAD };
@@ -212,11 +210,12 @@ static struct upconn *idle_take(struct peer *p, const struct stream *s)
         return NULL;
 }
 
-static bool connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
+/* 0 or -errno. */
+static int connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
 {
         struct upconn *u = calloc(1, sizeof *u);
         if (!u)
-                return false;
+                return -ENOMEM;
         *u = (struct upconn){.w = w,
                              .peer = p,
                              .state = UP_CONNECTING,
@@ -235,25 +234,32 @@ static bool connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
         p->n_connecting++;
         worker_count(w, WORKER_UPSTREAM_CONNECTS);
         int fd = socket_connect(&p->addr, p->port);
-        if (fd < 0 || loop_add(w->loop, &u->f, fd, up_event) < 0) {
+        int r = fd < 0 ? fd : loop_add(w->loop, &u->f, fd, up_event);
+        if (r < 0) {
                 if (fd >= 0)
                         close(fd);
                 worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
                 up_close(u);
-                return false;
+                return r;
         }
         timer_set(loop_timers(w->loop), &u->timer, u->start_ms + timeout_ms);
-        return true;
+        return 0;
 }
 
-/* As many connections under way as requests wait, up to the limit; false when none is. */
-static bool connect_more(struct exchange *x, struct peer *p)
+/* As many connections under way as requests wait, up to the limit.  0: at least one is; else why none could be begun. */
+static int connect_more(struct exchange *x, struct peer *p)
 {
         uint32_t ms = x->cluster->model->connect_timeout_ms;
-        while (p->n_connecting < MIN(p->n_waiters, (size_t)L7_CONNECTS_PER_PEER))
-                if (!connect_start(x->w, p, ms ? ms : x->w->options->connect_ms))
-                        break;
-        return p->n_connecting > 0;
+        int r = 0;
+        while (r == 0 && p->n_connecting < MIN(p->n_waiters, (size_t)L7_CONNECTS_PER_PEER))
+                r = connect_start(x->w, p, ms ? ms : x->w->options->connect_ms);
+        return p->n_connecting > 0 ? 0 : r;
+}
+
+/* This process has run out of something; no endpoint is to blame, and another one would not help. */
+static bool is_ours(int r)
+{
+        return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM || r == -ENOSPC;
 }
 
 /* The endpoint x wanted cannot be connected: x may go on elsewhere. */
@@ -295,12 +301,18 @@ void upstream_begin(struct exchange *x)
                         up_send_request(u);
                         return;
                 }
+                int r = -ENOMEM;
                 p = peer_get(w, e); /* taking from the pool may have ended it */
                 if (p) {
                         wait_add(p, x);
-                        if (connect_more(x, p))
+                        r = connect_more(x, p);
+                        if (r == 0)
                                 return;
                         wait_remove(x);
+                }
+                if (is_ours(r)) {
+                        proxy_fail(x, REASON_OVERLOAD);
+                        return;
                 }
                 avoid(x, REASON_CONNECT_FAILED);
         }
@@ -329,9 +341,16 @@ static bool waiter_serve(struct upconn *u)
 /* Those who wait since until_ms or before go elsewhere; for the others connections must be under way. */
 static void waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
 {
-        while (p->waiters && (p->waiters->wait_since_ms <= until_ms || !connect_more(p->waiters, p))) {
+        while (p->waiters) {
                 struct exchange *x = p->waiters;
+                int e = x->wait_since_ms <= until_ms ? -ECONNREFUSED : connect_more(x, p);
+                if (e == 0)
+                        return;
                 wait_remove(x);
+                if (is_ours(e)) {
+                        proxy_fail(x, REASON_OVERLOAD);
+                        continue;
+                }
                 avoid(x, r);
                 upstream_begin(x);
         }
@@ -423,32 +442,13 @@ void upstream_resume(struct upconn *u)
 static void up_flush(struct upconn *u)
 {
         size_t before = u->out.n;
-        while (u->out.n > 0 && u->writable) {
-                struct span spans[SEND_SPANS];
-                struct iovec iov[SEND_SPANS];
-                size_t k = chain_spans(&u->out, spans, SEND_SPANS), want = 0;
-                for (size_t i = 0; i < k; i++) {
-                        iov[i] = (struct iovec){(void *)(uintptr_t)spans[i].p, spans[i].n};
-                        want += spans[i].n;
-                }
-                struct msghdr mh = {.msg_iov = iov, .msg_iovlen = k};
-                ssize_t n = sendmsg(u->f.fd, &mh, MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0 && errno == EAGAIN) {
-                        u->writable = false;
-                        break;
-                }
-                if (n < 0) { /* it may have answered before it closed: reading decides */
-                        u->send_failed = true;
-                        u->readable = u->hup = true;
-                        chain_clear(&u->out);
-                        break;
-                }
-                chain_consume(&u->out, (size_t)n);
+        ssize_t n = socket_send(u->f.fd, &u->out, &u->writable);
+        if (n < 0) { /* it may have answered before it closed: reading decides */
+                u->send_failed = true;
+                u->readable = u->hup = true;
+                chain_clear(&u->out);
+        } else {
                 u->sent += (uint64_t)n;
-                if ((size_t)n < want)
-                        u->writable = false;
         }
         if (u->x && u->out.n < before) {
                 proxy_progress(u->x);
@@ -580,8 +580,12 @@ static void up_read(struct upconn *u)
         struct worker *w = u->w;
         if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
                 return;
-        while (u->x && u->state == UP_ACTIVE && u->readable) {
+        for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && u->readable; reads++) {
                 struct stream *s = &u->x->s;
+                if (reads == L7_READS_PER_RUN) {
+                        loop_defer(w->loop, &u->defer);
+                        return;
+                }
                 size_t room = u->h.head ? s->down->room(s) : L7_SCRATCH_BYTES / 2;
                 if (room == 0 || (u->in.n > 0 && u->h.head)) {
                         s->resp_waits = true;
@@ -606,6 +610,10 @@ static void up_read(struct upconn *u)
                         u->readable = false;
                         u->hup = true;
                         up_eof(u);
+                        return;
+                }
+                if (u->sent == 0) { /* an answer to nothing: it belongs to no request (requirement 18) */
+                        up_failed(u, u->reused ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
                         return;
                 }
                 u->received += (uint64_t)n;
@@ -646,11 +654,12 @@ static void up_event(struct loop_fd *f, unsigned events)
         case UP_CONNECTING:
                 if (!(events & (LOOP_WRITE | LOOP_HUP)))
                         return;
-                if (socket_error(f->fd) != 0) {
+                if (socket_error(f->fd) != 0)
                         connect_failed(u, REASON_CONNECT_FAILED);
-                        return;
-                }
-                connected(u);
+                else if (u->readable && !is_quiet(u)) /* it speaks before it is asked, or has closed already */
+                        connect_failed(u, u->hup ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
+                else
+                        connected(u);
                 return;
         case UP_ACTIVE:
                 if (u->readable)

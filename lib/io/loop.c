@@ -1,4 +1,4 @@
-/* lib/io/loop.c - see loop.h.  One turn: wait, dispatch, timers, deferred hooks, and again hooks that hooks queued. */
+/* lib/io/loop.c - see loop.h.  One turn: wait, dispatch, timers, deferred hooks in rounds. */
 #include "lib/base.h"
 #include "lib/io/loop.h"
 
@@ -193,10 +193,14 @@ static void dispatch(struct loop *l)
 
 static void run_deferred(struct loop *l)
 {
-        while (l->deferred) {
-                struct loop_defer *d = l->deferred;
-                loop_defer_cancel(d);
-                d->fn(d);
+        for (int i = 0; i < LOOP_ROUNDS && l->deferred; i++) {
+                struct loop_defer *round = TAKE_PTR(l->deferred); /* hooks queued from here on are of the next round */
+                round->pprev = &round;
+                while (round) {
+                        struct loop_defer *d = round;
+                        loop_defer_cancel(d);
+                        d->fn(d);
+                }
         }
 }
 

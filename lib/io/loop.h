@@ -1,12 +1,15 @@
 /* lib/io/loop.h - event loop: edge-triggered epoll, timers, end-of-turn hooks, wake-up from other threads.
  * Layer: lib/io.  Thread rule: a loop belongs to the thread that runs it; only loop_wake and loop_stop may be called from
  * others.  Contract: every descriptor is registered ONCE for both directions (EPOLLIN |
- * EPOLLOUT | EPOLLRDHUP | EPOLLET); a handler reads until a short read or EAGAIN, or up to a budget and then goes on from a
- * timer set to now + 1 (a later turn, with everybody else's events between; a hook that defers itself would stay in this
- * one); handlers queue their writes and a deferred hook flushes them at the end of the turn; time is read once per turn. */
+ * EPOLLOUT | EPOLLRDHUP | EPOLLET); a handler reads until a short read or EAGAIN, or up to a budget and then defers itself;
+ * handlers queue their writes and a deferred hook flushes them at the end of the turn; time is read once per turn.
+ * Fairness: hooks run in rounds, those that hooks queue in the next one, and a turn has LOOP_ROUNDS of them.  What is left
+ * then runs at the end of the next turn, which does not wait: with everybody else's events and timers between.  So two hooks
+ * that keep waking each other (the two sides of a large transfer) cost the others a few rounds, never the transfer. */
 #pragma once
 #include "lib/core/timer.h"
 
+#define LOOP_ROUNDS 4 /* event, its answer, what the answer's flush made room for, and that flushed */
 enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HUP = 4 }; /* HUP: peer closed or error */
 struct loop;
 struct loop_fd;
@@ -18,7 +21,7 @@ struct loop_fd { /* embedded in its owner */
 };
 struct loop_defer;
 typedef void loop_defer_fn(struct loop_defer *d);
-struct loop_defer { /* runs once at the end of this turn; embedded in its owner */
+struct loop_defer { /* runs once at the end of this turn, or of the next; embedded in its owner */
         struct loop_defer *next, **pprev; /* pprev NULL = not queued */
         loop_defer_fn *fn;
 };

@@ -62,29 +62,36 @@ class Origin:
         while not self.seen.empty():
             self.seen.get()
 
+    @staticmethod
+    def more(s):
+        b = s.recv(65536)
+        if not b:
+            raise OSError("the request is cut")
+        return b
+
     def body(self, s, data, fields):
         """(body, trailers, rest)."""
         f = {k.lower(): v for k, v in fields}
         if "content-length" in f:
             n = int(f["content-length"])
             while len(data) < n:
-                data += s.recv(65536)
+                data += self.more(s)
             return data[:n], [], data[n:]
         if f.get("transfer-encoding") != "chunked":
             return b"", [], data
         out = b""
         while True:
             while b"\r\n" not in data:
-                data += s.recv(65536)
+                data += self.more(s)
             size, data = data.split(b"\r\n", 1)
             n = int(size, 16)
             if n == 0:
                 while not (data.startswith(b"\r\n") or b"\r\n\r\n" in data):
-                    data += s.recv(65536)
+                    data += self.more(s)
                 trailers, rest = (b"", data[2:]) if data.startswith(b"\r\n") else data.split(b"\r\n\r\n", 1)
                 return out, [t for t in trailers.decode().split("\r\n") if t], rest
             while len(data) < n + 2:
-                data += s.recv(65536)
+                data += self.more(s)
             out += data[:n]
             data = data[n + 2:]
 
@@ -126,6 +133,14 @@ class Origin:
 
     def on_smuggle(self, s, data, served, *_):
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+        self.seen.put(("smuggle", "closed" if s.recv(1) == b"" else "reused"))
+
+    def on_talk(self, s, data, served, *_):
+        """Serves, and then speaks without being asked, when the test says so."""
+        self.reply(s, "ok")
+        self.hold.wait(30)
+        s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+        self.seen.put(("talk", "said"))
         s.recv(1)
 
     def on_silent(self, s, data, served, *_):

@@ -117,6 +117,29 @@ static void test_deferred(void **state)
         loop_free(l);
 }
 
+/* Two hooks that wake each other for ever cost a turn LOOP_ROUNDS runs, and what waits is served in between. */
+static void test_fairness(void **state)
+{
+        (void)state;
+        struct loop *l = loop_new();
+        struct hook a = { .d.fn = hook_run, .l = l }, b = { .d.fn = hook_run, .l = l, .then = &a };
+        a.then = &b;
+        loop_defer(l, &a.d);
+        for (unsigned turn = 1; turn <= 3; turn++) {
+                assert_int_equal(loop_turn(l, WAIT_MS), 0);
+                assert_int_equal(a.runs + b.runs, turn * LOOP_ROUNDS);
+        }
+        loop_defer_cancel(&a.d);
+        loop_defer_cancel(&b.d);
+        a.then = &a; /* one that queues itself */
+        a.runs = 0;
+        loop_defer(l, &a.d);
+        assert_int_equal(loop_turn(l, WAIT_MS), 0);
+        assert_int_equal(a.runs, LOOP_ROUNDS);
+        loop_defer_cancel(&a.d);
+        loop_free(l);
+}
+
 struct alarm {
         struct timer t;
         bool fired;
@@ -192,7 +215,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_events),   cmocka_unit_test(test_removal_in_handler),
-                cmocka_unit_test(test_deferred), cmocka_unit_test(test_timer),
+                cmocka_unit_test(test_deferred), cmocka_unit_test(test_fairness), cmocka_unit_test(test_timer),
                 cmocka_unit_test(test_wake_and_stop), cmocka_unit_test(test_signal),
         };
         return cmocka_run_group_tests_name("lib-io-loop", tests, NULL, NULL);
