@@ -50,3 +50,40 @@ void announce_frame(const struct net_port *port, uint8_t port_index, const struc
         else
                 announce6(port, addr->b, ret);
 }
+
+/* ---------------------------------------------------------------- conflicts */
+
+bool claim_read(const uint8_t *frame, size_t len, struct ipaddr *ret, uint8_t ret_mac[6])
+{
+        const uint8_t *nd = frame + ETH_LEN + IPV6_LEN, *ip = frame + ETH_LEN;
+        *ret = (struct ipaddr){ 0 };
+        if (len >= ETH_LEN + ARP_LEN && get_u16(frame + 12) == ETHERTYPE_ARP) {
+                ret->af = 4;
+                memcpy(ret->b, frame + ETH_LEN + 14, 4);
+                memcpy(ret_mac, frame + ETH_LEN + 8, 6);
+                return true;
+        }
+        if (len < ETH_LEN + IPV6_LEN + ND_NS_LEN || get_u16(frame + 12) != ETHERTYPE_IPV6 || ip[6] != PROTO_ICMPV6)
+                return false;
+        ret->af = 6;
+        memcpy(ret->b, nd[0] == ICMPV6_NA ? nd + 8 : ip + 8, 16); /* a solicitation claims its source */
+        memcpy(ret_mac, frame + 6, 6);
+        return true;
+}
+
+bool defender_take(struct defender *d, const struct ipaddr *addr, uint64_t now_ms)
+{
+        size_t slot = DEFEND_MAX;
+        for (size_t i = 0; i < DEFEND_MAX; i++) {
+                bool over = d->last_ms[i] == 0 || now_ms - d->last_ms[i] >= DEFEND_INTERVAL_MS;
+                if (ipaddr_eq(&d->addr[i], addr) && !over)
+                        return false;
+                if (over && slot == DEFEND_MAX)
+                        slot = i;
+        }
+        if (slot == DEFEND_MAX)
+                return false;
+        d->addr[slot] = *addr;
+        d->last_ms[slot] = now_ms;
+        return true;
+}

@@ -12,6 +12,7 @@
         L(REPLIES_PER_S, 1000, "echo replies per worker; ARP and ND have as many of their own") \
         L(PUNTS_PER_S, 2000, "ARP, ND and packets without neighbour to the control thread per worker: anyone can cause them") \
         L(PROBES_PER_S, 20000, "probe answers to it, on their own: five a second of each backend") \
+        L(REFUSALS_PER_S, 1000, "RST and ICMP errors of ours per worker, unless limits.refusals_pps says otherwise") \
         L(TO_KERNEL_PER_S, 50000, "packets to this host's own stack per worker, unless limits.to_kernel_pps says otherwise") \
         L(EXTENSION_HEADERS, 8, "IPv6 extension headers walked") \
         L(EXTENSION_BYTES, 256, "bytes of them")

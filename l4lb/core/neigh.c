@@ -11,7 +11,9 @@
 #define NEIGH_LEARNED_TRIES 4 /* then an unpinned address is given up */
 #define NEIGH_REACHABLE_MS 30000
 #define NEIGH_PROBE_MS 1000
-#define NEIGH_PROBES 3 /* unicast, before the word is withdrawn */
+#define NEIGH_PROBE_FIRST_MS 200
+#define NEIGH_PROBES 4 /* to its MAC, then three to all: it may have another one now; then the word is withdrawn */
+#define NEIGH_UNUSED_MS 300000 /* a learned neighbour that nobody sends to is given up, though it answers */
 
 static_assert((L4_MAX_NEIGHBOURS & (L4_MAX_NEIGHBOURS - 1)) == 0, "masked");
 static_assert(sizeof(struct neigh_slot) == 32, "two slots per cache line");
@@ -44,18 +46,49 @@ static bool slot_is(const struct neigh_slot *s, uint8_t port, uint8_t af, const 
         return s->port == port && s->af == af && memcmp(s->addr, addr, 16) == 0;
 }
 
-uint64_t neigh_lookup(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr)
+/* Workers: the slot with a valid word, or NULL. */
+static struct neigh_slot *resolved(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr, uint64_t *ret)
 {
         uint8_t a[16] = { 0 };
         memcpy(a, addr, af == 4 ? 4 : 16);
         uint32_t home = home_of(n, port, af, a);
         for (uint32_t i = 0; i < NEIGH_WINDOW; i++) {
                 uint32_t k = (home + i) & (L4_MAX_NEIGHBOURS - 1);
-                uint64_t w = neigh_word(n, (uint16_t)k); /* first: the key may be read only behind a valid word */
-                if (w && slot_is(&n->slots[k], port, af, a))
-                        return w;
+                *ret = neigh_word(n, (uint16_t)k); /* first: the key may be read only behind a valid word */
+                if (*ret && slot_is(&n->slots[k], port, af, a))
+                        return (struct neigh_slot *)&n->slots[k];
         }
-        return 0;
+        return NULL;
+}
+
+static void flag_set(_Atomic uint8_t *flag) /* relaxed: a hint; stored only when it changes, the line is shared */
+{
+        if (!atomic_load_explicit(flag, memory_order_relaxed))
+                atomic_store_explicit(flag, 1, memory_order_relaxed);
+}
+
+static bool flag_take(_Atomic uint8_t *flag)
+{
+        return atomic_load_explicit(flag, memory_order_relaxed) &&
+               atomic_exchange_explicit(flag, 0, memory_order_relaxed);
+}
+
+uint64_t neigh_lookup(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr)
+{
+        uint64_t word;
+        struct neigh_slot *s = resolved(n, port, af, addr, &word);
+        if (!s)
+                return 0;
+        flag_set(&s->used);
+        return word;
+}
+
+void neigh_seen(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr, const uint8_t mac[6])
+{
+        uint64_t word;
+        struct neigh_slot *s = resolved(n, port, af, addr, &word);
+        if (s && word != adjacency_make(mac, port) && !(mac[0] & 1))
+                flag_set(&s->doubted);
 }
 
 /* Control thread: the slot of this address, or NULL. */
@@ -115,6 +148,8 @@ static struct neigh_ctl *make(struct neigh *n, uint8_t port, uint8_t af, const u
                         memcpy(s->addr, addr, 16);
                         s->af = af;
                         s->port = port;
+                        (void)flag_take(&s->used);
+                        (void)flag_take(&s->doubted);
                         *c = (struct neigh_ctl){ .state = NEIGH_INCOMPLETE, .due_ms = now_ms, .used_ms = now_ms };
                         *ret = k;
                         return c;
@@ -323,6 +358,12 @@ static void write_ns(const struct neigh *n, uint16_t k, bool unicast, struct fra
 static bool slot_step(struct neigh *n, uint16_t k, uint64_t now_ms, struct frame_out *ret)
 {
         struct neigh_ctl *c = &n->ctl[k];
+        if (flag_take(&n->slots[k].used))
+                c->used_ms = now_ms;
+        if (c->state == NEIGH_REACHABLE && c->refs == 0 && now_ms - c->used_ms >= NEIGH_UNUSED_MS) {
+                slot_release(n, k);
+                return false;
+        }
         if (c->state == NEIGH_REACHABLE) {
                 c->state = NEIGH_PROBE;
                 c->tries = 0;
@@ -341,14 +382,15 @@ static bool slot_step(struct neigh *n, uint16_t k, uint64_t now_ms, struct frame
                 slot_release(n, k);
                 return false;
         }
-        bool unicast = c->state == NEIGH_PROBE;
+        bool probe = c->state == NEIGH_PROBE, unicast = probe && c->tries == 0;
         if (n->slots[k].af == 4)
                 write_arp(n, k, unicast, ret);
         else
                 write_ns(n, k, unicast, ret);
         n->n_requests++;
         uint64_t backoff = c->tries < 4 ? (uint64_t)NEIGH_RETRY_MS << c->tries : NEIGH_RETRY_MAX_MS;
-        c->due_ms = now_ms + (unicast ? (uint64_t)NEIGH_PROBE_MS : MIN(backoff, (uint64_t)NEIGH_RETRY_MAX_MS));
+        backoff = MIN(backoff, (uint64_t)NEIGH_RETRY_MAX_MS);
+        c->due_ms = now_ms + (!probe ? backoff : unicast ? (uint64_t)NEIGH_PROBE_FIRST_MS : (uint64_t)NEIGH_PROBE_MS);
         c->tries++;
         return true;
 }
@@ -358,7 +400,11 @@ bool neigh_next(struct neigh *n, uint64_t now_ms, struct frame_out *ret)
         for (size_t i = 0; i < L4_MAX_NEIGHBOURS; i++) {
                 uint16_t k = (uint16_t)((n->scan + i) & (L4_MAX_NEIGHBOURS - 1));
                 struct neigh_ctl *c = &n->ctl[k];
-                if (c->state == NEIGH_FREE || c->state == NEIGH_DYING || c->due_ms > now_ms)
+                if (c->state == NEIGH_FREE || c->state == NEIGH_DYING)
+                        continue;
+                if (flag_take(&n->slots[k].doubted))
+                        neigh_doubt(n, k, now_ms);
+                if (c->due_ms > now_ms)
                         continue;
                 if (slot_step(n, k, now_ms, ret)) {
                         n->scan = k + 1u;

@@ -32,7 +32,9 @@ struct neigh_slot { /* read by workers */
         _Atomic uint64_t word;
         uint8_t addr[16]; /* IPv4 in the first 4, rest 0 */
         uint8_t af, port;
-        uint8_t pad[6];
+        _Atomic uint8_t used;    /* set by a worker that looked it up, cleared by the control thread */
+        _Atomic uint8_t doubted; /* set by a worker that saw the address with another MAC, cleared like it */
+        uint8_t pad[4];
 };
 struct neigh_ctl { /* control thread only */
         enum neigh_state state;
@@ -78,6 +80,9 @@ static inline uint64_t neigh_word(const struct neigh *n, uint16_t index)
         /* acquire: pairs with the release in publication, so that the slot's key is seen with a valid word */
         return atomic_load_explicit((_Atomic uint64_t *)&n->slots[index].word, memory_order_acquire);
 }
+/* The address asked us something from this MAC: a different one than we know is verified at once (RFC 826 merges it; we do not
+ * believe a request that anybody can forge, we ask). */
+void neigh_seen(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr, const uint8_t mac[6]) NONNULL(1, 4, 5);
 /* The word of an on-link peer, 0 when it is not resolved.  addr: 4 or 16 bytes in wire order. */
 uint64_t neigh_lookup(const struct neigh *n, uint8_t port, uint8_t af, const uint8_t *addr) NONNULL(1, 4);
 const char *neigh_state_str(enum neigh_state s);

@@ -53,7 +53,7 @@ static int kernels_init(struct net *net, struct err *reterr)
         for (uint8_t i = 0; i < net->n_ports; i++)
                 net->ports[i].kernel = PORT_NONE;
         for (uint8_t i = 0; i < net->n_ports; i++) {
-                const struct net_port *p = &net->ports[i];
+                struct net_port *p = &net->ports[i];
                 if (p->role != PORT_KERNEL)
                         continue;
                 if (p->n_addresses)
@@ -61,6 +61,7 @@ static int kernels_init(struct net *net, struct err *reterr)
                 if (p->uplink >= net->n_ports || net->ports[p->uplink].role != PORT_UPLINK)
                         return err_set(reterr, EINVAL, p->name, "no uplink names this kernel port");
                 net->ports[p->uplink].kernel = i;
+                memset(p->mac, 0xff, sizeof p->mac); /* nothing is sent to it: parse tells its frames by this */
         }
         return 0;
 }
@@ -76,10 +77,15 @@ static int ports_init(struct net *net, struct err *reterr)
                 if (p->n_addresses > L4_MAX_PORT_ADDRESSES)
                         return err_set(reterr, ENOSPC, p->name, "more than %d addresses", L4_MAX_PORT_ADDRESSES);
                 link_local_of(p);
+                memset(p->own4, 0, sizeof p->own4);
+                memcpy(p->own6, p->link_local, sizeof p->own6);
                 for (size_t k = 0; k < p->n_addresses; k++) {
                         const struct ipprefix *a = &p->addresses[k];
                         if (ipaddr_len(&a->addr) == 0 || a->len == 0 || a->len > 8 * ipaddr_len(&a->addr))
                                 return err_set(reterr, EINVAL, p->name, "address %zu needs a prefix length", k + 1);
+                        bool first = a->addr.af == 4 ? raw_u32(p->own4) == 0 : p->own6[0] == 0xfe;
+                        if (first)
+                                memcpy(a->addr.af == 4 ? p->own4 : p->own6, a->addr.b, ipaddr_len(&a->addr));
                         int r = own_add(net, i, &a->addr, reterr);
                         if (r == 0)
                                 r = route_add(net, (struct net_route){ .prefix = *a, .port = i }, reterr);

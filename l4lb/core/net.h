@@ -17,6 +17,7 @@ struct net_port { /* as configured; io fills mac from the device */
         uint16_t mtu;                                      /* IP bytes; 0 = 1500 */
         struct ipprefix addresses[L4_MAX_PORT_ADDRESSES];  /* addr keeps its host bits: it is our own address */
         size_t n_addresses;
+        uint8_t own4[4], own6[16];                         /* source of ICMP errors; own6 may be link_local; 0 = none; by net_init */
         uint8_t link_local[16];                            /* fe80::/64 + EUI-64 of mac; filled by net_init */
 };
 struct net_route {
@@ -29,6 +30,7 @@ struct neigh;
 struct net {
         struct net_port ports[L4_MAX_PORTS];
         size_t n_ports;
+        uint32_t refusals_pps;  /* RST and ICMP errors per worker; 0 = none */
         uint32_t to_kernel_pps; /* 0 = L4_MAX_TO_KERNEL_PER_S */
         struct net_route routes[L4_MAX_ROUTES]; /* configured ones in; sorted longest prefix first by net_init */
         size_t n_routes;

@@ -325,17 +325,19 @@ void pkt_parse(const struct net *net, struct pkt *p)
                 pkt_done(p, DROP_SHORT);
                 return;
         }
-        if (net->ports[p->in_port].role == PORT_KERNEL) {
-                kernel_sent(net, p);
-                return;
-        }
         if (p->p[6] & 1) { /* a station is never a group */
                 pkt_done(p, DROP_MARTIAN);
                 return;
         }
-        if (!(p->p[0] & 1) && memcmp(p->p, net->ports[p->in_port].mac, 6) != 0) {
-                pkt_done(p, DROP_NOT_OUR_MAC);
-                return;
+        if (p->p[0] & 1 || memcmp(p->p, net->ports[p->in_port].mac, 6) != 0) { /* a kernel port's never matches: net_init */
+                if (net->ports[p->in_port].role == PORT_KERNEL) {
+                        kernel_sent(net, p);
+                        return;
+                }
+                if (!(p->p[0] & 1)) {
+                        pkt_done(p, DROP_NOT_OUR_MAC);
+                        return;
+                }
         }
         switch (get_u16(p->p + 12)) {
         case ETHERTYPE_IPV4:

@@ -11,6 +11,7 @@
 #include "l4lb/core/parse.h"
 #include "l4lb/core/pick.h"
 #include "l4lb/core/probe.h"
+#include "l4lb/core/refuse.h"
 #include "l4lb/core/reply.h"
 #include "l4lb/core/wire.h"
 
@@ -31,6 +32,7 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
         tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
         tokens_init(&w->probe, L4_MAX_PROBES_PER_S, now_ms);
+        tokens_init(&w->refuse, net->refusals_pps, now_ms);
         tokens_init(&w->kernel, net->to_kernel_pps ? net->to_kernel_pps : L4_MAX_TO_KERNEL_PER_S, now_ms);
 }
 
@@ -46,16 +48,16 @@ void worker_sweep(struct worker *w, uint64_t now_ms)
 /* ---------------------------------------------------------------- from uplinks */
 
 /* key and hash of a TCP or UDP packet to a VIP; its bucket is on its way when pick comes. */
-static void classify_service(const struct worker *w, const struct tables *t, struct pkt *p)
+static void classify_service(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
         const uint8_t *ip = p->p + p->l3, *l4 = p->p + p->l4;
         p->service = tables_service(t, p->vip, p->kind == PKT_UDP, get_u16(l4 + 2));
-        if (p->service == SERVICE_NONE) {
-                pkt_done(p, DROP_NO_SERVICE);
-                return;
-        }
         if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK)) { /* VIPs open no connections: reflected */
                 pkt_done(p, DROP_BAD_TCP_FLAGS);
+                return;
+        }
+        if (p->service == SERVICE_NONE) {
+                refuse_closed(w, now_ms, p, DROP_NO_SERVICE);
                 return;
         }
         if (p->version == 4)
@@ -90,7 +92,7 @@ static void classify_icmp(struct worker *w, const struct tables *t, uint64_t now
 static void classify_vip(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
         if (p->kind == PKT_TCP || p->kind == PKT_UDP)
-                classify_service(w, t, p);
+                classify_service(w, t, now_ms, p);
         else if (p->kind == PKT_ICMP)
                 classify_icmp(w, t, now_ms, p);
         else if (p->kind == PKT_OTHER)
@@ -159,15 +161,13 @@ static void classify_return(struct worker *w, uint64_t now_ms, struct pkt *p)
 
 static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
-        if (p->kind == PKT_FOREIGN) {
-                kernel_take(w, now_ms, p, (enum l4_verdict)p->verdict);
-                return;
-        }
-        if (p->kind == PKT_ARP || p->kind == PKT_ND) {
+        if (p->kind >= PKT_ARP) {
                 if (p->kind == PKT_ARP)
                         reply_arp(w, t, now_ms, p);
-                else
+                else if (p->kind == PKT_ND)
                         reply_nd(w, t, now_ms, p);
+                else
+                        kernel_take(w, now_ms, p, (enum l4_verdict)p->verdict);
                 return;
         }
         const uint8_t *ip = p->p + p->l3;
@@ -200,13 +200,13 @@ static void pick(struct worker *w, const struct tables *t, uint64_t now_s, struc
                 pick_fragment(w, now_s, p);
 }
 
-static void rewrite(const struct worker *w, struct pkt *p)
+static void rewrite(struct worker *w, uint64_t now_ms, struct pkt *p)
 {
         uint8_t out = adjacency_port(p->adjacency);
         const struct net_port *port = &w->net->ports[out];
         p->kind = PKT_DONE;
         if (p->l3_len > port->mtu) {
-                p->verdict = DROP_MTU;
+                refuse_too_big(w, now_ms, p, port->mtu);
                 return;
         }
         memcpy(p->p, &p->adjacency, 6);
@@ -236,7 +236,7 @@ void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, str
                         pick(w, t, now_s, &p[i]);
         for (size_t i = 0; i < n; i++)
                 if (p[i].kind == PKT_SEND)
-                        rewrite(w, &p[i]);
+                        rewrite(w, now_ms, &p[i]);
         for (size_t i = 0; i < n; i++)
                 DBG_ON(p[i].verdict == VERDICT_NONE || p[i].kind != PKT_DONE);
 }

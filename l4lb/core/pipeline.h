@@ -20,6 +20,7 @@ struct worker {
         const struct backends *backends;
         struct tokens echo, link;        /* budgets: echo replies, ARP and ND replies */
         struct tokens punt, probe;       /* what others make us punt; probe answers: no flood may make shards look dead */
+        struct tokens refuse;            /* RST and ICMP errors */
         struct tokens kernel;            /* what goes to this host's own stack */
         uint64_t swept_ms;
         struct fragcache frags;

@@ -18,7 +18,7 @@ enum pkt_kind { /* what parse made of it; classify dispatches on it */
         PKT_FRAGMENT, /* not the first */
         PKT_ICMP,     /* v4 or v6, not ND */
         PKT_OTHER,    /* another IP protocol: only shards may send it */
-        PKT_ARP,
+        PKT_ARP,      /* from here on: no IP packet to classify by its addresses */
         PKT_ND,       /* ICMPv6 133..137 */
         PKT_FOREIGN,  /* not ours: the kernel's where there is a kernel port, else the verdict that is set */
         PKT_SEND,     /* verdict and adjacency are set: rewrite sends it */

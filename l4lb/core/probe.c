@@ -7,6 +7,8 @@
 #include "l4lb/core/net.h"
 #include "l4lb/core/wire.h"
 
+#include <assert.h>
+
 #define PROBE_RESOLVE_MS 10 /* how often an unresolved neighbour is looked at again */
 #define PROBE_WINDOW 1024
 
@@ -21,6 +23,23 @@ static uint64_t draw(struct prober *p)
 {
         p->counter++;
         return siphash13(&p->seed, &p->counter, sizeof p->counter);
+}
+
+static bool port_taken(const struct prober *p, uint16_t at)
+{
+        const struct probe *q = &p->p[p->by_port[at]];
+        return (q->state == PROBE_SENT || q->state == PROBE_CLOSING) && q->sport == PROBE_PORT_LO + at;
+}
+
+/* A source port that no other probe waits on: an answer names its probe by it.  There are as many as backends. */
+static uint16_t port_draw(struct prober *p, uint16_t i, uint16_t at)
+{
+        static_assert(PROBE_PORTS >= L4_MAX_BACKENDS, "one for every probe");
+        at %= PROBE_PORTS;
+        while (port_taken(p, at) && p->by_port[at] != i)
+                at = (uint16_t)((at + 1) % PROBE_PORTS);
+        p->by_port[at] = i;
+        return (uint16_t)(PROBE_PORT_LO + at);
 }
 
 static bool wanted(const struct backend *b)
@@ -101,9 +120,9 @@ static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, stru
         case PROBE_RESOLVING:
                 if (adjacency) {
                         uint64_t r = draw(p);
-                        q->state = PROBE_SENT;
-                        q->sport = (uint16_t)(PROBE_PORT_LO + (r & (UINT16_MAX - PROBE_PORT_LO)));
+                        q->sport = port_draw(p, i, (uint16_t)r);
                         q->seq = (uint32_t)(r >> 32);
+                        q->state = PROBE_SENT;
                         q->timeout_ms = q->due_ms = now_ms + b->check.timeout_ms;
                         p->n_sent++;
                         write_tcp(p, i, q->seq, TCP_SYN, adjacency, ret_frame);
@@ -134,7 +153,8 @@ static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, stru
 enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out *ret_frame,
                              struct probe_event *ret_event)
 {
-        for (size_t i = 0; i < p->backends->n; i++) {
+        for (size_t k = 0, n = p->backends->n; k < n; k++) {
+                size_t i = p->scan + k < n ? p->scan + k : (p->scan + k) % n;
                 const struct backend *b = &p->backends->b[i];
                 struct probe *q = &p->p[i];
                 if (!wanted(b) || (q->state != PROBE_OFF && q->epoch != b->epoch)) {
@@ -147,8 +167,10 @@ enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out
                 if (q->due_ms > now_ms)
                         continue;
                 enum prober_step s = step(p, (uint16_t)i, now_ms, ret_frame, ret_event);
-                if (s != PROBER_IDLE)
+                if (s != PROBER_IDLE) {
+                        p->scan = i + 1; /* a round over all that are due looks at each twice, not once per frame */
                         return s;
+                }
         }
         return PROBER_IDLE;
 }
@@ -210,21 +232,19 @@ bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_
                 p->n_stray++;
                 return false;
         }
-        for (size_t i = 0; i < p->backends->n; i++) {
-                const struct backend *b = &p->backends->b[i];
-                const struct probe *q = &p->p[i];
-                if (q->state != PROBE_SENT || !wanted(b) || q->epoch != b->epoch || b->port != in_port ||
-                    a.sport != b->check.port || a.dport != q->sport || a.ack != q->seq + 1 || !(a.flags & TCP_ACK) ||
-                    !ipaddr_eq(&a.src, &b->addr))
-                        continue;
-                if (a.flags & TCP_RST) {
-                        p->n_refused++;
-                        return finish(p, (uint16_t)i, false, now_ms, ret);
-                }
-                if (a.flags & TCP_SYN) {
-                        p->n_ok++;
-                        return finish(p, (uint16_t)i, true, now_ms, ret);
-                }
+        uint16_t i = a.dport >= PROBE_PORT_LO ? p->by_port[a.dport - PROBE_PORT_LO] : 0;
+        const struct backend *b = &p->backends->b[i];
+        const struct probe *q = &p->p[i];
+        bool ours = q->state == PROBE_SENT && wanted(b) && q->epoch == b->epoch && b->port == in_port &&
+                    a.sport == b->check.port && a.dport == q->sport && a.ack == q->seq + 1 && a.flags & TCP_ACK &&
+                    ipaddr_eq(&a.src, &b->addr);
+        if (ours && a.flags & TCP_RST) {
+                p->n_refused++;
+                return finish(p, i, false, now_ms, ret);
+        }
+        if (ours && a.flags & TCP_SYN) {
+                p->n_ok++;
+                return finish(p, i, true, now_ms, ret);
         }
         p->n_stray++;
         return false;

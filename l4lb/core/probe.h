@@ -7,6 +7,8 @@
 
 #define PROBE_PORT_LO 61440 /* our source ports are 61440..65535: the pipeline punts TCP to our own addresses there */
 
+#define PROBE_PORTS (65536 - PROBE_PORT_LO)
+
 enum probe_state { PROBE_OFF, PROBE_IDLE, PROBE_RESOLVING, PROBE_SENT, PROBE_CLOSING, PROBE_STATE_N };
 struct probe {
         enum probe_state state;
@@ -27,6 +29,8 @@ struct prober {
         struct siphash_key seed;
         uint64_t counter;
         struct probe p[L4_MAX_BACKENDS];
+        uint16_t by_port[PROBE_PORTS]; /* source port - PROBE_PORT_LO -> backend that had it last */
+        size_t scan;                   /* round robin of prober_next */
         uint64_t n_sent, n_ok, n_refused, n_timeout, n_stray;
 };
 void prober_init(struct prober *p, struct backends *r, struct siphash_key seed) NONNULL(1, 2);

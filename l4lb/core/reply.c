@@ -30,6 +30,14 @@ static void send_back(const struct worker *w, struct pkt *p, enum l4_verdict v)
         pkt_done(p, v);
 }
 
+/* Somebody speaks with one of our addresses: never learnt, never answered; the control thread says so and defends it.
+ * Our own frame, reflected, claims nothing. */
+static void claimed(struct worker *w, uint64_t now_ms, struct pkt *p, const uint8_t mac[6], enum l4_verdict otherwise)
+{
+        bool ours = memcmp(mac, w->net->ports[p->in_port].mac, 6) == 0;
+        pkt_done(p, !ours && tokens_take(&w->punt, now_ms) ? PUNT_CONFLICT : otherwise);
+}
+
 /* ---------------------------------------------------------------- ARP */
 
 static bool answers4(const struct worker *w, const struct tables *t, const struct pkt *p, const uint8_t *addr)
@@ -52,8 +60,8 @@ void reply_arp(struct worker *w, const struct tables *t, uint64_t now_ms, struct
                 pkt_done(p, DROP_BAD_ARP);
                 return;
         }
-        if (answers4(w, t, p, spa)) { /* somebody claims one of our addresses: never learn or answer it */
-                pkt_done(p, DROP_BAD_ARP);
+        if (answers4(w, t, p, spa)) {
+                claimed(w, now_ms, p, sha, DROP_BAD_ARP);
                 return;
         }
         bool gratuitous = raw_u32(spa) == raw_u32(tpa);
@@ -70,6 +78,7 @@ void reply_arp(struct worker *w, const struct tables *t, uint64_t now_ms, struct
         }
         if (!budget(&w->link, now_ms, p))
                 return;
+        neigh_seen(w->neigh, p->in_port, 4, spa, sha);
         uint8_t target[4];
         memcpy(target, tpa, 4);
         set_u16(a + 6, 2);
@@ -140,8 +149,8 @@ static void solicited(struct worker *w, const struct tables *t, uint64_t now_ms,
                 pkt_done(p, DROP_BAD_ND);
                 return;
         }
-        if (!dad && answers6(w, t, p, ip + 8)) { /* somebody claims our address: never answer it */
-                pkt_done(p, DROP_ND_OTHER);
+        if (!dad && answers6(w, t, p, ip + 8)) {
+                claimed(w, now_ms, p, p->p + 6, DROP_ND_OTHER);
                 return;
         }
         if (!answers6(w, t, p, target)) {
@@ -152,8 +161,11 @@ static void solicited(struct worker *w, const struct tables *t, uint64_t now_ms,
                 pkt_done(p, DROP_SHORT); /* no room for the answer: io gives every frame enough */
                 return;
         }
-        if (budget(&w->link, now_ms, p))
-                write_na(w, p, dad);
+        if (!budget(&w->link, now_ms, p))
+                return;
+        if (!dad && source_ll)
+                neigh_seen(w->neigh, p->in_port, 6, ip + 8, p->p + 6);
+        write_na(w, p, dad);
 }
 
 void reply_nd(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
@@ -178,7 +190,7 @@ void reply_nd(struct worker *w, const struct tables *t, uint64_t now_ms, struct 
                 return;
         }
         if (answers6(w, t, p, nd + 8))
-                pkt_done(p, DROP_ND_OTHER); /* somebody claims our address: never learn it */
+                claimed(w, now_ms, p, p->p + 6, DROP_ND_OTHER);
         else
                 punt_neigh(w, now_ms, p);
 }

@@ -12,7 +12,11 @@
         V(REPLY_ARP,             TX,   "ARP request answered") \
         V(REPLY_ND,              TX,   "neighbour solicitation answered") \
         V(REPLY_ECHO,            TX,   "ICMP or ICMPv6 echo answered") \
+        V(REPLY_RST,             TX,   "TCP to a closed port, or without a connection where one is needed: reset") \
+        V(REPLY_UNREACHABLE,     TX,   "UDP to a closed port: ICMP port unreachable") \
+        V(REPLY_TOO_BIG,         TX,   "larger than the link it would leave by: ICMP fragmentation needed, packet too big") \
         V(PUNT_NEIGH,            PUNT, "ARP reply, gratuitous ARP or neighbour advertisement for the neighbour table") \
+        V(PUNT_CONFLICT,         PUNT, "another station claims one of our addresses: the control thread defends it") \
         V(PUNT_PROBE,            PUNT, "answer of a backend to one of our health probes") \
         V(PUNT_RESOLVE,          PUNT, "on-link destination without a neighbour: the control thread resolves it, the packet is lost") \
         V(DROP_SHORT,            DROP, "frame or header cut short") \
@@ -48,7 +52,7 @@
         V(DROP_RATE_LIMITED,     DROP, "a reply or a punt over this worker's budget") \
         V(DROP_KERNEL_LIMIT,     DROP, "for this host's own stack, over the budget of limits.to_kernel_pps") \
         V(DROP_KERNEL_MAC,       DROP, "frame of the kernel port from another MAC address than its uplink's") \
-        V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port") \
+        V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port, and no answer (limits.refusals_pps)") \
         V(DROP_POLICY,           DROP, "the distribution's leg says drop") \
         V(DROP_NO_BACKEND,       DROP, "the pool has no backend") \
         V(DROP_NO_NEIGHBOUR,     DROP, "next hop's MAC address is not known (yet)") \

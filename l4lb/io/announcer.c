@@ -1,7 +1,6 @@
 /* l4lb/io/announcer.c - see announcer.h. */
 #include "lib/base.h"
 #include "l4lb/io/announcer.h"
-#include "l4lb/core/announce.h"
 
 static bool has_vip(const struct tables *t, const struct ipaddr *a)
 {
@@ -72,4 +71,19 @@ void announcer_start(struct announcer *a, const struct tables *now, const struct
                 timer_set(loop_timers(a->loop), &a->timer, loop_now_ms(a->loop));
         else
                 timer_stop(&a->timer);
+}
+
+void announcer_defend(struct announcer *a, uint8_t in_port, const uint8_t *frame, size_t len)
+{
+        struct ipaddr addr;
+        struct frame_out f;
+        uint8_t mac[6];
+        char text[IPADDR_STR_MAX];
+        if (!claim_read(frame, len, &addr, mac) || !defender_take(&a->defender, &addr, loop_now_ms(a->loop)))
+                return;
+        log_warn("address_conflict", "port=%s addr=%s mac=%02x:%02x:%02x:%02x:%02x:%02x action=%s",
+                 a->net->ports[in_port].name, ipaddr_str(&addr, text), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+                 LOG_ESC("announced as ours; two stations have one address"));
+        announce_frame(&a->net->ports[in_port], in_port, &addr, &f);
+        a->n_sent += workers_send(a->workers, f.port, f.b, f.len);
 }

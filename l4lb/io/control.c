@@ -148,6 +148,8 @@ static void punt(void *arg, enum l4_verdict verdict, uint8_t in_port, const uint
         if (verdict == PUNT_PROBE) {
                 if (prober_input(c->prober, in_port, frame, len, now_of(c), &e))
                         backend_changed(c, &e);
+        } else if (verdict == PUNT_CONFLICT) {
+                announcer_defend(&c->announcer, in_port, frame, len);
         } else {
                 uint8_t kernel = c->net->ports[in_port].kernel;
                 (void)neigh_input(c->neigh, in_port, frame, len, now_of(c)); /* words are atomics: nothing to rebuild */

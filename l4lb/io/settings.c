@@ -258,10 +258,13 @@ static void read_all(struct conf *c, struct settings *s)
                 s->tcp_idle_s = (unsigned)conf_int_or(g, "tcp_idle_s", 10, 6000, s->tcp_idle_s);
                 s->udp_idle_s = (unsigned)conf_int_or(g, "udp_idle_s", 5, 6000, s->udp_idle_s);
         }
+        s->refusals_pps = L4_MAX_REFUSALS_PER_S;
         s->to_kernel_pps = L4_MAX_TO_KERNEL_PER_S;
         g = conf_sub_or_null(root, "limits");
-        if (g)
+        if (g) {
                 s->to_kernel_pps = (unsigned)conf_int_or(g, "to_kernel_pps", 100, 10000000, s->to_kernel_pps);
+                s->refusals_pps = (unsigned)conf_int_or(g, "refusals_pps", 0, 1000000, s->refusals_pps);
+        }
         s->spin_polls = 64;
         s->pause_polls = 256;
         s->sleep_us_max = 1000;
@@ -306,6 +309,7 @@ void settings_net(const struct settings *s, struct net *ret)
         }
         ret->n_ports = s->n_ports;
         ret->to_kernel_pps = s->to_kernel_pps;
+        ret->refusals_pps = s->refusals_pps;
         for (size_t i = 0; i < s->n_routes; i++)
                 ret->routes[i] = (struct net_route){.prefix = s->routes[i].prefix, .via = s->routes[i].via};
         ret->n_routes = s->n_routes;

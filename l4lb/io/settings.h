@@ -52,7 +52,7 @@ struct settings {
         size_t n_routes;
 
         unsigned flow_entries, tcp_idle_s, udp_idle_s;
-        unsigned to_kernel_pps; /* per worker */
+        unsigned to_kernel_pps, refusals_pps; /* per worker */
         unsigned spin_polls, pause_polls, sleep_us_max;
 };
 

@@ -62,10 +62,13 @@ static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf *
                 metric_add(&w->counters[WORKER_MULTISEG], multiseg);
 }
 
-/* A frame whose length the core changed (a reply) is a single buffer: pkt.h forbids it for others. */
+/* A frame whose length the core changed (a reply) lies in the first buffer: the others are let go. */
 static void mbuf_fit(struct rte_mbuf *m, const struct pkt *p)
 {
-        if (unlikely(p->len != rte_pktmbuf_data_len(m))) {
+        if (unlikely(p->wire_len != rte_pktmbuf_pkt_len(m))) {
+                rte_pktmbuf_free(m->next);
+                m->next = NULL;
+                m->nb_segs = 1;
                 m->data_len = (uint16_t)p->len;
                 m->pkt_len = p->len;
         }

@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 
 import time
 
+from tests.lab import netns
 from tests.lab.lab import HEALTH_PORT, Lab, LabBusy, NoRights
 from tests.lab.scenario import Checks
 
@@ -195,6 +196,62 @@ class Run:
             self.ok("the shards see the client's own address %s" % client, {p for _, p in got} == {client}, got)
             self.ok("%s answers echo" % vip, all(ping(self.client, vip, i) for i in range(3)))
 
+    def refusals(self):
+        for vip in VIPS:
+            s = socket_in(self.client, socket.AF_INET6 if ":" in vip else socket.AF_INET)
+            with s:
+                s.settimeout(3)
+                t, refused = time.monotonic(), False
+                try:
+                    s.connect((vip, 81))
+                except ConnectionRefusedError:
+                    refused = True
+                self.ok("a closed port of %s refuses at once (%.0f ms)" % (vip, 1000 * (time.monotonic() - t)), refused)
+            s = socket_in(self.client, socket.AF_INET6 if ":" in vip else socket.AF_INET, socket.SOCK_DGRAM)
+            with s:
+                s.settimeout(3)
+                s.connect((vip, 81))
+                refused = False
+                try:
+                    s.send(b"?")
+                    s.recv(10)
+                except ConnectionRefusedError:
+                    refused = True
+                self.ok("UDP to a closed port of %s is told" % vip, refused)
+
+    def conflict(self):
+        """The router claims the VIP by ARP: said, and taken back."""
+        mac = netns.run(["ip", "-n", self.lab.ns("l4lb"), "-br", "link", "show", "up0"]).stdout.split()[2]
+        s = socket_in(self.lab.ns("router"), socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+        with s:
+            s.settimeout(5 * self.lab.slow)
+            s.bind(("u0", 0x0806))
+            me, vip = s.getsockname()[4], socket.inet_aton(VIPS[0])
+            s.send(b"\xff" * 6 + me + b"\x08\x06" + struct.pack(">HHBBH", 1, 0x0800, 6, 4, 1) + me + vip + bytes(6) + vip)
+            while (f := s.recv(2000))[28:32] != vip or f[22:28] == me:
+                pass
+        self.ok("another station's claim of the VIP is logged and answered", f[22:28].hex(":") == mac and
+                "event=address_conflict" in self.lab.procs["l4lb"].log(), f.hex())
+
+    def path_mtu(self):
+        """A shard that may send larger packets than the uplink takes learns it from us: a big answer arrives whole."""
+        for i in (1, 2):
+            subprocess.run(["ip", "-n", self.lab.ns("shard-%d" % i), "link", "set", "eth0", "mtu", "1600"], check=True)
+            subprocess.run(["ip", "-n", self.lab.ns("l4lb"), "link", "set", "s%d" % i, "mtu", "1600"], check=True)
+        for ns, dev in ((self.client, "eth0"), (self.lab.ns("router"), "c0")):
+            subprocess.run(["ip", "-n", ns, "link", "set", dev, "mtu", "1600"], check=True)
+        before = self.lab.ask("l4lb")["verdicts"]["REPLY_TOO_BIG"]
+        for vip in VIPS:
+            c = Conn(self.client, vip, timeout=10)
+            c.s.sendall(b"who\n" * 1000)
+            got, end = b"", b"\n"
+            while got.count(end) < 1000:
+                got += c.s.recv(65536)
+            c.close()
+            self.ok("1000 answers of %s over a smaller uplink: %d bytes" % (vip, len(got)), got.count(end) == 1000)
+        told = self.lab.ask("l4lb")["verdicts"]["REPLY_TOO_BIG"] - before
+        self.ok("the shards were told its MTU %d times" % told, told >= 2)
+
     def verdicts(self):
         st = self.lab.ask("l4lb")
         v = st["verdicts"]
@@ -300,7 +357,7 @@ class Run:
 
     def all(self):
         if self.check.guarded("%s: start" % self.driver, self.start):
-            for step in (self.resolution, self.forwarding, self.verdicts, self.dead_shard, self.idle, self.killed, self.silent_shard, self.vanished):
+            for step in (self.resolution, self.forwarding, self.refusals, self.conflict, self.path_mtu, self.verdicts, self.dead_shard, self.idle, self.killed, self.silent_shard, self.vanished):
                 self.check.guarded("%s: %s" % (self.driver, step.__name__), step)
         if "l4lb" in self.lab.procs:
             self.check.guarded("%s: end" % self.driver, self.end)

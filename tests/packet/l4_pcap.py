@@ -163,7 +163,7 @@ def cases():
                 yield Case("TCP %s of flow %d to %s" % (what, i, vip), "up", at("up", tcp(client, vip, 40000 + i, 80, flags, data)),
                            "FORWARD_SHARD", "shard")
     yield Case("UDP in a port range", "up", at("up", udp(CLIENT4, VIP4, 1234, 5353, b"query")), "FORWARD_SHARD", "shard")
-    yield Case("no listener on this port", "up", at("up", tcp(CLIENT4, VIP4, 40000, 81, SYN)), "DROP_NO_SERVICE")
+    yield Case("no listener on this port", "up", at("up", tcp(CLIENT4, VIP4, 40000, 81, SYN)), "REPLY_RST", ("up", "rst"))
     yield Case("frame for another station", "up", at("up", tcp(CLIENT4, VIP4, 40000, 80, SYN), dst=bytes.fromhex("020000000001")), "DROP_NOT_OUR_MAC")
     yield Case("runt", "up", b"\x02\x70\x63\x61", "DROP_SHORT")
     yield Case("bad IPv4 checksum", "up", at("up", tcp(CLIENT4, VIP4, 40000, 80, SYN, bad_checksum=True)), "DROP_BAD_CHECKSUM")
@@ -312,11 +312,19 @@ def matches_reply(kind, case, frame):
         return (frame[12:14] == b"\x86\xdd" and m[0] == 136 and m[4] & 0x60 == 0x60 and m[8:24] == ip(VIP6) and m[24:26] == b"\2\1"
                 and m[26:32] == MAC["up"] and frame[21] == 255 and csum(pseudo6(frame) + m) == 0)
     q = case.frame
+    if kind == "rst":  # addresses and ports turned around, acknowledging the SYN
+        seq = struct.unpack(">I", q[38:42])[0]
+        return (frame[26:30] == q[30:34] and frame[30:34] == q[26:30] and frame[34:38] == q[36:38] + q[34:36] and frame[47] == RST | ACK
+                and frame[38:46] == struct.pack(">II", 0, seq + 1) and csum(frame[14:34]) == 0 and csum(pseudo4(frame) + frame[34:54]) == 0)
     if frame[12:14] == b"\x08\x00":
         return (q[12:14] == frame[12:14] and frame[26:30] == q[30:34] and frame[30:34] == q[26:30] and frame[34] == 0
                 and frame[38:] == q[38:] and csum(frame[14:34]) == 0 and csum(frame[34:]) == 0)
     return (q[12:14] == frame[12:14] and frame[22:38] == q[38:54] and frame[38:54] == q[22:38] and frame[54] == 129
             and frame[58:] == q[58:] and csum(pseudo6(frame) + frame[54:]) == 0)
+
+
+def pseudo4(frame):
+    return frame[26:34] + b"\0\6" + struct.pack(">H", 20)
 
 
 def pseudo6(frame):

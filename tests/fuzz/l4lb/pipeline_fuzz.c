@@ -54,6 +54,10 @@ static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
                 BUG_ON(p->len != n || memcmp(p->p + 12, in + 12, n - 12) != 0);
                 BUG_ON(p->out_port == p->in_port);
                 BUG_ON(p->verdict == FORWARD_SHARD && world->net.ports[p->out_port].role != PORT_SHARD);
+        } else if (p->verdict == REPLY_RST || p->verdict == REPLY_UNREACHABLE || p->verdict == REPLY_TOO_BIG) {
+                BUG_ON(p->out_port != p->in_port || p->len != p->wire_len);
+                BUG_ON(p->len > n + 14 + 48 || memcmp(p->p, in + 6, 6) != 0);
+                BUG_ON(p->verdict != REPLY_RST && !frame_icmp_sum_ok(p->p, p->len));
         } else {
                 BUG_ON(p->out_port != p->in_port);
                 BUG_ON(p->verdict != REPLY_ND && p->len != n);

@@ -60,8 +60,37 @@ static void advertisement(void **state)
         assert_int_equal(checksum_of(&f), 0xffff);
 }
 
+/* What another station claims, and that it is answered once in ten seconds for each address, for 64 of them at most. */
+static void conflicts(void **state)
+{
+        static struct defender d;
+        struct ipaddr vip = {4, {192, 0, 2, 10}}, vip6 = {6, {0x20, 1, 0xd, 0xb8, [15] = 0x10}}, got;
+        struct frame_out f;
+        uint8_t mac[6];
+        (void)state;
+        announce_frame(&port, 0, &vip, &f);
+        assert_true(claim_read(f.b, f.len, &got, mac));
+        assert_true(ipaddr_eq(&got, &vip));
+        assert_memory_equal(mac, port.mac, 6);
+        announce_frame(&port, 0, &vip6, &f);
+        assert_true(claim_read(f.b, f.len, &got, mac));
+        assert_true(ipaddr_eq(&got, &vip6));
+        for (size_t cut = 0; cut < 14 + 40 + 24; cut++)
+                assert_false(claim_read(f.b, cut, &got, mac));
+        assert_true(defender_take(&d, &vip, 5));
+        assert_false(defender_take(&d, &vip, 10004));
+        assert_true(defender_take(&d, &vip6, 10004));
+        assert_true(defender_take(&d, &vip, 10005));
+        for (unsigned i = 0; i < DEFEND_MAX - 2; i++) {
+                struct ipaddr other = {4, {10, 0, 0, (uint8_t)i}};
+                assert_true(defender_take(&d, &other, 10006));
+        }
+        assert_false(defender_take(&d, &(struct ipaddr){4, {10, 1, 0, 0}}, 10007));
+        assert_true(defender_take(&d, &(struct ipaddr){4, {10, 1, 0, 0}}, 20005));
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(arp), cmocka_unit_test(advertisement)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(arp), cmocka_unit_test(advertisement), cmocka_unit_test(conflicts)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -192,7 +192,7 @@ static void layer_tcp(struct build *f, const struct layer *l)
         set_u32(t + 8, num(l, "ack", 0));
         t[12] = (uint8_t)(num(l, "doff", 5) << 4);
         t[13] = flags_of(word(f, l, 4));
-        set_u16(t + 14, 1024);
+        set_u16(t + 14, (uint16_t)num(l, "win", 1024));
         bad_sum = arg(l, "sum") != NULL;
         f->next = PROTO_TCP;
 }

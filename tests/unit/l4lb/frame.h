@@ -4,7 +4,7 @@
  *   ip4 A > B [ttl=N] [id=N] [off=BYTES] [mf] [df] [proto=N] [len=N] [ihl=N] [ver=N] [sum=bad] [opt=HEX]
  *   ip6 A > B [hl=N] [nh=N] [plen=N] [ver=N]
  *   hbh | dopt [n=8*N] [nh=N]  extension headers; rh type=N left=N; fh [off=BYTES] [mf] [id=N]; fh is the fragment header
- *   tcp S > D FLAGS            of SARFPU or 0; [doff=N] [seq=N] [ack=N] [sum=bad]
+ *   tcp S > D FLAGS            of SARFPU or 0; [doff=N] [seq=N] [ack=N] [win=N] [sum=bad]
  *   udp S > D [len=N] [sum=N]
  *   icmp TYPE.CODE [rest=N] [sum=bad]        (ICMPv6 behind ip6)
  *   ns TARGET [sll=MAC] [code=N] [sum=bad] [opt=HEX]; na TARGET [flags=RSO] [tll=MAC] [sum=bad]

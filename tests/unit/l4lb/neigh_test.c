@@ -128,11 +128,13 @@ static void test_retries_and_loss(void **state)
                 if (i != k && w->neigh.ctl[i].state == NEIGH_REACHABLE)
                         w->neigh.ctl[i].due_ms = UINT64_MAX;
         w->now_ms += 30000;
-        for (int i = 0; i < 3; i++) { /* still used while it is probed by unicast */
+        (void)neigh_lookup(&w->neigh, 0, 4, a.b);
+        for (int i = 0; i < 4; i++) { /* still used while it is probed: at the MAC we know, then at all, as it may have another */
                 assert_int_equal(requests(w, &f), 1);
-                assert_memory_equal(f.b, ((uint8_t[]){ 2, 0xdd, 0, 0, 0, 1 }), 6);
+                static const uint8_t to[2][6] = { { 2, 0xdd, 0, 0, 0, 1 }, { 255, 255, 255, 255, 255, 255 } };
+                assert_memory_equal(f.b, to[i != 0], 6);
                 assert_int_not_equal(neigh_word(&w->neigh, (uint16_t)k), 0);
-                w->now_ms += 1000;
+                w->now_ms += i ? 1000 : 200;
         }
         assert_int_equal(requests(w, &f), 1); /* broadcast again, word withdrawn */
         assert_int_equal(f.b[0], 0xff);
@@ -154,6 +156,69 @@ static void test_learned_is_given_up(void **state)
         for (size_t i = 0; i < L4_MAX_NEIGHBOURS; i++)
                 assert_int_not_equal(w->neigh.ctl[i].state, NEIGH_INCOMPLETE);
         assert_int_equal(neigh_retired(&w->neigh), 0); /* no worker could have seen it */
+}
+
+static void only(struct world *w, const struct ipaddr *a) /* nobody else has anything due */
+{
+        for (uint16_t i = 0; i < L4_MAX_NEIGHBOURS; i++)
+                if (w->neigh.ctl[i].state == NEIGH_REACHABLE && memcmp(w->neigh.slots[i].addr, a->b, 4) != 0)
+                        w->neigh.ctl[i].due_ms = UINT64_MAX;
+}
+
+/* It answers for ever, yet nobody sends to it: its slot is for others.  One that is sent to stays. */
+static void test_unused_is_given_up(void **state)
+{
+        struct world *w = *state;
+        struct ipaddr a = addr("10.20.0.60");
+        struct frame_out f;
+        static const char answer[] = "arp reply 02:dd:00:00:00:01 10.20.0.60 02:00:00:00:00:01 10.20.0.2";
+        neigh_want(&w->neigh, 0, &a, w->now_ms);
+        assert_int_equal(requests(w, &f), 1);
+        assert_true(input(w, 0, answer));
+        only(w, &a);
+        for (int i = 0; i < 12; i++) { /* six minutes in use */
+                w->now_ms += 30000;
+                assert_int_not_equal(neigh_lookup(&w->neigh, 0, 4, a.b), 0);
+                assert_int_equal(requests(w, &f), 1);
+                (void)input(w, 0, answer);
+        }
+        for (int i = 0; i < 9; i++) {
+                w->now_ms += 30000;
+                assert_int_equal(requests(w, &f), 1);
+                (void)input(w, 0, answer);
+        }
+        w->now_ms += 30000;
+        assert_int_equal(requests(w, &f), 0);
+        assert_int_equal(neigh_lookup(&w->neigh, 0, 4, a.b), 0);
+        assert_true(neigh_retired(&w->neigh) > 0);
+}
+
+/* The router asks us from another MAC than we know: verified within the next look, not after half a minute. */
+static void test_other_mac_is_verified(void **state)
+{
+        struct world *w = *state;
+        struct ipaddr a = addr("10.20.0.60");
+        struct frame_out f;
+        neigh_want(&w->neigh, 0, &a, w->now_ms);
+        assert_int_equal(requests(w, &f), 1);
+        assert_true(input(w, 0, "arp reply 02:dd:00:00:00:01 10.20.0.60 02:00:00:00:00:01 10.20.0.2"));
+        uint64_t word = neigh_lookup(&w->neigh, 0, 4, a.b);
+        for (int mac = 1; mac < 3; mac++) {
+                uint8_t b[FRAME_MAX + 64];
+                char text[128];
+                struct pkt p;
+                snprintf(text, sizeof text, "arp request 02:dd:00:00:00:0%d 10.20.0.60 00:00:00:00:00:00 192.0.2.1", mac);
+                size_t n = frame_make(text, w->net.ports[0].mac, b);
+                world_run(w, 0, b, n, n, sizeof b, &p);
+                assert_int_equal(p.verdict, REPLY_ARP);
+                assert_int_equal(requests(w, &f), mac == 1 ? 0 : 1);
+        }
+        assert_int_equal(neigh_lookup(&w->neigh, 0, 4, a.b), word); /* a request is no proof */
+        w->now_ms += 200;
+        assert_int_equal(requests(w, &f), 1);
+        assert_int_equal(f.b[0], 0xff);
+        assert_true(input(w, 0, "arp reply 02:dd:00:00:00:02 10.20.0.60 02:00:00:00:00:01 10.20.0.2"));
+        assert_int_equal(neigh_lookup(&w->neigh, 0, 4, a.b), adjacency_make((uint8_t[]){ 2, 0xdd, 0, 0, 0, 2 }, 0));
 }
 
 /* A scan of on-link addresses fills the table with learned slots; pinned ones stay, slots that were visible wait for grace. */
@@ -305,6 +370,8 @@ int main(void)
                 T(test_resolve_v6),
                 T(test_retries_and_loss),
                 T(test_learned_is_given_up),
+                T(test_unused_is_given_up),
+                T(test_other_mac_is_verified),
                 T(test_bounded_and_grace),
                 T(test_flood_of_strangers),
                 T(test_cut_frames),

@@ -284,6 +284,7 @@ struct world *world_new(uint32_t flow_entries)
         port(&w->net, "mg", PORT_UPLINK, 0x21, "10.21.0.2/24", "fd00:21::2/64");
         port(&w->net, "k", PORT_KERNEL, 0x31, NULL, NULL);
         w->net.ports[4].uplink = 3;
+        w->net.refusals_pps = L4_MAX_REFUSALS_PER_S;
         w->net.routes[w->net.n_routes++] =
                 (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
         w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("::/0"), .via = addr("fd00:20::1") };
