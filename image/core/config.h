@@ -26,7 +26,7 @@ extern const char *const config_role_names[ROLE_N];
 
 enum nic_by { NIC_ANY, NIC_MAC, NIC_PCI, NIC_NAME, NIC_SHARED };
 struct nic_match {
-        enum nic_by by;  /* ANY: the first NIC nobody else asked for; SHARED: behind data[shared], by its exception port */
+        enum nic_by by;  /* ANY: management: every NIC nobody names, data: the one nobody names; SHARED: behind data[shared], by its exception port */
         char text[24];   /* canonical: "52:54:00:12:34:56", "0000:00:03.0", "ens3" or the data NIC's name */
         unsigned shared; /* SHARED: index into data */
 };

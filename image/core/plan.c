@@ -1,11 +1,10 @@
 /* image/core/plan.c - see plan.h. */
 #include "lib/base.h"
 #include "image/core/plan.h"
+#include "image/core/users.h"
 
 #define KERNEL_SIDE 512  /* offset of the kernel links in the IPv4 network of links */
-#define EXCEPTION 1016   /* and of the exception port's */
 #define KERNEL_SIDE6 0x100
-#define EXCEPTION6 0x1f0
 
 static struct ipprefix v4(const struct config *c, uint32_t offset, unsigned host)
 {
@@ -33,7 +32,7 @@ void plan_shard(const struct config *c, size_t i, struct shard_plan *ret)
         while (g < c->n_groups && i >= before + c->groups[g].count)
                 before += c->groups[g++].count;
         BUG_ON(g == c->n_groups);
-        struct shard_plan p = {.index = (unsigned)i + 1, .group = &c->groups[g]};
+        struct shard_plan p = {.index = (unsigned)i + 1, .uid = UID_SHARD + (unsigned)i + 1, .group = &c->groups[g]};
         uint32_t at = 4u * p.index;
         snprintf(p.name, sizeof p.name, "%.40s-%zu", p.group->name, i - before + 1);
         snprintf(p.link, sizeof p.link, "s%u", p.index & 0xff);
@@ -47,14 +46,6 @@ void plan_shard(const struct config *c, size_t i, struct shard_plan *ret)
         p.kernel[1] = v6(c, KERNEL_SIDE6 + p.index, 1);
         p.out[1] = v6(c, KERNEL_SIDE6 + p.index, 2);
         *ret = p;
-}
-
-void plan_exception(const struct config *c, struct ipprefix ret_l4[2], struct ipprefix ret_kernel[2])
-{
-        ret_l4[0] = v4(c, EXCEPTION, 1);
-        ret_kernel[0] = v4(c, EXCEPTION, 2);
-        ret_l4[1] = v6(c, EXCEPTION6, 1);
-        ret_kernel[1] = v6(c, EXCEPTION6, 2);
 }
 
 void plan_l4_cores(const struct config *c, const struct machine *m, char ret[PLAN_CPU_TEXT])

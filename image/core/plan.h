@@ -17,6 +17,7 @@ struct machine { /* what the box has */
 struct shard_plan {
         char name[48];  /* POOL-I: of unit, network namespace, cgroup, data plane, state and socket */
         unsigned index; /* k */
+        unsigned uid;   /* of its user, "shard<k>" (users.h) */
         char link[8], kernel_link[8];           /* s1, b1 */
         struct ipprefix l4[2], in[2];           /* l4lb's end of s1 and the shard's eth0: IPv4, IPv6 */
         struct ipprefix kernel[2], out[2];      /* b1 and the shard's eth1 */
@@ -25,9 +26,6 @@ struct shard_plan {
 
 /* i: 0 .. config_shards - 1. */
 void plan_shard(const struct config *c, size_t i, struct shard_plan *ret) NONNULL(1, 3);
-/* The link to the kernel behind data NIC i, when management or backend shares it: l4lb's exception port "k0". */
-void plan_exception(const struct config *c, struct ipprefix ret_l4[2], struct ipprefix ret_kernel[2]) NONNULL(1, 2, 3);
-
 #define PLAN_CPU_TEXT 256
 /* CPUs of l4lb's workers, as given or chosen: CPU 0 is left to kernel and management where there are more; one worker. */
 void plan_l4_cores(const struct config *c, const struct machine *m, char ret[PLAN_CPU_TEXT]) NONNULL(1, 2, 3);

@@ -220,6 +220,9 @@ void read_network(struct config *c, const struct conf_group *root)
         read_kernel_nic(c, root, "backend", &c->backend);
         if (!c->management.present)
                 c->management = (struct kernel_nic){.present = true, .dhcp4 = true, .dhcp6_ra = true};
+        for (size_t i = 0; i < c->n_data; i++)
+                if (c->data[i].nic.by == NIC_ANY && (c->management.nic.by == NIC_ANY || c->n_data > 1))
+                        conf_error(conf_list_group(root, "data", i), "nic", "is missing, and nothing else tells which NIC is meant");
         check_not_data(c, root, "management", &c->management);
         check_not_data(c, root, "backend", &c->backend);
         if (c->backend.present && c->backend.nic.by == NIC_ANY)

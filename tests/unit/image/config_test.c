@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #define HEAD "version = 1; name = \"e\";\n"
-#define DATA "data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\", \"2001:db8::2/64\" ]; } );\n"
+#define DATA "data = ( { name = \"up\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\", \"2001:db8::2/64\" ]; } );\n"
 #define VIPS "vip_pools = [ \"198.51.100.0/26\" ];\n"
 #define SHARDS "shards = ( { pool = \"default\"; } );\n"
 #define AGENT "agent = { source = \"directory\"; };\n"
@@ -32,15 +32,17 @@ static const struct {
         {"a role this release has not", ALL "role = \"shards\";", "f:6", "control channel between boxes"},
         {"no data NIC", HEAD REST, "f:0", "data: 1 to 8"},
         {"a data NIC without address", HEAD "data = ( { name = \"up\"; } );\n" REST, "f:2", "at least one address"},
-        {"a data NIC named as a link of ours", HEAD "data = ( { name = \"s1\"; addresses = [ \"192.0.2.2/24\" ]; } );\n" REST, "f:2", "link of ours"},
-        {"two data NICs of one name", HEAD "data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\" ]; },\n"
-         "{ name = \"up\"; addresses = [ \"192.0.3.2/24\" ]; } );\n" REST, "f:3", "there twice"},
+        {"a data NIC named as a link of ours", HEAD "data = ( { name = \"s1\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\" ]; } );\n" REST, "f:2", "link of ours"},
+        {"two data NICs of one name", HEAD "data = ( { name = \"up\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\" ]; },\n"
+         "{ name = \"up\"; nic = \"ens8\"; addresses = [ \"192.0.3.2/24\" ]; } );\n" REST, "f:3", "there twice"},
         {"two data NICs of one MAC", HEAD "data = ( { name = \"a\"; nic = \"52:54:00:00:00:0A\"; addresses = [ \"192.0.2.2/24\" ]; },\n"
          "{ name = \"b\"; nic = \"52:54:00:00:00:0a\"; addresses = [ \"192.0.3.2/24\" ]; } );\n" REST, "f:3", "is data NIC \"a\" already"},
+        {"a data NIC that could be any", HEAD "data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\" ]; } );\n" REST, "f:2", "nic: is missing, and nothing else"},
+        {"a data NIC that is the other one", HEAD "data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\" ]; } );\n" REST "management = { nic = \"ens3\"; };", NULL, NULL},
         {"a NIC by nothing known", HEAD UP("nic = \"52:54:00:12:34\";") REST, "f:2", "nic: \"52:54:00:12:34\" is no MAC"},
-        {"a driver that is none", HEAD UP("driver = \"ixgbe\";") REST, "f:2", "driver: must be auto"},
-        {"an MTU below IPv6's", HEAD UP("mtu = 576;") REST, "f:2", "mtu: must be 1280"},
-        {"an address without length", HEAD "data = ( { name = \"up\"; addresses = [ \"192.0.2.2\" ]; } );\n" REST, "f:2", "is not ADDRESS/LENGTH"},
+        {"a driver that is none", HEAD UP("nic = \"ens9\"; driver = \"ixgbe\";") REST, "f:2", "driver: must be auto"},
+        {"an MTU below IPv6's", HEAD UP("nic = \"ens9\"; mtu = 576;") REST, "f:2", "mtu: must be 1280"},
+        {"an address without length", HEAD "data = ( { name = \"up\"; nic = \"ens9\"; addresses = [ \"192.0.2.2\" ]; } );\n" REST, "f:2", "is not ADDRESS/LENGTH"},
         {"VIPs with host bits", HEAD DATA "vip_pools = [ \"198.51.100.1/26\" ];\n" SHARDS AGENT, "f:3", "has bits behind its length"},
         {"no VIPs", HEAD DATA SHARDS AGENT, "f:0", "vip_pools: at least one"},
         {"VIPs that are our links'", HEAD DATA "vip_pools = [ \"198.18.1.0/24\" ];\n" SHARDS AGENT, "f:3", "overlap"},

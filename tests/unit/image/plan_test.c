@@ -13,7 +13,7 @@ static struct config *load(const char *shards, const char *more)
         struct config *c = NULL;
         struct err e = {0};
         snprintf(text, sizeof text,
-                 "version = 1; name = \"e\"; data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\" ]; } );\n"
+                 "version = 1; name = \"e\"; data = ( { name = \"up\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\" ]; } );\n"
                  "vip_pools = [ \"198.51.100.0/26\" ]; agent = { source = \"directory\"; }; shards = ( %s ); %s",
                  shards, more);
         if (config_load_text(span_str(text), "f", &c, &e) < 0)
@@ -59,7 +59,7 @@ static void no_two_links_overlap(void **state)
 {
         (void)state;
         struct config *c = load("{ pool = \"a\"; count = 32; }", "links = { v4 = \"10.1.4.0/22\"; v6 = \"fd00:1:2::/48\"; };");
-        struct ipprefix all[2 * IMAGE_MAX_SHARDS + 1][2], unused[2];
+        struct ipprefix all[2 * IMAGE_MAX_SHARDS][2];
         size_t n = 0;
         for (size_t i = 0; i < 32; i++) {
                 struct shard_plan p;
@@ -72,7 +72,6 @@ static void no_two_links_overlap(void **state)
                         assert_true(ipprefix_contains(f ? &c->links6 : &c->links4, &p.out[f].addr));
                 }
         }
-        plan_exception(c, all[n++], unused);
         for (size_t i = 0; i < n; i++)
                 for (size_t k = 0; k < i; k++)
                         for (int f = 0; f < 2; f++)
