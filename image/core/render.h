@@ -8,6 +8,9 @@
 #include "image/core/plan.h"
 
 #define RENDER_ETC "/run/gatehouse/etc" /* also called /etc/gatehouse */
+#define RENDER_NETWORK "/run/systemd/network"
+#define RENDER_UNITS "/run/systemd/system"
+#define RENDER_WANTS RENDER_UNITS "/gatehouse.target.wants"
 
 struct seed_file { /* a file of the seed's manifests/ */
         const char *name;
@@ -29,5 +32,8 @@ struct render {
 
 /* 0, -EINVAL (no kubeconfig, no manifests: *reterr says so) or -ENOMEM. */
 int render_all(const struct render *r, struct files *out, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
+/* A box without a configuration: DHCP and router advertisements on every NIC, so that a metadata service can be asked and
+ * the console can show addresses. */
+void render_unconfigured(struct files *out) NONNULL(1);
 /* Does data NIC i have a way to the kernel: management or backend shares it, or BGP speaks there? */
 bool render_has_exception(const struct config *c, size_t i) NONNULL(1);

@@ -188,6 +188,27 @@ static int agent_source(const struct render *r, struct files *out, struct err *r
         return 0;
 }
 
+/* What `gatehouse-system ports` and the links depend on, in words: when this file changes, they are made anew. */
+static void ports_input(const struct render *r, struct files *out)
+{
+        const struct config *c = r->c;
+        struct buf *b = &out->text;
+        buf_printf(b, HEAD "hugepages=%d memory_mb=%u cores=%s links=", c->l4_hugepages, c->l4_memory_mb, c->l4_cores.text);
+        cfg_prefixes(b, (const struct ipprefix[]){c->links4, c->links6}, 2);
+        buf_str(b, "\n");
+        for (size_t i = 0; i < c->n_data; i++) {
+                const struct data_nic *n = &c->data[i];
+                buf_printf(b, "nic=%s by=%u %s driver=%s mtu=%u queues=%u kernel=%d\n", n->name, n->nic.by, n->nic.text,
+                           port_driver_names[n->driver], n->mtu, n->queues, render_has_exception(c, i));
+        }
+        for (size_t i = 0; i < config_shards(c); i++) {
+                struct shard_plan p;
+                plan_shard(c, i, &p);
+                buf_printf(b, "shard=%s link=%s\n", p.name, p.link);
+        }
+        files_end(out, 0644, NULL, RENDER_ETC "/ports.in");
+}
+
 int render_daemons(const struct render *r, struct files *out, struct err *reterr)
 {
         l4lb_cfg(r, out);
@@ -196,5 +217,6 @@ int render_daemons(const struct render *r, struct files *out, struct err *reterr
         for (size_t i = 0; i < config_shards(r->c); i++)
                 l7gw_cfg(r, i, out);
         agent_cfg(r, out);
+        ports_input(r, out);
         return agent_source(r, out, reterr);
 }

@@ -3,7 +3,6 @@
 #include "lib/base.h"
 #include "image/core/render_parts.h"
 
-#define NETWORK_DIR "/run/systemd/network"
 #define VIP_TABLE 100 /* routing table of replies, in a shard's namespace */
 
 /* false: nothing to match (a data NIC that `ports` will choose). */
@@ -58,16 +57,16 @@ static void kernel_nic(const struct config *c, const char *what, const struct ke
                 buf_printf(b, "MTUBytes=%u\n", k->mtu);
         if (k->vlan) {
                 buf_printf(b, "[Network]\nVLAN=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n", what);
-                files_end(out, 0644, NULL, NETWORK_DIR "/20-%s.network", what);
+                files_end(out, 0644, NULL, RENDER_NETWORK "/20-%s.network", what);
                 buf_printf(b, "[NetDev]\nName=%s\nKind=vlan\n[VLAN]\nId=%u\n", what, k->vlan);
-                files_end(out, 0644, NULL, NETWORK_DIR "/21-%s.netdev", what);
+                files_end(out, 0644, NULL, RENDER_NETWORK "/21-%s.netdev", what);
                 buf_printf(b, "[Match]\nName=%s\n[Link]\nRequiredForOnline=no\n", what);
                 addresses(c, k, b);
-                files_end(out, 0644, NULL, NETWORK_DIR "/22-%s.network", what);
+                files_end(out, 0644, NULL, RENDER_NETWORK "/22-%s.network", what);
                 return;
         }
         addresses(c, k, b);
-        files_end(out, 0644, NULL, NETWORK_DIR "/20-%s.network", what);
+        files_end(out, 0644, NULL, RENDER_NETWORK "/20-%s.network", what);
 }
 
 static void data_nics(const struct config *c, struct files *out)
@@ -75,7 +74,7 @@ static void data_nics(const struct config *c, struct files *out)
         for (size_t i = 0; i < c->n_data; i++)
                 if (match(&c->data[i].nic, &out->text)) {
                         buf_str(&out->text, "[Link]\nUnmanaged=yes\n");
-                        files_end(out, 0644, NULL, NETWORK_DIR "/10-%s.network", c->data[i].name);
+                        files_end(out, 0644, NULL, RENDER_NETWORK "/10-%s.network", c->data[i].name);
                 }
 }
 
@@ -164,4 +163,11 @@ void render_network(const struct render *r, struct files *out)
         for (size_t i = 0; i < config_shards(c); i++)
                 shard_net(c, i, out);
         nftables(c, out);
+}
+
+void render_unconfigured(struct files *out)
+{
+        static const struct config none;
+        const struct kernel_nic any = {.present = true, .dhcp4 = true, .dhcp6_ra = true};
+        kernel_nic(&none, "management", &any, out);
 }

@@ -2,8 +2,6 @@
 #include "lib/base.h"
 #include "image/core/render_parts.h"
 
-#define UNIT_DIR "/run/systemd/system"
-
 static void chrony(const struct config *c, struct files *out)
 {
         struct buf *b = &out->text;
@@ -90,7 +88,7 @@ static void start(struct files *out, const char *unit, const char *file)
 {
         char to[128];
         snprintf(to, sizeof to, "/usr/lib/systemd/system/%s", file);
-        files_link(out, to, UNIT_DIR "/gatehouse.target.wants/%s", unit);
+        files_link(out, to, RENDER_WANTS "/%s", unit);
 }
 
 /* Cores and memory of each shard; everything that is not packets or requests keeps off l4lb's cores. */
@@ -107,14 +105,14 @@ static void units(const struct render *r, struct files *out)
                 plan_group_cores(c, p.group, &r->machine, cores);
                 buf_printf(b, "[Service]\nUser=shard%u\nAllowedCPUs=%s\nMemoryMax=%uM\nMemorySwapMax=0\n", p.index, cores,
                            p.group->memory_mb);
-                files_end(out, 0644, NULL, UNIT_DIR "/l7gw@%s.service.d/50-gatehouse.conf", p.name);
+                files_end(out, 0644, NULL, RENDER_UNITS "/l7gw@%s.service.d/50-gatehouse.conf", p.name);
                 snprintf(unit, sizeof unit, "l7gw@%s.service", p.name);
                 start(out, unit, "l7gw@.service");
         }
         plan_group_cores(c, &rest, &r->machine, cores);
         for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
                 buf_printf(b, "[%s]\nAllowedCPUs=%s\n", strstr(others[i], ".scope") ? "Scope" : "Slice", cores);
-                files_end(out, 0644, NULL, UNIT_DIR "/%s.d/50-gatehouse.conf", others[i]);
+                files_end(out, 0644, NULL, RENDER_UNITS "/%s.d/50-gatehouse.conf", others[i]);
         }
         start(out, "l4lb.service", "l4lb.service");
         start(out, "gatehouse-agent.service", "gatehouse-agent.service");

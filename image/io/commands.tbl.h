@@ -3,4 +3,5 @@
  * Each prints its own --help and returns the exit status: 0 good, 1 failed, 2 used wrongly. */
 #pragma once
 #define COMMANDS(C)                                                                                                    \
-        C("check", command_check, "FILE", "validate a gatehouse.cfg, anywhere; prints file:line and what is wrong")
+        C("check", command_check, "FILE", "validate a gatehouse.cfg, anywhere; prints file:line and what is wrong") \
+        C("configure", command_configure, "", "find the configuration, check it, render what depends on it")
