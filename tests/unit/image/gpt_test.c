@@ -1,38 +1,26 @@
-/* tests/unit/image/gpt_test.c - the partition table: what sfdisk wrote is read, what we write reads back, damage is refused.
- * The example is the layout of README.md on a disk of 512-byte sectors, made by disk_make(). */
+/* tests/unit/image/gpt_test.c - the partition table: what sfdisk wrote is read, what we write reads back, damage is
+ * refused. The example is the layout of README.md on a disk of 512-byte sectors, made by disk_make(). */
 #include "lib/base.h"
 
-#include "image/core/gpt.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "tests/unit/image/update_fixture.h"
 
 #define SECTORS 8192u
 #define ARRAY_SECTORS 32u
 
-/* Entry i of an array, as the specification lays it out. */
-static void entry_put(uint8_t *array, unsigned i, uint8_t seed, uint32_t first, uint32_t last, const char *label)
-{
-        uint8_t *e = array + (size_t)i * GPT_ENTRY_BYTES;
-        memset(e, seed, 16);
-        memset(e + 16, seed ^ 0x80, 16);
-        for (int b = 0; b < 4; b++) {
-                e[32 + b] = (uint8_t)(first >> (8 * b));
-                e[40 + b] = (uint8_t)(last >> (8 * b));
-        }
-        for (size_t c = 0; label[c]; c++)
-                e[56 + 2 * c] = (uint8_t)label[c];
-}
-
 /* An empty table with room for labels, as a struct; tests add entries and write it. */
 static struct gpt table(void)
 {
-        struct gpt g = {.sector = 512, .sectors = SECTORS, .at = 1, .other = SECTORS - 1, .first_usable = 34, .last_usable = SECTORS - 34,
-                        .array_lba = 2, .n_entries = 128};
-        entry_put(g.array, 0, 1, 2048, 4095, "ESP");
-        entry_put(g.array, 1, 2, 4096, 5119, "gatehouse-root-a");
-        entry_put(g.array, 2, 3, 5120, 5375, "gatehouse-verity-a");
+        struct gpt g = {.sector = 512,
+                        .sectors = SECTORS,
+                        .at = 1,
+                        .other = SECTORS - 1,
+                        .first_usable = 34,
+                        .last_usable = SECTORS - 34,
+                        .array_lba = 2,
+                        .n_entries = 128};
+        gpt_entry_put(&g, 0, 1, 2048, 4095, "ESP");
+        gpt_entry_put(&g, 1, 2, 4096, 5119, "gatehouse-root-a");
+        gpt_entry_put(&g, 2, 3, 5120, 5375, "gatehouse-verity-a");
         return g;
 }
 
@@ -61,7 +49,8 @@ static void header_of_sfdisk(void **state)
         char text[GPT_UUID_STR_MAX];
         (void)state;
         memcpy(sector, head, sizeof head);
-        if (gpt_header_parse(SPAN(sector, 512), 1, SECTORS, &g, &e) < 0 || gpt_array_parse(&g, SPAN(array, sizeof array), &e) < 0)
+        if (gpt_header_parse(SPAN(sector, 512), 1, SECTORS, &g, &e) < 0 ||
+            gpt_array_parse(&g, SPAN(array, sizeof array), &e) < 0)
                 fail_msg("%s: %s", e.place, e.msg);
         assert_string_equal(gpt_uuid_str(&g.disk, text), "11223344-5566-7788-99aa-bbccddeeff00");
         assert_int_equal(g.other, SECTORS - 1);
@@ -71,8 +60,9 @@ static void header_of_sfdisk(void **state)
 
 static void round_trip(void **state)
 {
-        static const uint8_t hash[32] = {0x5f, 0x70, 0xbf, 0x18, 0xa0, 0x86, 0x00, 0x70, 0x16, 0xe9, 0x48, 0xb0, 0x4a, 0xed, 0x3b, 0x82,
-                                         0x10, 0x3a, 0x36, 0xbe, 0xa4, 0x17, 0x55, 0xb6, 0xcd, 0xdf, 0xaf, 0x10, 0xac, 0xe3, 0xc6, 0xef};
+        static const uint8_t hash[32] = {0x5f, 0x70, 0xbf, 0x18, 0xa0, 0x86, 0x00, 0x70, 0x16, 0xe9, 0x48,
+                                         0xb0, 0x4a, 0xed, 0x3b, 0x82, 0x10, 0x3a, 0x36, 0xbe, 0xa4, 0x17,
+                                         0x55, 0xb6, 0xcd, 0xdf, 0xaf, 0x10, 0xac, 0xe3, 0xc6, 0xef};
         struct gpt g = table(), back;
         struct gpt_uuid root, verity;
         struct gpt_partition p;
@@ -99,7 +89,7 @@ static void round_trip(void **state)
         assert_int_equal(gpt_find(&back, "gatehouse-root-b", &p, &e), -ENOENT);
         gpt_delete(&back, 1);
         assert_int_equal(gpt_find(&back, "gatehouse-root-a", &p, &e), -ENOENT);
-        entry_put(back.array, 7, 9, 6000, 6001, "ESP");
+        gpt_entry_put(&back, 7, 9, 6000, 6001, "ESP");
         assert_int_equal(gpt_find(&back, "ESP", &p, &e), -ENOTUNIQ);
 }
 
@@ -144,10 +134,18 @@ static void nonsense(void **state)
                 size_t at;
                 uint32_t value;
         } rows[] = {
-                {"the backup header outside the disk", 32, SECTORS}, {"the backup header is this one", 32, 1}, {"no backup", 32, 0},
-                {"the backup inside the usable range", 32, 4000},    {"usable range outside", 48, SECTORS},    {"usable range turned round", 40, SECTORS - 10},
-                {"array over this header", 72, 1},                   {"array outside", 72, SECTORS - 5},       {"no entries", 80, 0},
-                {"too many entries", 80, 129},                       {"entries of another size", 84, 256},     {"another revision", 8, 0x00020000},
+                {"the backup header outside the disk", 32, SECTORS},
+                {"the backup header is this one", 32, 1},
+                {"no backup", 32, 0},
+                {"the backup inside the usable range", 32, 4000},
+                {"usable range outside", 48, SECTORS},
+                {"usable range turned round", 40, SECTORS - 10},
+                {"array over this header", 72, 1},
+                {"array outside", 72, SECTORS - 5},
+                {"no entries", 80, 0},
+                {"too many entries", 80, 129},
+                {"entries of another size", 84, 256},
+                {"another revision", 8, 0x00020000},
                 {"another header size", 12, 96},
         };
         struct gpt g = table(), back;
@@ -167,23 +165,27 @@ static void nonsense(void **state)
         static const struct {
                 const char *name;
                 uint32_t first, last;
-        } parts[] = {{"overlap", 5119, 5200}, {"outside", 8160, 8190}, {"turned round", 6000, 5999}, {"over the table", 10, 12}};
+        } parts[] = {{"overlap", 5119, 5200},
+                     {"outside", 8160, 8190},
+                     {"turned round", 6000, 5999},
+                     {"over the table", 10, 12}};
         for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
                 g = table();
-                entry_put(g.array, 9, 9, parts[i].first, parts[i].last, "x");
+                gpt_entry_put(&g, 9, 9, parts[i].first, parts[i].last, "x");
                 gpt_header_write(&g, sector);
                 assert_int_equal(gpt_header_parse(SPAN(sector, 512), 1, SECTORS, &back, NULL), 0);
                 if (gpt_array_parse(&back, SPAN(g.array, gpt_array_bytes(&g)), NULL) != -EBADMSG)
                         fail_msg("a partition: %s: is taken", parts[i].name);
         }
         g = table();
-        entry_put(g.array, 9, 9, 40, 41, "early"); /* legal, but it lies where the second array would go */
+        gpt_entry_put(&g, 9, 9, 40, 41, "early"); /* legal, but it lies where the second array would go */
         assert_int_equal(gpt_array_move(&g, NULL), -ENOSPC);
 }
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(crc),    cmocka_unit_test(header_of_sfdisk), cmocka_unit_test(round_trip),
-                                           cmocka_unit_test(the_other_header), cmocka_unit_test(damage), cmocka_unit_test(nonsense)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(crc),        cmocka_unit_test(header_of_sfdisk),
+                                           cmocka_unit_test(round_trip), cmocka_unit_test(the_other_header),
+                                           cmocka_unit_test(damage),     cmocka_unit_test(nonsense)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
