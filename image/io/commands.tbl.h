@@ -4,4 +4,5 @@
 #pragma once
 #define COMMANDS(C)                                                                                                    \
         C("check", command_check, "FILE", "validate a gatehouse.cfg, anywhere; prints file:line and what is wrong") \
-        C("configure", command_configure, "", "find the configuration, check it, render what depends on it")
+        C("configure", command_configure, "", "find the configuration, check it, render what depends on it") \
+        C("ports", command_ports, "", "choose how l4lb drives each data NIC, take the NICs, make the links to the shards")

@@ -20,7 +20,7 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "gatehouse-system.service": 5.5,
     "gatehouse-console@.service": 5.7,
     "gatehouse-netns@.service": 6.8,
-    "gatehouse-ports.service": 7.2,
+    "gatehouse-ports.service": 7.4,
     "gatehouse-health.service": 9.4,
     "gatehouse-configure.service": 9.5,
 }
