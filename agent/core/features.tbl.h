@@ -25,6 +25,9 @@
         F("HTTPRoutePathRewrite") \
         F("HTTPRoutePortRedirect") \
         F("HTTPRouteQueryParamMatching") \
+        F("HTTPRouteRequestMirror") \
+        F("HTTPRouteRequestMultipleMirrors") \
+        F("HTTPRouteRequestPercentageMirror") \
         F("HTTPRouteRequestTimeout") \
         F("HTTPRouteResponseHeaderModification") \
         F("HTTPRouteRetry") \

@@ -34,6 +34,9 @@
         L(LOG_FLUSH_MS, 100, "access log delay") \
         L(ACCEPT_PAUSE_MS, 100, "accepting rests this long when descriptors run out") \
         L(REPLAY_BYTES, 65536, "request body kept for retries; a longer one is sent once") \
+        L(MIRRORS, 1024, "mirrored requests one worker has under way; over it they are not made") \
+        L(MIRROR_BYTES, 262144, "body of a mirrored request that waits for its backend; over it the copy is dropped") \
+        L(MIRROR_IDLE_MS, 15000, "a mirrored request that does not move") \
         L(RETRY_BACKOFF_MS, 25, "least pause before a retry") \
         L(RETRY_PERCENT, 20, "retry budget of a cluster: share of its requests") \
         L(RETRY_FLOOR_PER_S, 50, "and what it may have at any rate, per worker") \

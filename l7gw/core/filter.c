@@ -136,6 +136,7 @@ static const char *kind_refused(const Model__Filter *o)
         case MODEL__FILTER__KIND_REWRITE:
         case MODEL__FILTER__KIND_REDIRECT:
         case MODEL__FILTER__KIND_CORS:
+        case MODEL__FILTER__KIND_MIRROR: /* the route builder's: it knows clusters */
         case _MODEL__FILTER__KIND__CASE_IS_INT_SIZE:
                 break;
         }
@@ -159,6 +160,8 @@ static int filter_build(const struct build *b, const Model__Filter *f, struct fi
                 fc->redirect = f->redirect;
                 return redirect_check(f->redirect, b->src, b->section, b->err);
         }
+        if (f->kind_case == MODEL__FILTER__KIND_MIRROR)
+                return 0;
         if (f->kind_case == MODEL__FILTER__KIND_CORS) {
                 if (fc->cors)
                         return refuse(b, CONTROL__NACK_STAGE__NACK_CHECK, "twice in one place", "CORS");

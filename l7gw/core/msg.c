@@ -186,6 +186,26 @@ void msg_remove(struct msg *m, struct span name)
         m->n_fields = keep;
 }
 
+int msg_copy(struct msg *dst, const struct msg *src)
+{
+        struct arena *a = dst->arena;
+        struct span *const spans[] = { &dst->method, &dst->scheme, &dst->authority, &dst->host, &dst->path, &dst->query, &dst->reason,
+                                       &dst->upgrade };
+        *dst = *src;
+        dst->arena = a;
+        dst->fields = NULL;
+        dst->n_fields = dst->cap_fields = 0;
+        for (size_t i = 0; i < ARRAY_SIZE(spans); i++)
+                *spans[i] = arena_span(a, *spans[i]);
+        if (msg_reserve(dst, src->n_fields) < 0)
+                return -ENOMEM;
+        for (size_t i = 0; i < src->n_fields; i++) {
+                const struct field *f = &src->fields[i];
+                dst->fields[dst->n_fields++] = (struct field){ arena_span(a, f->name), arena_span(a, f->value), f->id };
+        }
+        return a->failed ? -ENOMEM : 0;
+}
+
 bool name_is_token(struct span s) { return s.n > 0 && chars_all(s, CH_TOKEN); }
 
 static bool is_ows(uint8_t c) { return c == ' ' || c == '\t'; }

@@ -76,5 +76,7 @@ const struct field *msg_find_id(const struct msg *m, enum field_id id) NONNULL(1
 int msg_add(struct msg *m, struct span name, struct span value) NONNULL(1) MUST_USE;
 int msg_set(struct msg *m, struct span name, struct span value) NONNULL(1) MUST_USE; /* replaces all of that name */
 void msg_remove(struct msg *m, struct span name) NONNULL(1);
+/* A copy that shares no byte with src, in dst's arena; dst is initialised.  -ENOMEM: dst is of no use. */
+int msg_copy(struct msg *dst, const struct msg *src) NONNULL(1, 2) MUST_USE;
 bool name_is_token(struct span s);     /* RFC 9110 5.6.2 */
 bool value_is_valid(struct span s);    /* RFC 9110 5.5: no CR, LF, NUL or other CTL but HTAB */

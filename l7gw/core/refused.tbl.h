@@ -44,5 +44,4 @@
         R(o->panic_pct != 0, "backend: panic thresholds are not supported")
 
 #define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
-        R(MIRROR, "filter: request mirroring is not supported") \
         R(EXTERNAL_AUTH, "filter: external authorization is not supported")

@@ -31,16 +31,26 @@ struct route_bind { /* one address:port, merged over Gateways */
         size_t n_listeners;
         const struct route_listener_index *by_host;
 };
+struct route_mirror {
+        uint32_t cluster_index;
+        uint32_t share, of; /* of `of` requests, `share` are copied */
+};
+struct route_mirrors {
+        const struct route_mirror *v;
+        size_t n;
+};
 struct route_leg {
         const Model__Leg *model;
         const Model__Cluster *cluster; /* NULL = invalid backend: answer fail_status */
         uint32_t cluster_index;        /* index into model.clusters, for runtime state; valid when cluster != NULL */
         uint64_t weight_end;           /* cumulative weight */
         const struct filter_chain *filters;
+        struct route_mirrors mirrors;
 };
 struct route_rule {
         const Model__Rule *model;
         const struct filter_chain *filters;
+        struct route_mirrors mirrors;
         const struct route_leg *legs;
         size_t n_legs;
         uint64_t weight_total;

@@ -63,23 +63,56 @@ REFUSER(cluster_refused, Model__Cluster, REFUSED_CLUSTER)
 
 /* ------------------------------------------------------------------------------------------------ rules */
 
+static int cluster_find(struct build *b, const char *id, const Model__Source *src, uint32_t *ret)
+{
+        uintptr_t at = (uintptr_t)strindex_get(&b->clusters, 0, span_str(id));
+        if (!at)
+                return NO(b, src, CHECK, "no such cluster: %s", id);
+        *ret = (uint32_t)(at - 1);
+        const char *why = cluster_refused(b->model->clusters[at - 1]);
+        return why ? NO(b, src, UNSUPPORTED, "%s: cluster %s", why, id) : 0;
+}
+
+static int mirrors_build(struct build *b, Model__Filter *const *f, size_t n, const Model__Source *owner, struct route_mirrors *ret)
+{
+        struct route_mirror *v = NULL;
+        for (size_t i = 0; i < n; i++) {
+                if (f[i]->kind_case != MODEL__FILTER__KIND_MIRROR)
+                        continue;
+                const Model__Mirror *m = f[i]->mirror;
+                const Model__Source *src = m->source ? m->source : f[i]->source ? f[i]->source : owner;
+                if (!v && !(v = arena_calloc(b->a, n, sizeof *v)))
+                        return no_memory(b);
+                struct route_mirror *o = &v[ret->n++];
+                *o = (struct route_mirror){ .share = 1, .of = 1 };
+                if (m->fraction) {
+                        o->share = m->fraction->numerator;
+                        o->of = m->fraction->denominator;
+                }
+                if (o->of == 0 || o->share > o->of)
+                        return NO(b, src, CHECK, "mirror: %u of %u requests", o->share, o->of);
+                int r = cluster_find(b, m->cluster, src, &o->cluster_index);
+                if (r < 0)
+                        return r;
+        }
+        ret->v = v;
+        return 0;
+}
+
 static int leg_build(struct build *b, const Model__Leg *l, const Model__Source *owner, struct route_leg *ret)
 {
         const Model__Source *src = l->source ? l->source : owner;
         ret->model = l;
         if (l->cluster[0]) {
-                uintptr_t at = (uintptr_t)strindex_get(&b->clusters, 0, span_str(l->cluster));
-                if (!at)
-                        return NO(b, src, CHECK, "leg: no such cluster: %s", l->cluster);
-                ret->cluster_index = (uint32_t)(at - 1);
-                ret->cluster = b->model->clusters[at - 1];
-                const char *why = cluster_refused(ret->cluster);
-                if (why)
-                        return NO(b, src, UNSUPPORTED, "%s: cluster %s", why, l->cluster);
+                int r = cluster_find(b, l->cluster, src, &ret->cluster_index);
+                if (r < 0)
+                        return r;
+                ret->cluster = b->model->clusters[ret->cluster_index];
         } else if (l->fail_status != 0 && l->fail_status != 500 && l->fail_status != 503) {
                 return NO(b, src, CHECK, "leg: fail_status %u", l->fail_status);
         }
-        return filter_chain_build(b->a, l->filters, l->n_filters, src, b->section, &ret->filters, b->err);
+        int r = mirrors_build(b, l->filters, l->n_filters, src, &ret->mirrors);
+        return r < 0 ? r : filter_chain_build(b->a, l->filters, l->n_filters, src, b->section, &ret->filters, b->err);
 }
 
 static int legs_build(struct build *b, const Model__Rule *m, struct route_rule *ret)
@@ -122,6 +155,9 @@ static int rule_build(struct build *b, const Model__Rule *m, struct route_rule *
         ret->model = m;
         ret->index = (uint32_t)b->t->n_rules++;
         int r = filter_chain_build(b->a, m->filters, m->n_filters, m->source, b->section, &ret->filters, b->err);
+        if (r < 0)
+                return r;
+        r = mirrors_build(b, m->filters, m->n_filters, m->source, &ret->mirrors);
         if (r < 0)
                 return r;
         if (filter_chain_redirect(ret->filters))

@@ -23,6 +23,8 @@
         C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again: the pooled connection was closed") \
         C(RETRIES, "retries_total", "Requests sent again by their route's retry policy") \
         C(RETRIES_REFUSED, "retries_refused_total", "Retries not made: the cluster's retry budget was used up") \
+        C(MIRRORS, "mirrors_total", "Requests copied to mirror backends") \
+        C(MIRRORS_DROPPED, "mirrors_dropped_total", "Copies not made or cut: too many, too slow for the body, or the request ended early") \
         C(LOG_DROPPED, "access_log_dropped_total", "Access log lines dropped because the writer was behind")
 /* clang-format on */
 enum worker_counter {

@@ -3,6 +3,7 @@
 #include "l7gw/io/proxy.h"
 #include "l7gw/core/access_line.h"
 #include "l7gw/io/access_log.h"
+#include "l7gw/io/mirror.h"
 #include "l7gw/io/replay.h"
 #include "l7gw/io/upstream.h"
 
@@ -15,6 +16,15 @@ static void exchange_timer(struct timer *t, uint64_t now_ms);
 static size_t engine_req_room(const struct stream *s);
 
 /* ---- open ---- */
+
+void exchange_init(struct exchange *x, struct worker *w)
+{
+        struct arena arena = x->s.arena;
+        *x = (struct exchange){.s.arena = arena, .w = w};
+        stream_init(&x->s, &w->chunks);
+        timer_init(&x->timer, exchange_timer);
+        replay_init(x);
+}
 
 static struct stream *engine_open(void *conn)
 {
@@ -30,12 +40,9 @@ static struct stream *engine_open(void *conn)
                         return NULL;
                 arena_init(&x->s.arena, L7_STREAM_CHUNK_BYTES, L7_STREAM_ARENA_BYTES);
         }
-        struct arena arena = x->s.arena;
-        *x = (struct exchange){.s.arena = arena, .w = w, .conn = c};
-        stream_init(&x->s, &w->chunks);
+        exchange_init(x, w);
+        x->conn = c;
         x->s.conn = c;
-        timer_init(&x->timer, exchange_timer);
-        replay_init(x);
         x->start_us = worker_mono_us(w);
         x->start_wall_us = worker_wall_us(w);
         w->n_exchanges++;
@@ -134,12 +141,12 @@ static bool is_grpc(const struct msg *m)
         return type && type->value.n >= 16 && span_ieq(SPAN(type->value.p, 16), SPAN_LIT("application/grpc"));
 }
 
-static void deadlines_begin(struct exchange *x)
+void exchange_deadlines(struct exchange *x, uint32_t idle_ms)
 {
         const Model__Rule *rule = x->d.rule ? x->d.rule->model : NULL;
         uint64_t now = loop_now_ms(x->w->loop), next;
         x->progress_ms = x->reader.since_ms = now;
-        x->idle_ms = rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
+        x->idle_ms = idle_ms ? idle_ms : rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
         x->total_deadline_ms = rule && rule->request_timeout_ms ? now + rule->request_timeout_ms : 0;
         x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || is_grpc(&x->s.req); /* messages come when they come */
         rate_begin(x);
@@ -214,7 +221,7 @@ static void engine_refuse(struct stream *s, unsigned status, const char *why)
                 body = SPAN_NULL;
         s->resp.content_length = body.n;
         if (!timer_armed(&x->timer))
-                deadlines_begin(x); /* an HTTP/2 client that opens no window may not keep it for ever */
+                exchange_deadlines(x, 0); /* an HTTP/2 client that opens no window may not keep it for ever */
         send_answer(x, body);
 }
 
@@ -260,13 +267,14 @@ static void engine_request(struct stream *s)
         x->query = s->req.query;
         x->has_query = s->req.has_query;
         dispatch_request(s, &in, &x->d);
-        deadlines_begin(x);
+        exchange_deadlines(x, 0);
         if (x->d.reason != REASON_NONE) {
                 answer(x);
                 return;
         }
         x->cluster = &x->wg->gen->clusters[x->d.leg->cluster_index];
         replay_begin(x);
+        mirror_start(x);
         upstream_begin(x);
 }
 
@@ -280,6 +288,7 @@ static void engine_req_data(struct stream *s, struct span d)
 {
         struct exchange *x = exchange_of(s);
         proxy_progress(x);
+        mirror_data(x, d);
         if (s->state == STREAM_LOCAL || s->resp_done) {
                 s->down->drained(s, d.n); /* answered already: nobody wants it */
                 return;
@@ -294,6 +303,7 @@ static void engine_req_data(struct stream *s, struct span d)
 static void engine_req_end(struct stream *s)
 {
         struct exchange *x = exchange_of(s);
+        mirror_end(x);
         if (x->up && (s->state == STREAM_SEND || s->state == STREAM_RELAY))
                 upstream_request_end(x->up);
 }
@@ -444,6 +454,7 @@ static void engine_close(struct stream *s)
         struct worker *w = x->w;
         upstream_detach(x);
         replay_drop(x);
+        mirror_leave(x);
         timer_stop(&x->timer);
         if (!s->complete && x->reason == REASON_NONE) {
                 x->reason = REASON_CLIENT_GONE;

@@ -8,6 +8,7 @@
 #include "l7gw/core/dispatch.h"
 #include "l7gw/io/conn.h"
 
+struct mirror;
 struct peer;
 struct replay { /* l7gw/io/replay */
         const Model__Retry *policy; /* NULL: the route has none */
@@ -32,6 +33,7 @@ struct exchange {
         unsigned n_tried;
         bool expect, no_reuse, prefer_other; /* prefer_other: tried[0] is only not wanted */
         struct replay replay;
+        struct mirror *mirrors; /* copies that still take its body */
         enum reason reason, up_reason; /* what the log says; why the last try failed */
         unsigned status;
         struct timer timer;
@@ -54,6 +56,10 @@ struct exchange {
         bool has_query;
 };
 extern const struct stream_engine proxy_engine;
+
+/* For io/mirror: the parts of an exchange that do not depend on a client. */
+void exchange_init(struct exchange *x, struct worker *w) NONNULL(1, 2); /* keeps the arena, resets the rest */
+void exchange_deadlines(struct exchange *x, uint32_t idle_ms) NONNULL(1); /* 0: the rule's, else the daemon's */
 
 /* Called by io/upstream. */
 void proxy_fail(struct exchange *x, enum reason r) NONNULL(1); /* answers or cuts; x is the session's afterwards */

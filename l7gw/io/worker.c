@@ -1,6 +1,7 @@
 /* l7gw/io/worker.c - see worker.h. */
 #include "lib/base.h"
 #include "l7gw/io/worker.h"
+#include "l7gw/io/mirror.h"
 #include "l7gw/io/conn.h"
 #include "l7gw/io/listen.h"
 #include "l7gw/io/proxy.h"
@@ -226,6 +227,7 @@ static void reap(struct loop_defer *d)
 {
         struct worker *w = CONTAINER_OF(d, struct worker, reaper);
         conns_reap(w);
+        mirrors_reap(w);
         upstreams_reap(w);
 }
 
@@ -301,8 +303,10 @@ void worker_stop(struct worker *w)
         mailbox_run(&w->mail, w); /* what came too late */
         listen_close_all(w);
         conns_close_all(w);
+        mirrors_close_all(w);
         upstreams_close_all(w);
         conns_reap(w);
+        mirrors_reap(w);
         upstreams_reap(w);
         conns_free_pools(w);
         proxy_free_pools(w);

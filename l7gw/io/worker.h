@@ -52,6 +52,8 @@ struct worker {
         struct conn *conns, *conns_free, *conns_dead;
         struct upconn *ups, *ups_dead;
         struct exchange *exchanges_free;
+        struct mirror *mirrors, *mirrors_dead;
+        size_t n_mirrors;
         size_t n_conns, n_conns_free, n_exchanges, n_exchanges_free;
         struct map peers;         /* address and port -> struct peer */
         struct loop_defer reaper; /* frees the dead at the end of the turn */

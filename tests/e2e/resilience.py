@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a shard does when an endpoint fails: retries by the route's policy.
+"""What a shard does when an endpoint fails: retries by the route's policy; and copies of requests that nobody waits for.
 
-   raw sockets ──▶ l7gw (127.83.1.1) ──▶ an origin that fails as often as it is asked to
+   raw sockets ──▶ l7gw (127.83.1.1) ──┬─▶ an origin that fails as often as it is asked to
+                                       └─▶ shadow: takes copies, or does not
 
 The site of l7_single, with routes of its own."""
 import os
@@ -15,16 +16,50 @@ import struct
 import tempfile
 import time
 
-from tests.e2e.l7_single import SLOW, Site, get, own_loopback, raw, route
+from tests.e2e.l7_single import SLOW, Site, get, own_loopback, raw, route, service
+from tests.lab import admin
 from tests.lab.proc import wait_until
 from tests.lab.scenario import Checks
+from tests.lab.wayward_origin import Origin
 
 RETRY = "retry: {codes: [500, 503], attempts: 3%s}"
+
+
+SHADOW = 18085
+MIRROR = "filters:\n    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-by, value: gateway}]}}"
+
+
+def mirror(backend, extra=""):
+    return "\n    - {type: RequestMirror, requestMirror: {backendRef: {name: %s, port: 80}%s}}" % (backend, extra)
+
+
+class Shadow(Origin):
+    """Takes copies: `copies` has (path, fields, body); /deaf is never read, /wrong gets no HTTP for an answer."""
+
+    def __init__(self, port):
+        self.copies = []
+        super().__init__(port)
+
+    def on_echo(self, s, data, served, method, path, fields):
+        body, trailers, data = self.body(s, data, fields)
+        self.copies.append((path, dict(fields), body, trailers))
+        self.reply(s, "nobody reads this")
+        return data
+
+    def on_wrong(self, s, data, served, *_):
+        self.seen.put(("wrong", "came"))
+        s.sendall(b"EHLO\r\n\r\n")
 
 
 class ResilienceSite(Site):
     def __init__(self, directory):
         super().__init__(directory)
+        self.shadow = Shadow(SHADOW)
+        self.origin.on_deaf = self.origin.on_wrong = self.origin.on_echo
+        self.write("shadow", service("shadow", SHADOW))
+        self.write("mirror", route("mirror", "mirror.example", "origin", MIRROR + mirror("shadow")) +
+                   route("share", "share.example", "origin", MIRROR + mirror("shadow", ", fraction: {numerator: 1, denominator: 4}")) +
+                   route("several", "several.example", "origin", MIRROR + mirror("shadow") + mirror("dead") + mirror("shadow", ", percent: 0")))
         self.write("resilience", route("retry", "retry.example", "origin", RETRY % "") +
                    route("slow-retry", "slow-retry.example", "origin", RETRY % ", backoff: 200ms") +
                    route("try", "try.example", "origin", RETRY % "" + "\n    timeouts: {request: 4s, backendRequest: 150ms}") +
@@ -33,7 +68,7 @@ class ResilienceSite(Site):
 
     def start(self):
         super().start()
-        wait_until(lambda: self.ask("status")["rules"] >= 14, 10 * SLOW, "the routes")
+        wait_until(lambda: self.ask("status")["rules"] >= 17, 10 * SLOW, "the routes")
 
 
 def ask(c, host, key, times, how, method="GET", body=None):
@@ -104,6 +139,56 @@ def deadlines(site, check):
     check("the log counts the tries and names the reason", len(spent) == 1 and spent[0]["tries"] == 4, spent)
 
 
+def metric(site, name):
+    for line in admin.ask(site.path("l7gw.sock"), "metrics").splitlines():
+        if line.startswith("gatehouse_l7_" + name + " "):
+            return int(line.split()[1])
+    return None
+
+
+def mirrors(site, check):
+    shadow = site.shadow
+    with raw() as c:
+        c.send("POST /echo?id=1&x=%2F HTTP/1.1\r\nHost: mirror.example\r\nContent-Length: 5\r\n\r\nhello")
+        r = c.reply()
+        wait_until(lambda: shadow.copies, 5 * SLOW, "the copy")
+        path, fields, body, _ = shadow.copies[0]
+        check("the request passes, its copy too: path, query, host, edited fields, body", r.status == 200 and
+              (path, fields["host"], fields["x-by"], body) == ("/echo?id=1&x=%2F", "mirror.example", "gateway", b"hello"), shadow.copies)
+        del shadow.copies[:]
+        c.send("POST /echo HTTP/1.1\r\nHost: mirror.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+        c.send("2\r\nde\r\n0\r\nX-Sum: 7\r\n\r\n")
+        r = c.reply()
+        wait_until(lambda: shadow.copies, 5 * SLOW, "the copy")
+        check("a chunked body with a trailer", r.status == 200 and shadow.copies[0][2:] == (b"abcde", ["x-sum: 7"]), shadow.copies)
+        del shadow.copies[:]
+        for _ in range(400):
+            c.send(get("/echo", host="share.example")).reply()
+        wait_until(lambda: len(shadow.copies) >= 60, 5 * SLOW, "copies")
+        check("one in four is copied", 65 <= len(shadow.copies) <= 135, len(shadow.copies))  # four deviations
+        del shadow.copies[:]
+        ok = [c.send(get("/echo", host="several.example")).reply().status for _ in range(20)]
+        wait_until(lambda: len(shadow.copies) >= 20, 5 * SLOW, "copies")
+        check("several mirrors: a dead one harms nobody, none of zero percent", ok == [200] * 20 and len(shadow.copies) == 20, (ok, len(shadow.copies)))
+        r = c.send(get("/wrong", host="mirror.example")).reply()
+        check("a mirror that answers nonsense harms nobody", r.status == 200 and shadow.saw(("wrong", "came")), r)
+
+
+def slow_mirror(site, check):
+    before, size = metric(site, "mirrors_dropped_total"), 24 << 20
+    with raw() as c:
+        start, block = site.rss_kib(), bytes(65536)
+        c.send("POST /deaf HTTP/1.1\r\nHost: mirror.example\r\nContent-Length: %d\r\n\r\n" % size)
+        for _ in range(size // len(block)):
+            c.send(block)
+        r = c.reply()
+        grown = site.rss_kib() - start
+        check("a mirror that reads nothing does not hold up a body of %d MiB" % (size >> 20), r.status == 200 and
+              json.loads(r.body)["body_bytes"] == size and site.shadow.saw(("deaf", "begun")), r)
+        check("... its copy is dropped, and memory stays small", metric(site, "mirrors_dropped_total") == before + 1 and grown < 4096, grown)
+    site.shadow.hold.set()
+
+
 def main():
     own_loopback()
     check = Checks("resilience")
@@ -111,7 +196,7 @@ def main():
         site = ResilienceSite(d)
         try:
             if check.guarded("start", site.start):
-                for step in (retries, deadlines):
+                for step in (retries, deadlines, mirrors, slow_mirror):
                     check.guarded(step.__name__, step, site, check)
         finally:
             complaints = site.stop()

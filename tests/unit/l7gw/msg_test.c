@@ -130,10 +130,47 @@ static void test_value_vector(void **state)
                         }
 }
 
+/* A copy stands when its original is gone, and a full arena is told, at whichever allocation. */
+static void test_copy(void **state)
+{
+        (void)state;
+        struct arena from;
+        struct msg m, copy;
+        for (size_t cap = 0;; cap += 16) {
+                struct arena to;
+                arena_init(&from, 4096, SIZE_MAX);
+                arena_init(&to, 64, cap);
+                msg_init(&m, &from);
+                m.method = arena_span(&from, SPAN_LIT("POST"));
+                m.path = arena_span(&from, SPAN_LIT("/a/b"));
+                m.query = arena_span(&from, SPAN_LIT("c=d"));
+                m.has_query = true;
+                m.authority = m.host = arena_span(&from, SPAN_LIT("h.example"));
+                m.framing = BODY_LENGTH;
+                m.content_length = 7;
+                for (int i = 0; i < 3; i++)
+                        assert_int_equal(msg_add(&m, arena_span(&from, SPAN_LIT("x-request-id")), arena_span(&from, SPAN_LIT("17"))), 0);
+                msg_init(&copy, &to);
+                int r = msg_copy(&copy, &m);
+                arena_wipe(&from);
+                arena_fini(&from);
+                if (r == 0) {
+                        assert_true(span_eq_str(copy.method, "POST") && span_eq_str(copy.path, "/a/b") && span_eq_str(copy.query, "c=d") &&
+                                    span_eq_str(copy.host, "h.example") && copy.has_query && copy.content_length == 7 && copy.arena == &to);
+                        assert_int_equal(copy.n_fields, 3);
+                        assert_true(copy.fields[2].id == FIELD_X_REQUEST_ID && span_eq_str(copy.fields[2].value, "17"));
+                        arena_fini(&to);
+                        return;
+                }
+                assert_int_equal(r, -ENOMEM);
+                arena_fini(&to);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_ids), cmocka_unit_test(test_edit), cmocka_unit_test(test_guard),
                                             cmocka_unit_test(test_bounds), cmocka_unit_test(test_classes),
-                                            cmocka_unit_test(test_value_vector) };
+                                            cmocka_unit_test(test_value_vector), cmocka_unit_test(test_copy) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

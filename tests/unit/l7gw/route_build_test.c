@@ -91,6 +91,15 @@ static void leg_redirect_behind_rewrite(void)
         leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true);
         rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("/y"));
 }
+static void mirror_add(const char *cluster, uint32_t numerator, uint32_t denominator)
+{
+        Model__Filter *f = filter_add(MODEL__FILTER__KIND_MIRROR);
+        f->mirror = NEW(&w, Model__Mirror, MODEL__MIRROR__INIT);
+        f->mirror->cluster = STR(cluster);
+        f->mirror->fraction = NEW(&w, Model__Fraction, MODEL__FRACTION__INIT);
+        f->mirror->fraction->numerator = numerator;
+        f->mirror->fraction->denominator = denominator;
+}
 static void cors_add(const char *origin, const char *method, const char *header)
 {
         Model__Filter *f = filter_add(MODEL__FILTER__KIND_CORS);
@@ -187,7 +196,11 @@ static void second_vhost(const char *hostname)
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
         X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
         X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
-        X("mirror", UNSUPPORTED, "HTTPRoute", "mirror", filter_add(MODEL__FILTER__KIND_MIRROR)) \
+        X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2)) \
+        X("mirror of nothing", CHECK, "HTTPRoute", "mirror: 0 of 0", mirror_add(w.cluster.id, 0, 0)) \
+        X("mirror of more than all", CHECK, "HTTPRoute", "mirror: 3 of 2", mirror_add(w.cluster.id, 3, 2)) \
+        X("mirror by a protocol we cannot speak", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", \
+          (mirror_add(w.cluster.id, 1, 2), LEG->cluster = STR(""), w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP)) \
         X("CORS origin", CHECK, "HTTPRoute", "origins: \"https://*.a*\"", cors_add("https://*.a*", "GET", "x")) \
         X("CORS method", CHECK, "HTTPRoute", "methods: \"G T\"", cors_add("*", "G T", "x")) \
         X("CORS header", CHECK, "HTTPRoute", "headers: \"x\r\n\"", cors_add("*", "*", "x\r\n")) \
