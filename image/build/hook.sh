@@ -13,19 +13,23 @@ mkdir "$out"
 while read -r pattern; do
         case $pattern in '' | '#'*) continue ;; esac
         # shellcheck disable=SC2086 # patterns are meant to expand
-        rm -rf $modules/$pattern
+        rm -rf "${modules:?}"/$pattern
 done <"$out.modules"
 depmod "$version"
 
 # storage an appliance may sit on; the rest of the kernel's modules are for the real root
-drivers="dm-mod dm-verity loop overlay squashfs vfat nls_ascii nls_cp437 nls_iso8859-1 nls_utf8
+drivers=$(
+        tr '\n' ' ' <<'END'
+dm-mod dm-verity loop overlay squashfs vfat nls_ascii nls_cp437 nls_iso8859-1 nls_utf8
 virtio_pci virtio_blk virtio_scsi virtio_rng nvme ahci ata_piix sd_mod sr_mod cdrom isofs
 vmw_pvscsi mptspi hv_storvsc hv_vmbus xen-blkfront megaraid_sas mpt3sas smartpqi hpsa
-usb-storage uas xhci-pci ehci-pci tpm_tis tpm_crb qemu_fw_cfg"
+usb-storage uas xhci-pci ehci-pci tpm_tis tpm_crb qemu_fw_cfg
+END
+)
 # a name the kernel has built in, or spells otherwise, is not an error; a root that cannot be found would be
 dracut --quiet --force --no-hostonly --reproducible --no-early-microcode --zstd --kver "$version" \
         --modules "base bash systemd systemd-initrd systemd-veritysetup dracut-systemd dm udev-rules rootfs-block fs-lib shutdown" \
-        --drivers "$(echo $drivers)" --kernel-cmdline "" "$out/initrd"
+        --drivers "$drivers" --kernel-cmdline "" "$out/initrd"
 cp "/boot/vmlinuz-$version" "$out/vmlinuz"
 echo "$version" >"$out/kernel"
 
