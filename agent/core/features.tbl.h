@@ -13,6 +13,7 @@
         F("HTTPRoute303RedirectStatusCode") \
         F("HTTPRoute307RedirectStatusCode") \
         F("HTTPRoute308RedirectStatusCode") \
+        F("HTTPRouteBackendProtocolWebSocket") \
         F("HTTPRouteBackendRequestHeaderModification") \
         F("HTTPRouteBackendTimeout") \
         F("HTTPRouteCORS") \

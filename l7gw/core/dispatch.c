@@ -1,6 +1,7 @@
 /* l7gw/core/dispatch.c - see dispatch.h. */
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
+#include "l7gw/core/websocket.h"
 
 static void answer(struct dispatch *d, enum reason r)
 {
@@ -114,6 +115,23 @@ static void leg_choose(struct stream *s, const struct dispatch_in *in, struct di
         d->leg = leg;
 }
 
+/* What is passed on (requirement 54): WebSocket, from a request without a body. */
+static bool upgrade_is_offered(const struct msg *m)
+{
+        return span_eq_str(m->upgrade, "websocket") && span_eq_str(m->method, "GET") && m->framing == BODY_NONE;
+}
+
+/* The key that an HTTP/1.1 endpoint wants and an HTTP/2 client has not, and the answer we shall want for it. */
+static int key_make(struct stream *s, const struct dispatch_in *in)
+{
+        char key[WS_KEY_N], accept[WS_ACCEPT_N];
+        websocket_key(in->nonce, key);
+        websocket_accept(SPAN(key, sizeof key), accept);
+        struct span k = arena_span(&s->arena, SPAN(key, sizeof key));
+        s->ws_accept = arena_span(&s->arena, SPAN(accept, sizeof accept));
+        return k.p && s->ws_accept.p ? msg_set(&s->req, SPAN_LIT("sec-websocket-key"), k) : -ENOMEM;
+}
+
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         struct msg *m = &s->req;
@@ -133,7 +151,12 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         d->rule = hit.rule;
         d->entry = hit.entry;
         struct span authority = m->authority;
-        m->upgrade = SPAN_NULL;     /* not offered upstream (requirement 54): the client goes on in HTTP/1.1 */
+        if (!upgrade_is_offered(m))
+                m->upgrade = SPAN_NULL; /* the client goes on in the protocol it speaks */
+        if (s->h2_connect && key_make(s, in) < 0) {
+                answer(d, REASON_OVERLOAD);
+                return;
+        }
         m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
         m->te_trailers = false;
         if (!cors_judge(s, d, hit.rule->filters))

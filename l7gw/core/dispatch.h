@@ -13,6 +13,7 @@ struct dispatch_in {
         struct span peer;    /* the client's address as text */
         bool peer_trusted;   /* its X-Forwarded-* are believed */
         char request_id[33]; /* used unless a trusted peer sent one */
+        uint8_t nonce[16];   /* random: for a key of WebSocket */
         uint64_t rnd; /* where in the weights this request falls: evenly spread from request to request */
 };
 struct dispatch {

@@ -47,6 +47,29 @@ static enum h1_client_rc bad(struct h1_client *x, const char *why)
         return H1C_BAD;
 }
 
+static bool accept_is_right(const struct stream *s)
+{
+        const struct field *f = msg_find(&s->resp, SPAN_LIT("sec-websocket-accept"));
+        return s->ws_accept.n == 0 || (f && span_eq(f->value, s->ws_accept)); /* else the client has the key, and checks */
+}
+
+/* 101: from here on the connection carries whatever was asked for (RFC 9110 15.2.2, requirement 54). */
+static enum h1_client_rc tunnel_begin(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops)
+{
+        struct msg *m = &s->resp;
+        if (s->req.upgrade.n == 0)
+                return bad(x, "101 without an upgrade request");
+        if (!span_eq(m->upgrade, s->req.upgrade))
+                return bad(x, "101 for another protocol");
+        if (!accept_is_right(s))
+                return bad(x, "wrong sec-websocket-accept");
+        m->framing = BODY_CLOSE;
+        h1_body_init(&x->resp, m);
+        x->head = s->tunnel = true;
+        s->req_done &= s->h2_connect; /* in HTTP/1.1 the request has ended, its half of the tunnel begins */
+        return ops->head(s) < 0 ? H1C_NO_MEMORY : H1C_MORE;
+}
+
 static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const struct h1_client_ops *ops,
                                     struct span in, size_t *ret_used)
 {
@@ -62,12 +85,14 @@ static enum h1_client_rc head_input(struct h1_client *x, struct stream *s, const
         x->scan = (struct h1_scan){0};
         if (m->status < 200) {
                 if (m->status == 101)
-                        return bad(x, "101 without an upgrade request");
+                        return tunnel_begin(x, s, ops);
                 if (++x->interims > L7_INTERIM_RESPONSES)
                         return bad(x, "too many 1xx responses");
                 ops->interim(s, m);
                 return H1C_MORE;
         }
+        if (s->h2_connect && m->status < 300) /* to the client it would mean that the tunnel stands */
+                return bad(x, "the upgrade was ignored");
         x->head = true;
         x->reusable = m->keep_alive && m->framing != BODY_CLOSE;
         h1_body_init(&x->resp, m);

@@ -137,6 +137,11 @@ size_t h1_server_input(struct h1_server *h, struct span in)
                 case H1S_BODY:
                         used = body_input(h, rest);
                         break;
+                case H1S_TUNNEL:
+                        h->s->req_bytes += rest.n;
+                        h->engine->req_data(h->s, rest);
+                        used = rest.n;
+                        break;
                 case H1S_WAIT:
                         return taken;
                 case H1S_CLOSING:
@@ -157,6 +162,7 @@ size_t h1_server_room(const struct h1_server *h)
         case H1S_HEAD:
                 return h->out.n >= h->buffer_bytes ? 0 : (size_t)h->limits->max_head_bytes + h->limits->max_line_bytes;
         case H1S_BODY:
+        case H1S_TUNNEL:
                 return h->engine->req_room(h->s);
         case H1S_WAIT:
                 return 0;
@@ -192,6 +198,12 @@ void h1_server_eof(struct h1_server *h)
                 break;
         case H1S_WAIT: /* a half-close after a whole request is no abort: answer, then close */
                 h->close_after = true;
+                break;
+        case H1S_TUNNEL: /* one half has ended, the other may go on */
+                if (!h->s->req_done) {
+                        h->s->req_done = true;
+                        h->engine->req_end(h->s);
+                }
                 break;
         case H1S_IDLE:
         case H1S_CLOSING:
@@ -247,10 +259,25 @@ static void down_interim(struct stream *s, const struct msg *m)
         head_write(h, &copy, true);
 }
 
+static void tunnel_begin(struct h1_server *h, const struct msg *m)
+{
+        struct msg copy = *m;
+        copy.minor = 1;
+        copy.framing = BODY_NONE;
+        h->chunked = false;
+        h->close_after = true;
+        state_set(h, H1S_TUNNEL);
+        head_write(h, &copy, true);
+}
+
 static void down_head(struct stream *s)
 {
         struct h1_server *h = s->session;
         struct msg *m = &s->resp;
+        if (s->tunnel) {
+                tunnel_begin(h, m);
+                return;
+        }
         h->chunked = m->framing == BODY_CHUNKED || m->framing == BODY_CLOSE;
         if (h->chunked && s->req.minor == 0) {
                 h->chunked = false;
@@ -293,7 +320,7 @@ static void down_end(struct stream *s)
                         chain_span(&h->out, buf_span(h->scratch));
         }
         s->complete = !h->out.failed;
-        h->early |= h->state == H1S_BODY;
+        h->early |= h->state == H1S_BODY || (h->state == H1S_TUNNEL && !s->req_done);
         response_over(h);
 }
 

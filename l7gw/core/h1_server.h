@@ -3,7 +3,7 @@
  * pipelined requests wait unread, answers go in order (requirement 36).  Thread rule: one worker.
  *
  *   IDLE ──first byte──▶ HEAD ──head──▶ BODY ──body──▶ WAIT ──response──▶ IDLE
- *   any error, or "close" ──▶ CLOSING */
+ *   WAIT ──101──▶ TUNNEL          any error, or "close" ──▶ CLOSING */
 #pragma once
 #include "l7gw/core/h1.h"
 #include "l7gw/core/stream.h"
@@ -13,7 +13,8 @@
         S(IDLE, H1S_BIT(HEAD) | H1S_BIT(CLOSING))                 /* between requests */ \
         S(HEAD, H1S_BIT(BODY) | H1S_BIT(WAIT) | H1S_BIT(CLOSING)) /* some bytes of a head have come */ \
         S(BODY, H1S_BIT(WAIT) | H1S_BIT(CLOSING))                 /* request body on its way */ \
-        S(WAIT, H1S_BIT(IDLE) | H1S_BIT(CLOSING))                 /* request complete, response not */ \
+        S(WAIT, H1S_BIT(IDLE) | H1S_BIT(TUNNEL) | H1S_BIT(CLOSING)) /* request complete, response not */ \
+        S(TUNNEL, H1S_BIT(CLOSING))                               /* upgraded: bytes both ways */ \
         S(CLOSING, H1S_BIT(CLOSING))                              /* the last response is in out; input is thrown away */
 /* clang-format on */
 enum h1_server_state {

@@ -24,6 +24,8 @@ static void pseudo(struct stream *s, struct span name, struct span value)
                 s->req.authority = v;
         else if (span_eq_str(name, ":path"))
                 s->h2_path = v;
+        else if (span_eq_str(name, ":protocol"))
+                s->h2_protocol = v;
         else
                 s->h2_bad = true;
 }
@@ -141,6 +143,22 @@ static unsigned host_decide(struct stream *s)
         return r == 0 ? 0 : r == -ENOMEM ? 431 : 400;
 }
 
+/* Extended CONNECT (RFC 8441 4) becomes what it means in HTTP/1.1 (requirement 56). */
+static unsigned upgrade_decide(struct stream *s, bool end_stream)
+{
+        struct msg *m = &s->req;
+        if (!span_eq_str(m->method, "CONNECT") || end_stream || m->framing == BODY_LENGTH)
+                return 400;
+        if (!span_eq_str(s->h2_protocol, "websocket"))
+                return 501;
+        m->method = SPAN_LIT("GET");
+        m->upgrade = s->h2_protocol;
+        m->framing = BODY_NONE;
+        m->expect_continue = false;
+        s->h2_connect = true;
+        return 0;
+}
+
 unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
 {
         struct msg *m = &s->req;
@@ -159,6 +177,11 @@ unsigned h2_request_finish(struct stream *s, bool tls, bool end_stream)
         if (end_stream && m->has_length && m->content_length == 0)
                 m->framing = BODY_LENGTH; /* an empty POST keeps its "content-length: 0" */
         m->has_length = false;
+        if (s->h2_protocol.n > 0) {
+                status = upgrade_decide(s, end_stream);
+                if (status)
+                        return status;
+        }
         if (span_eq_str(m->method, "CONNECT"))
                 return 0; /* no scheme, no path: the engine refuses it */
         if (!span_eq_str(m->scheme, tls ? "https" : "http"))

@@ -122,6 +122,7 @@ static void request_head(struct h2_server *h, struct stream *s, bool end)
         if (status != 0) {
                 h->engine->refuse(s, status, status == 431   ? "header section over the limit"
                                               : status == 417 ? "unknown expectation"
+                                              : status == 501 ? "unknown protocol"
                                                               : "malformed request");
                 return;
         }
@@ -331,6 +332,7 @@ int h2_server_new(const struct h2_server_conf *conf, struct h2_server **ret)
                 {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->buffer_bytes},
                 {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, L7_H2_HEADER_LIST},
                 {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
+                {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}, /* any route may lead to a WebSocket */
         };
         if (session_make(h) < 0 ||
             nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, ARRAY_SIZE(settings)) != 0 ||
@@ -445,7 +447,9 @@ static void down_head(struct stream *s)
 {
         struct h2_server *h = s->session;
         size_t count;
-        nghttp2_nv *nv = h2_fields(s, &s->resp, s->resp.status, &count);
+        if (s->tunnel) /* HTTP/2 proves nothing: its 200 is enough (RFC 8441 5) */
+                msg_remove(&s->resp, SPAN_LIT("sec-websocket-accept"));
+        nghttp2_nv *nv = h2_fields(s, &s->resp, s->tunnel ? 200 : s->resp.status, &count);
         s->h2_provider = stream_has_body(&s->resp);
         nghttp2_data_provider body = {.source.ptr = s, .read_callback = body_read};
         if (!nv || nghttp2_submit_response(h->session, s->id, nv, count, s->h2_provider ? &body : NULL) != 0)

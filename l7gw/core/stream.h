@@ -8,6 +8,8 @@
  * drained) when room has grown.  Nobody stores more than room() promised plus one read.
  * Ownership: the engine allocates a stream in open() and frees it in close(); between the two the session owns it.
  * After end() or cut() the engine must not touch the stream again, except in close().
+ * An upgrade (WebSocket) has one normal form, HTTP/1.1's: a GET with req.upgrade, accepted by resp.status 101.  Then
+ * s->tunnel is set before head(): req_data and data carry its bytes, req_end and end its two halves' ends.
  * A stream owns one arena: everything about the exchange lives there and dies in one call.  Thread rule: one worker. */
 #pragma once
 #include "l7gw/core/chain.h"
@@ -72,9 +74,12 @@ struct stream {
         bool resp_head, resp_done;    /* head() and end() have been called */
         bool complete;                /* the session has passed on the whole response */
         bool continued;               /* 100 was sent */
+        bool tunnel;                  /* the upgrade was accepted: bytes both ways until both have ended */
         bool resp_waits;              /* the engine found no room: it wants resp_room() */
         /* HTTP/2 only: what is gathered before the head is complete */
-        struct span h2_path;
+        struct span h2_path, h2_protocol;
+        bool h2_connect;              /* extended CONNECT (RFC 8441); s->req says GET with upgrade */
+        struct span ws_accept;        /* what an HTTP/1.1 endpoint must answer to the key we made */
         uint32_t h2_list_bytes;
         bool h2_provider, h2_too_large, h2_bad, h2_bad_expect;
 };

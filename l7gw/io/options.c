@@ -76,6 +76,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         o.connect_ms = ms(t, "connect", 3000);
         o.upstream_idle_ms = ms(t, "upstream_idle", 50000);
         o.stream_idle_ms = ms(t, "stream_idle", 300000);
+        o.tunnel_idle_ms = ms(t, "tunnel_idle", 3600000);
         o.drain_ms = ms(t, "drain", 30000);
         r = conf_done(c, reterr);
         conf_close(c);

@@ -13,7 +13,7 @@ struct options {
         size_t n_health;
         uint16_t health_port;
         uint32_t max_connections, buffer_bytes, body_rate;
-        uint32_t header_ms, idle_ms, handshake_ms, connect_ms, upstream_idle_ms, stream_idle_ms, drain_ms;
+        uint32_t header_ms, idle_ms, handshake_ms, connect_ms, upstream_idle_ms, stream_idle_ms, tunnel_idle_ms, drain_ms;
 };
 int options_load(const char *path, struct options *ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 void options_fini(struct options *o) NONNULL(1);

@@ -148,11 +148,21 @@ void exchange_deadlines(struct exchange *x, uint32_t idle_ms)
         x->progress_ms = x->reader.since_ms = now;
         x->idle_ms = idle_ms ? idle_ms : rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
         x->total_deadline_ms = rule && rule->request_timeout_ms ? now + rule->request_timeout_ms : 0;
-        x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || is_grpc(&x->s.req); /* messages come when they come */
+        x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || x->s.req.upgrade.n || is_grpc(&x->s.req); /* messages come when they come */
         rate_begin(x);
         if (exchange_overdue(x, now, &next) != REASON_NONE)
                 next = now;
         timer_set(loop_timers(x->w->loop), &x->timer, next);
+}
+
+/* A tunnel lasts as long as something moves in it: neither the request's deadline nor its idle time is meant for it. */
+static void tunnel_deadlines(struct exchange *x)
+{
+        const Model__Rule *rule = x->d.rule->model;
+        x->idle_ms = MAX(rule->idle_timeout_ms, x->w->options->tunnel_idle_ms);
+        x->total_deadline_ms = 0;
+        proxy_progress(x);
+        timer_set(loop_timers(x->w->loop), &x->timer, x->progress_ms + x->idle_ms);
 }
 
 /* ---- answers of our own ---- */
@@ -260,6 +270,8 @@ static void engine_request(struct stream *s)
                                  .peer_trusted = peer_trusted(b, &c->peer),
                                  .rnd = worker_spread(x->w)};
         request_id_make(x->w, in.request_id);
+        for (size_t i = 0; s->h2_connect && i < sizeof in.nonce; i++)
+                in.nonce[i] = (uint8_t)worker_random(x->w);
         memcpy(x->request_id, in.request_id, sizeof x->request_id);
         x->expect = s->req.expect_continue;
         x->authority = s->req.authority; /* filters edit the request; the log tells what was asked */
@@ -293,7 +305,8 @@ static void engine_req_data(struct stream *s, struct span d)
                 s->down->drained(s, d.n); /* answered already: nobody wants it */
                 return;
         }
-        if (x->up && s->state != STREAM_CONNECT)
+        bool held = s->req.upgrade.n && !s->tunnel; /* early bytes of a tunnel that may never stand */
+        if (x->up && s->state != STREAM_CONNECT && !held)
                 upstream_data(x->up, d);
         else
                 chain_span(&s->req_body, d);
@@ -358,6 +371,8 @@ int proxy_response_head(struct stream *s)
         x->status = s->resp.status;
         stream_set(s, STREAM_RELAY);
         s->resp_head = true;
+        if (s->tunnel)
+                tunnel_deadlines(x);
         s->down->head(s);
         return 0;
 }

@@ -26,6 +26,7 @@ struct upconn {
         enum up_state state;
         bool readable, writable, hup;
         bool reused, send_failed;
+        bool fin; /* the client's half of a tunnel has ended: so does ours, once all is sent */
         uint64_t sent, received; /* bytes of this exchange */
         uint64_t body_taken;     /* request body bytes that cannot be replayed any more */
         uint32_t n_requests;
@@ -393,8 +394,9 @@ static void up_send_request(struct upconn *u)
         if (u->n_requests++ > 0)
                 worker_count(u->w, WORKER_UPSTREAM_REUSES);
         h1_client_request(&u->h, s, &u->w->head, &u->out);
-        body_forward(u);
-        if (s->req_done)
+        if (s->req.upgrade.n == 0)
+                body_forward(u);
+        if (s->req_done || s->req.upgrade.n)
                 h1_client_end(&u->h, s, &u->w->head, &u->out);
         else if (x->expect && s->req_bytes == 0 && !s->continued) {
                 struct msg go = {.status = 100, .minor = 1};
@@ -430,7 +432,10 @@ void upstream_request_end(struct upconn *u)
 {
         if (u->send_failed)
                 return;
-        h1_client_end(&u->h, &u->x->s, &u->w->head, &u->out);
+        if (u->x->s.req.upgrade.n)
+                u->fin = u->x->s.tunnel;
+        else
+                h1_client_end(&u->h, &u->x->s, &u->w->head, &u->out);
         loop_defer(u->w->loop, &u->defer);
 }
 
@@ -450,6 +455,10 @@ static void up_flush(struct upconn *u)
         } else {
                 u->sent += (uint64_t)n;
         }
+        if (u->fin && u->out.n == 0) {
+                u->fin = false;
+                (void)shutdown(u->f.fd, SHUT_WR); /* fails when the endpoint is gone: reading tells */
+        }
         if (u->x && u->out.n < before) {
                 proxy_progress(u->x);
                 proxy_drained(u->x);
@@ -458,7 +467,22 @@ static void up_flush(struct upconn *u)
 
 /* ---- response ---- */
 
-static const struct h1_client_ops client_ops = {.interim = proxy_interim, .head = proxy_response_head};
+static void body_forward(struct upconn *u);
+
+static int response_head(struct stream *s)
+{
+        struct upconn *u = CONTAINER_OF(s, struct exchange, s)->up;
+        int r = proxy_response_head(s);
+        if (r == 0 && s->tunnel && u->x) { /* what the client has said already, and no deadline of a try any more */
+                timer_stop(&u->timer);
+                body_forward(u);
+                u->fin = s->req_done;
+                loop_defer(u->w->loop, &u->defer);
+        }
+        return r;
+}
+
+static const struct h1_client_ops client_ops = {.interim = proxy_interim, .head = response_head};
 
 /* A connection without a request: to a waiter, or into the pool. */
 static void to_pool(struct upconn *u, uint32_t keep_ms)

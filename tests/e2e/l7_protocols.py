@@ -126,6 +126,93 @@ def notified(site, check):
         check("an idle TLS connection is closed with close_notify, after %.0f s" % (time.monotonic() - t), clean is True, clean)
 
 
+WS = "GET /ws%s HTTP/1.1\r\nHost: %s\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+CONNECT = (("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat"))
+
+
+def ws_connect(c, path, protocol="websocket", host="origin.example", fields=CONNECT, end=False):
+    return c.open(path, host=host, method="CONNECT", fields=[(":protocol", protocol), *fields] if protocol else fields, end=end)
+
+
+def websocket(site, check):
+    site.origin.forget()
+    for tls_name in (None, "one.example"):
+        with raw(tls_name) as c:
+            how, host = "over TLS" if tls_name else "plain", tls_name or "origin.example"
+            status, fields = c.send(WS % ("", host) + "early ").head()
+            check("54: WebSocket, HTTP/1.1 both sides (%s): 101 with the endpoint's answer" % how, (status, fields.get("upgrade"), fields.get("connection"), fields["sec-websocket-accept"]) ==
+                  (101, "websocket", "upgrade", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), (status, fields))
+            while len(c.data) < 12 and c.more():
+                pass
+            check("54: bytes behind the heads belong to the tunnel, both ways (%s)" % how, c.data == b"hello EARLY ", c.data)
+            c.data = b""
+            big = bytes(range(97, 123)) * 40000
+            threading.Thread(target=c.send, args=(big,), daemon=True).start()
+            while len(c.data) < len(big) and c.more():
+                pass
+            check("... and a megabyte each way (%s)" % how, c.data == big.upper(), len(c.data))
+            c.data = b""
+            if tls_name:
+                continue
+            c.s.shutdown(socket.SHUT_WR)
+            check("55: the client's end reaches the endpoint", site.origin.saw(("ws", "end")))
+            while c.more():
+                pass
+            check("55: ... whose last words still come", c.data == b" bye", c.data)
+    with raw() as c:
+        c.send(WS % ("", "timeout.example")).head()
+        t = time.monotonic()
+        time.sleep(0.8)  # longer than the rule's 300 ms for requests
+        c.send("still")
+        while b"STILL" not in c.data and c.more():
+            pass
+        check("57: a tunnel outlives the deadline of requests", b"STILL" in c.data, c.data)
+        while c.more():
+            pass
+        check("57: ... and ends when nothing moves in it: after %.1f s" % (time.monotonic() - t), 2.5 < time.monotonic() - t < 10 * SLOW)
+    with raw() as c:
+        r = c.send(WS % ("?no", "origin.example")).reply()
+        check("54: an endpoint that declines answers as it likes, and HTTP goes on", r.status == 200 and c.send(get("/echo")).reply().status == 200, r)
+        r = c.send(WS % ("?other", "origin.example")).reply()
+        check("54: 101 for another protocol: 502", r.status == 502, r)
+    with raw() as c:
+        f = {k.lower(): v for k, v in json.loads(c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhi").reply().body)["fields"]}
+        check("54: with a body it is an ordinary request", "upgrade" not in f and "connection" not in f, f)
+        f = {k.lower(): v for k, v in json.loads(c.send("GET /echo HTTP/1.1\r\nHost: origin.example\r\nConnection: Upgrade\r\nUpgrade: TLS/1.0\r\n\r\n").reply().body)["fields"]}
+        check("54: other protocols are not offered", "upgrade" not in f, f)
+
+
+def websocket_h2(site, check):
+    with h2.Client((VIP, HTTP)) as c:
+        c.pump(lambda: h2.ENABLE_CONNECT_PROTOCOL in c.peer)
+        check("56: SETTINGS_ENABLE_CONNECT_PROTOCOL is announced", c.peer.get(h2.ENABLE_CONNECT_PROTOCOL) == 1, c.peer)
+        site.origin.forget()
+        s = ws_connect(c, "/ws")
+        c.body(s.id, b"early ", end=False)
+        check("56: extended CONNECT to an HTTP/1.1 endpoint: 200, and the tunnel", c.pump(lambda: len(s.body) >= 12) and s.status == 200 and s.body == b"hello EARLY ", s)
+        check("56: ... no field of HTTP/1.1's handshake", not {"sec-websocket-accept", "upgrade", "connection", "content-length"} & set(s.head) and s.head["sec-websocket-protocol"] == "chat", s.head)
+        big = bytes(range(97, 123)) * 40000
+        c.body(s.id, big, end=False)
+        check("56: ... and a megabyte each way", c.pump(lambda: len(s.body) >= 12 + len(big), 20) and s.body[12:] == big.upper(), len(s.body))
+        c.body(s.id, b"", end=True)
+        check("56: END_STREAM reaches the endpoint as FIN, and its end comes back", c.pump(lambda: s.over) and s.ended and s.body.endswith(b" bye"), (s.ended, s.reset, s.body[-10:]))
+        got = [c.get("/echo").status]
+        for path, protocol, fields, end, want in (("/ws?wrong", "websocket", CONNECT, False, 502), ("/ws?other", "websocket", CONNECT, False, 502),
+                                                  ("/ws?no", "websocket", CONNECT, False, 502), ("/ws", "chess", CONNECT, False, 501),
+                                                  ("/ws", "websocket", CONNECT, True, 400), ("/ws", None, CONNECT, False, None)):
+            s = ws_connect(c, path, protocol, fields=fields, end=end)
+            c.pump(lambda: s.over)
+            got.append(s.status or None)
+            check("56: CONNECT %s %s: %s" % (path, protocol, want), (s.status or None) == want, s)
+        s = ws_connect(c, "/ws")
+        c.pump(lambda: s.status)
+        site.origin.forget()
+        c.reset(s.id)
+        check("56: RST_STREAM ends the endpoint's connection", site.origin.saw(("ws", "end")))
+        check("... the connection itself goes on", c.get("/echo").status == 200 and got[0] == 200)
+    wait_until(lambda: any(l["status"] == 101 and l["complete"] and l["bytes_in"] > 1000000 for l in site.access()), 5 * SLOW, "the log has tunnels with their bytes")
+
+
 def going(site, check):
     """A drain with a client that says nothing: notice, a second later the real GOAWAY, then the end with its last stream."""
     site.origin.hold.clear()
@@ -145,4 +232,4 @@ def going(site, check):
 
 
 if __name__ == "__main__":
-    run("l7_protocols", (out_of_turn, descriptors, expectations, slow_bodies, notified, going) if len(sys.argv) < 2 else [globals()[n] for n in sys.argv[1:]])
+    run("l7_protocols", (out_of_turn, descriptors, expectations, websocket, websocket_h2, slow_bodies, notified, going) if len(sys.argv) < 2 else [globals()[n] for n in sys.argv[1:]])

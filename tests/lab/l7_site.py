@@ -148,7 +148,7 @@ class Site:
             f.write('name = "shard-1"; pool = "default"; threads = 2; log_level = "info"; access_log = "%(d)s/access.log";\n'
                     'control = { agent = "%(d)s/agent.sock"; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
                     'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; };\n'
-                    'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; drain = 8000; };\n'
+                    'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; tunnel_idle = 2000; drain = 8000; };\n'
                     % {"d": self.dir, "h": HEALTH})
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         self.spawn("nginx", [nginx, "-e", self.path("nginx.err"), "-c", self.path("nginx.conf")])

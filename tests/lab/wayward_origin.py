@@ -1,5 +1,7 @@
 """An HTTP/1.1 origin that does what the path says: echoes, answers early, cuts, floods, stays deaf or silent.  One thread per
 connection; `seen` tells the test what happened, `hold` lets a waiting handler go on."""
+import base64
+import hashlib
 import json
 import queue
 import socket
@@ -142,6 +144,24 @@ class Origin:
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
         self.seen.put(("talk", "said"))
         s.recv(1)
+
+    def on_ws(self, s, data, served, method, path, fields):
+        """WebSocket's handshake (RFC 6455), with the first bytes in the same segment; then whatever comes goes back in upper case."""
+        f = {k.lower(): v for k, v in fields}
+        if (f.get("upgrade"), f.get("connection"), method) != ("websocket", "upgrade", "GET") or "no" in path:
+            self.reply(s, json.dumps(f))
+            return data
+        accept = base64.b64encode(hashlib.sha1((f["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        s.sendall(("HTTP/1.1 101 Switching Protocols\r\nUpgrade: %s\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
+                   "Sec-WebSocket-Protocol: chat\r\n\r\nhello " % ("other" if "other" in path else "websocket", accept if "wrong" not in path else "x")).encode())
+        while True:
+            if data:
+                s.sendall(data.upper())
+            data = s.recv(65536)
+            if not data:
+                break
+        self.seen.put(("ws", "end"))
+        s.sendall(b" bye")
 
     def on_silent(self, s, data, served, *_):
         return None

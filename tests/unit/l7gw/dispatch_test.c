@@ -256,11 +256,13 @@ static void test_forwarding_fields(void **state)
                 const struct dispatch_in in = {
                         .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted};
                 snprintf(head, sizeof head,
-                         "GET /any HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n%s\r\n",
+                         "%s /any HTTP/1.1\r\nHost: h\r\nUpgrade: %s\r\nConnection: upgrade\r\n%s\r\n",
+                         i % 2 ? "POST" : "GET", i % 3 ? "websocket" : "chess",
                          cases[i].fields);
                 ask(&a, head, &in);
                 assert_int_equal(a.d.reason, REASON_NONE);
-                assert_int_equal(a.s.req.upgrade.n, 0); /* requirement 54: not offered upstream */
+                bool offered = i % 2 == 0 && i % 3 != 0; /* requirement 54: WebSocket, by GET */
+                assert_int_equal(a.s.req.upgrade.n, offered ? 9 : 0);
                 for (size_t k = 0; k < ARRAY_SIZE(cases[i].want) && cases[i].want[k][0]; k++) {
                         const struct field *f = msg_find(&a.s.req, span_str(cases[i].want[k][0]));
                         const char *want = cases[i].want[k][1];
