@@ -4,7 +4,7 @@
    raw sockets ──▶ l7gw (127.83.1.1) ──┬─▶ an origin that fails as often as it is asked to
                                        └─▶ shadow: takes copies, or does not
 
-The site of l7_single, with routes of its own."""
+The site of lab/l7_site, with routes of its own."""
 import os
 import sys
 
@@ -13,18 +13,15 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 import json
 import socket
 import struct
-import tempfile
 import time
 
-from tests.e2e.l7_single import SLOW, Site, get, own_loopback, raw, route, service
 from tests.lab import admin
+from tests.lab.l7_site import Site, raw, route, run, service
 from tests.lab.proc import wait_until
-from tests.lab.scenario import Checks
+from tests.lab.raw_client import SLOW, get
 from tests.lab.wayward_origin import Origin
 
 RETRY = "retry: {codes: [500, 503], attempts: 3%s}"
-
-
 SHADOW = 18085
 MIRROR = "filters:\n    - {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-by, value: gateway}]}}"
 
@@ -189,24 +186,5 @@ def slow_mirror(site, check):
     site.shadow.hold.set()
 
 
-def main():
-    own_loopback()
-    check = Checks("resilience")
-    with tempfile.TemporaryDirectory(prefix="gh-l7-") as d:
-        site = ResilienceSite(d)
-        try:
-            if check.guarded("start", site.start):
-                for step in (retries, deadlines, mirrors, slow_mirror):
-                    check.guarded(step.__name__, step, site, check)
-        finally:
-            complaints = site.stop()
-        check("every daemon ended with status 0, no sanitizer report", not complaints, "\n".join(complaints))
-        if check.failed:
-            for name in ("l7gw", "agent"):
-                with open(site.path(name + ".log")) as f:
-                    print("".join("# %s: %s" % (name, l) for l in f.readlines()[-30:]), end="")
-    sys.exit(1 if check.failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    run("resilience", (retries, deadlines, mirrors, slow_mirror), ResilienceSite)

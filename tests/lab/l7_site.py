@@ -204,12 +204,12 @@ def own_loopback():
         os.execvp("unshare", ["unshare", "--net", sys.executable] + sys.argv)
 
 
-def run(name, steps):
+def run(name, steps, make=Site):
     """The site, the steps on it one after the other, the end; exits with 0 when all held."""
     own_loopback()
     check = Checks(name)
     with tempfile.TemporaryDirectory(prefix="gh-l7-") as d:
-        site = Site(d)
+        site = make(d)
         try:
             if check.guarded("start", site.start):
                 for step in steps:
