@@ -232,9 +232,11 @@ static int pool_create(struct ports *ps, struct err *reterr)
         return 0;
 }
 
-static int port_configure(struct port *p, const struct ports *ps)
+/* Interrupts only where there is nothing else to wait on, and where the driver and the way it is bound have them:
+ * virtio, virtio-user and NICs on vfio do; it is tried, since no capability says so. */
+static int port_configure(struct port *p, const struct ports *ps, bool interrupts)
 {
-        struct rte_eth_conf conf = {0};
+        struct rte_eth_conf conf = {.intr_conf.rxq = interrupts};
         struct rte_eth_dev_info info;
         uint16_t rx_desc = (uint16_t)p->conf->rx_desc, tx_desc = (uint16_t)p->conf->tx_desc,
                  n = (uint16_t)ps->n_workers;
@@ -269,7 +271,10 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
 {
         const struct settings_port *c = p->conf;
         uint16_t mtu;
-        int r = port_configure(p, ps);
+        p->interrupts = device_is_pci(c->device) || strncmp(c->device, "net_virtio_user", 15) == 0;
+        int r = port_configure(p, ps, p->interrupts);
+        if (r < 0 && p->interrupts)
+                r = port_configure(p, ps, p->interrupts = false);
         if (r < 0)
                 return err_set(reterr, -r, c->name, "cannot configure %u queue(s): %s", ps->n_workers,
                                rte_strerror(-r));
@@ -279,6 +284,8 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
                         return err_set(reterr, -r, c->name, "cannot set MTU %u: %s", c->mtu, rte_strerror(-r));
         }
         r = rte_eth_dev_start(p->id);
+        if (r < 0 && p->interrupts && port_configure(p, ps, p->interrupts = false) == 0)
+                r = rte_eth_dev_start(p->id);
         if (r < 0)
                 return err_set(reterr, -r, c->name, "cannot start: %s", rte_strerror(-r));
         p->started = true;

@@ -16,6 +16,7 @@ struct port {
         uint8_t mac[6];
         unsigned ifindex;                 /* of the kernel interface behind a virtual device; 0 = none */
         bool probed, started;
+        bool interrupts; /* rx interrupts, off until asked for: rte_eth_dev_rx_intr_* */
         int fds[SETTINGS_MAX_QUEUES]; /* per queue: readable when packets wait; -1 = the device has none */
 };
 struct ports {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <rte_cycles.h>
+#include <rte_epoll.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_pause.h>
@@ -208,14 +209,35 @@ static void worker_event(struct io_worker *w, int fd, uint32_t events)
         if (fd == w->wakefd) {
                 ssize_t r = read(fd, &v, sizeof v); /* EAGAIN: taken before; either is fine */
                 (void)r;
+        } else if (fd == w->intr_epfd) {
+                struct rte_epoll_event taken[8];
+                while (rte_epoll_wait(fd, taken, ARRAY_SIZE(taken), 0) == ARRAY_SIZE(taken))
+                        ; /* edges: what is not taken now is still pending */
         } else if (events & EPOLLERR) {
                 (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len); /* reading clears it: else we would spin on it */
+        }
+}
+
+static void worker_interrupts(struct io_worker *w, bool on)
+{
+        const struct ports *ps = w->all->ports;
+        for (size_t i = 0; w->intr_epfd >= 0 && i < ps->n; i++) {
+                if (!ps->v[i].interrupts)
+                        continue;
+                int r = on ? rte_eth_dev_rx_intr_enable(ps->v[i].id, (uint16_t)w->index)
+                           : rte_eth_dev_rx_intr_disable(ps->v[i].id, (uint16_t)w->index);
+                (void)r; /* fails for a device that is gone only; then REST_WAIT_MS ends the rest */
         }
 }
 
 /* Blocks on the ports' descriptors, or sleeps.  Offline meanwhile: no grace period waits for a resting worker. */
 static void worker_rest(struct io_worker *w)
 {
+        worker_interrupts(w, true);
+        if (w->intr_epfd >= 0 && worker_turn(w)) { /* came before the interrupt was armed: none will tell */
+                worker_interrupts(w, false);
+                return;
+        }
         struct epoll_event ev[8];
         /* seq_cst, as in workers_send: either we see its frame in the ring or it sees us resting and wakes us */
         atomic_store_explicit(&w->resting, true, memory_order_seq_cst);
@@ -236,6 +258,7 @@ static void worker_rest(struct io_worker *w)
                 w->rested = true;
         }
         atomic_store_explicit(&w->resting, false, memory_order_relaxed);
+        worker_interrupts(w, false);
 }
 
 int worker_main(void *arg)

@@ -55,6 +55,7 @@ struct io_worker {
         bool rested;                     /* since the clock was read last */
         struct rte_ring *punts, *frames; /* shared: single producer, single consumer */
         int epfd, wakefd;                /* epfd -1: some port gives nothing to wait on */
+        int intr_epfd;                   /* DPDK's, of the ports with rx interrupts; inside epfd.  -1: none has them */
         _Atomic bool resting;            /* shared: set before the last look at the frames ring */
         struct tx_batch tx[L4_MAX_PORTS];
         struct traffic backends[L4_MAX_BACKENDS]; /* shared */

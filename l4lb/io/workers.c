@@ -9,13 +9,33 @@
 #include <unistd.h>
 
 #include <rte_cycles.h>
+#include <rte_epoll.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
+
+/* The interrupts of this worker's queues, in a set of DPDK's: each driver has its own way to take one. */
+static int worker_intr_init(struct io_worker *w)
+{
+        const struct ports *ps = w->all->ports;
+        for (size_t i = 0; i < ps->n; i++) {
+                if (!ps->v[i].interrupts)
+                        continue;
+                if (w->intr_epfd < 0)
+                        w->intr_epfd = epoll_create1(EPOLL_CLOEXEC);
+                if (w->intr_epfd < 0)
+                        return -errno;
+                int r = rte_eth_dev_rx_intr_ctl_q(ps->v[i].id, (uint16_t)w->index, w->intr_epfd, RTE_INTR_EVENT_ADD, NULL);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
 
 /* An epoll set over this worker's queue of every port and its wake-up; stays -1 when some queue has nothing to wait on.
  */
@@ -24,17 +44,23 @@ static int worker_wait_init(struct io_worker *w)
         struct epoll_event ev = {.events = EPOLLIN};
         const struct ports *ps = w->all->ports;
         for (size_t i = 0; i < ps->n; i++)
-                if (ps->v[i].fds[w->index] < 0)
+                if (ps->v[i].fds[w->index] < 0 && !ps->v[i].interrupts)
                         return 0;
+        int r = worker_intr_init(w);
+        if (r < 0)
+                return r;
         w->epfd = epoll_create1(EPOLL_CLOEXEC);
         w->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (w->epfd < 0 || w->wakefd < 0)
                 return -errno;
         for (size_t i = 0; i < ps->n; i++) {
                 ev.data.fd = ps->v[i].fds[w->index];
-                if (epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev.data.fd, &ev) < 0)
+                if (ev.data.fd >= 0 && epoll_ctl(w->epfd, EPOLL_CTL_ADD, ev.data.fd, &ev) < 0)
                         return -errno;
         }
+        ev.data.fd = w->intr_epfd;
+        if (w->intr_epfd >= 0 && epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->intr_epfd, &ev) < 0)
+                return -errno;
         ev.data.fd = w->wakefd;
         return epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->wakefd, &ev) < 0 ? -errno : 0;
 }
@@ -78,7 +104,7 @@ static int worker_new(struct workers *ws, unsigned index, const struct net *net,
         ws->w[ws->n++] = w;
         w->all = ws;
         w->index = index;
-        w->epfd = w->wakefd = -1;
+        w->epfd = w->wakefd = w->intr_epfd = -1;
         w->idle = (struct idle){.spin_polls = ws->settings->spin_polls,
                                 .pause_polls = ws->settings->pause_polls,
                                 .sleep_us_max = ws->settings->sleep_us_max};
@@ -128,7 +154,8 @@ int workers_start(struct workers *ws, struct err *reterr)
                         return err_set(reterr, -e, "worker", "cannot start lcore %u: %s", i + 1, rte_strerror(-e));
                 }
                 log_info("worker_start", "worker=%u cpu=%u idle=%s", i, ws->settings->cores[i],
-                         ws->w[i]->epfd >= 0          ? "wait"
+                         ws->w[i]->intr_epfd >= 0     ? "interrupt"
+                         : ws->w[i]->epfd >= 0        ? "wait"
                          : ws->settings->sleep_us_max ? "sleep"
                                                       : "spin");
         }
@@ -173,6 +200,8 @@ void workers_fini(struct workers *ws)
                         close(w->epfd);
                 if (w->wakefd >= 0)
                         close(w->wakefd);
+                if (w->intr_epfd >= 0)
+                        close(w->intr_epfd);
                 rte_free(w->flow_memory);
                 free(w->services);
                 free(w);
