@@ -12,11 +12,25 @@
 static const uint8_t signature[8] = {'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T'};
 
 enum header_at { /* byte offsets, table 5-5 */
-        AT_REVISION = 8, AT_SIZE = 12, AT_CRC = 16, AT_MY_LBA = 24, AT_OTHER_LBA = 32, AT_FIRST = 40, AT_LAST = 48, AT_DISK = 56,
-        AT_ARRAY = 72, AT_N = 80, AT_ENTRY_BYTES = 84, AT_ARRAY_CRC = 88
+                 AT_REVISION = 8,
+                 AT_SIZE = 12,
+                 AT_CRC = 16,
+                 AT_MY_LBA = 24,
+                 AT_OTHER_LBA = 32,
+                 AT_FIRST = 40,
+                 AT_LAST = 48,
+                 AT_DISK = 56,
+                 AT_ARRAY = 72,
+                 AT_N = 80,
+                 AT_ENTRY_BYTES = 84,
+                 AT_ARRAY_CRC = 88
 };
 enum entry_at { /* table 5-6 */
-        AT_TYPE = 0, AT_UUID = 16, AT_FIRST_LBA = 32, AT_LAST_LBA = 40, AT_NAME = 56
+                AT_TYPE = 0,
+                AT_UUID = 16,
+                AT_FIRST_LBA = 32,
+                AT_LAST_LBA = 40,
+                AT_NAME = 56
 };
 
 uint32_t gpt_crc32(const void *data, size_t n)
@@ -129,7 +143,8 @@ int gpt_header_parse(struct span s, uint64_t at, uint64_t disk_sectors, struct g
                 return bad(reterr, at, "the other header would lie outside the disk");
         if (g.first_usable > g.last_usable || g.last_usable >= disk_sectors)
                 return bad(reterr, at, "the usable range lies outside the disk");
-        if (g.array_lba < FIRST_ARRAY_LBA || g.array_lba >= disk_sectors || gpt_array_sectors(&g) > disk_sectors - g.array_lba)
+        if (g.array_lba < FIRST_ARRAY_LBA || g.array_lba >= disk_sectors ||
+            gpt_array_sectors(&g) > disk_sectors - g.array_lba)
                 return bad(reterr, at, "the array lies outside the disk");
         if (at == PRIMARY_LBA && (g.other <= gpt_array_sectors(&g) || g.other - gpt_array_sectors(&g) <= g.last_usable))
                 return bad(reterr, at, "no room for the backup table behind the usable range");
@@ -149,7 +164,8 @@ bool gpt_next(const struct gpt *g, unsigned *index, struct gpt_partition *ret)
                 const uint8_t *e = entry(g, *index);
                 if (memcmp(e + AT_TYPE, unused, sizeof unused) == 0)
                         continue;
-                *ret = (struct gpt_partition){.index = (*index)++, .first = get_u64(e + AT_FIRST_LBA), .last = get_u64(e + AT_LAST_LBA)};
+                *ret = (struct gpt_partition){
+                        .index = (*index)++, .first = get_u64(e + AT_FIRST_LBA), .last = get_u64(e + AT_LAST_LBA)};
                 uuid_swap(e + AT_TYPE, ret->type.b);
                 uuid_swap(e + AT_UUID, ret->uuid.b);
                 for (unsigned c = 0; c < GPT_LABEL_MAX - 1; c++) {
@@ -190,14 +206,23 @@ int gpt_find(const struct gpt *g, const char *label, struct gpt_partition *ret, 
                         *ret = p;
         if (found == 1)
                 return 0;
-        return err_set(reterr, found ? ENOTUNIQ : ENOENT, label, found ? "more than one partition has this label"
-                                                                       : "no partition has this label");
+        return err_set(reterr, found ? ENOTUNIQ : ENOENT, label,
+                       found ? "more than one partition has this label" : "no partition has this label");
 }
 
 void gpt_set_uuid(struct gpt *g, unsigned index, const struct gpt_uuid *uuid)
 {
         BUG_ON(index >= g->n_entries);
         uuid_swap(uuid->b, g->array + (size_t)index * GPT_ENTRY_BYTES + AT_UUID);
+}
+
+void gpt_set_label(struct gpt *g, unsigned index, const char *label)
+{
+        BUG_ON(index >= g->n_entries || strlen(label) >= GPT_LABEL_MAX);
+        uint8_t *name = g->array + (size_t)index * GPT_ENTRY_BYTES + AT_NAME;
+        memset(name, 0, (GPT_LABEL_MAX - 1) * 2);
+        for (size_t i = 0; label[i]; i++)
+                name[2 * i] = (uint8_t)label[i];
 }
 
 void gpt_delete(struct gpt *g, unsigned index)
@@ -213,7 +238,9 @@ int gpt_array_move(struct gpt *g, struct err *reterr)
         BUG_ON(g->at != PRIMARY_LBA);
         for (unsigned i = 0; gpt_next(g, &i, &p);)
                 if (p.first < FIRST_ARRAY_LBA + 2 * n)
-                        return err_set(reterr, ENOSPC, "GPT", "partition %u begins at LBA %" PRIu64 ": no room for a second array before %" PRIu64,
+                        return err_set(reterr, ENOSPC, "GPT",
+                                       "partition %u begins at LBA %" PRIu64
+                                       ": no room for a second array before %" PRIu64,
                                        p.index + 1, p.first, FIRST_ARRAY_LBA + 2 * n);
         g->array_lba = to;
         g->first_usable = MAX(g->first_usable, FIRST_ARRAY_LBA + 2 * n);

@@ -5,4 +5,9 @@
 #define COMMANDS(C)                                                                                                    \
         C("check", command_check, "FILE", "validate a gatehouse.cfg, anywhere; prints file:line and what is wrong") \
         C("configure", command_configure, "", "find the configuration, check it, render what depends on it") \
-        C("ports", command_ports, "", "choose how l4lb drives each data NIC, take the NICs, make the links to the shards")
+        C("ports", command_ports, "", "choose how l4lb drives each data NIC, take the NICs, make the links to the shards") \
+        C("update", command_update, "SOURCE", "install an update into the idle slot") \
+        C("rollback", command_rollback, "[--reboot]", "boot the other slot next") \
+        C("reset", command_reset, "--yes", "factory reset: wipe the data partition on the next boot") \
+        C("wipe", command_wipe, "", "on boot: do what a factory reset asked for") \
+        C("fault", command_fault, "", "test images: break what gatehouse.fault= names")

@@ -3,6 +3,7 @@
 #include "image/io/disk.h"
 
 #include <fcntl.h>
+#include <linux/blkpg.h>
 #include <linux/fs.h>
 #include <openssl/evp.h>
 #include <sys/ioctl.h>
@@ -18,13 +19,13 @@ static int fail(const struct disk *d, struct err *e, const char *what)
         return err_set(e, code, d->path, "%s: %s", what, strerror(code));
 }
 
-int disk_open(const char *path, struct disk *ret, struct err *reterr)
+int disk_open(const char *path, bool writable, struct disk *ret, struct err *reterr)
 {
         struct disk d = {.fd = -1, .sector = 512};
         struct stat st;
         int sector = 0;
         snprintf(d.path, sizeof d.path, "%s", path);
-        d.fd = open(path, O_RDWR | O_CLOEXEC);
+        d.fd = open(path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
         if (d.fd < 0)
                 return fail(&d, reterr, "cannot open");
         int r = 0;
@@ -128,6 +129,31 @@ int disk_hash(const struct disk *d, uint64_t at, uint64_t n, struct sha256 *ret,
         if (fd != d->fd)
                 close(fd);
         return r;
+}
+
+int disk_zero(const struct disk *d, uint64_t at, uint64_t n, struct err *reterr)
+{
+        static const uint8_t zero[64 * 1024];
+        uint64_t range[2] = {at, n};
+        if (at > d->bytes || n > d->bytes - at)
+                return err_set(reterr, ENOSPC, d->path, "the range reaches beyond its end");
+        if (ioctl(d->fd, BLKZEROOUT, range) == 0)
+                return 0;
+        for (uint64_t done = 0; done < n; done += MIN(n - done, (uint64_t)sizeof zero)) {
+                int r = disk_write(d, at + done, zero, (size_t)MIN(n - done, (uint64_t)sizeof zero), reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int disk_forget_partition(const struct disk *d, unsigned number, struct err *reterr)
+{
+        struct blkpg_partition p = {.pno = (int)number};
+        struct blkpg_ioctl_arg arg = {.op = BLKPG_DEL_PARTITION, .datalen = sizeof p, .data = &p};
+        if (ioctl(d->fd, BLKPG, &arg) == 0 || errno == ENXIO || errno == ENOTTY)
+                return 0; /* the kernel does not have it; or no block device at all */
+        return fail(d, reterr, "cannot forget the partition");
 }
 
 /* ---------------------------------------------------------------- partition table */

@@ -12,14 +12,18 @@ struct disk {
         uint64_t bytes;
         char path[64];
 };
-int disk_open(const char *path, struct disk *ret, struct err *reterr)
-        NONNULL(1, 2) MUST_USE; /* for reading and writing */
+int disk_open(const char *path, bool writable, struct disk *ret, struct err *reterr) NONNULL(1, 3) MUST_USE;
 void disk_close(struct disk *d) NONNULL(1);
 int disk_write(const struct disk *d, uint64_t at, const void *p, size_t n, struct err *reterr) NONNULL(1, 3) MUST_USE;
 int disk_sync(const struct disk *d, struct err *reterr) NONNULL(1) MUST_USE;
 /* SHA-256 of what the medium holds: the page cache is dropped first, or passed by where the device allows it. */
 int disk_hash(const struct disk *d, uint64_t at, uint64_t n, struct sha256 *ret, struct err *reterr)
         NONNULL(1, 4) MUST_USE;
+
+/* Zeroes a range, by the device's own command where it has one. */
+int disk_zero(const struct disk *d, uint64_t at, uint64_t n, struct err *reterr) NONNULL(1) MUST_USE;
+/* The kernel forgets a partition that the table no longer has (1 = the first); on a file: nothing. */
+int disk_forget_partition(const struct disk *d, unsigned number, struct err *reterr) NONNULL(1) MUST_USE;
 
 /* The primary table, or the backup where the primary is damaged (then as if it were the primary: the next commit mends
  * it). */

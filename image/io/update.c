@@ -263,7 +263,7 @@ static int entry_step_back(const struct esp *e, const struct version *v, struct 
 static int work_open(struct work *w, struct err *reterr)
 {
         struct slot running;
-        int r = disk_open(w->job->disk, &w->disk, reterr);
+        int r = disk_open(w->job->disk, true, &w->disk, reterr);
         if (r == 0 && flock(w->disk.fd, LOCK_EX | LOCK_NB) < 0)
                 r = err_set(reterr, EBUSY, w->job->disk, "another update is running");
         if (r == 0)
