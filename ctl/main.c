@@ -16,6 +16,8 @@ static void usage(FILE *f)
                    "  get routes          routes and their parents' conditions\n"
                    "  check DIR           validate a directory of manifests; touches nothing, needs no daemon\n"
                    "  metrics NAME        Prometheus text of one daemon (its socket's name without .sock)\n"
+                   "  system COMMAND      the box itself: status, apply, confirm, cancel, show, diff, update, rollback, reset;\n"
+                   "                      system --help lists them\n"
                    "  ask NAME QUERY [ARG...]   any admin query, raw JSON; QUERY help lists them\n"
                    "\n"
                    "  -d, --run-dir DIR   where the admin sockets are (default /run/gatehouse)\n"
@@ -42,8 +44,27 @@ static int dispatch(const struct ctl *c, int argc, char **argv)
         return CTL_USAGE;
 }
 
+/* Where the command is: behind the options.  What follows `system` has options of its own. */
+static int command_at(int argc, char **argv)
+{
+        int i = 1;
+        while (i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0) {
+                bool takes_next = (strlen(argv[i]) == 2 && strchr("dot", argv[i][1])) || strcmp(argv[i], "--run-dir") == 0 ||
+                                  strcmp(argv[i], "--output") == 0 || strcmp(argv[i], "--timeout") == 0;
+                i += takes_next ? 2 : 1;
+        }
+        return i;
+}
+
 int main(int argc, char **argv)
 {
+        int at = command_at(argc, argv), n_system = 0;
+        char **system_argv = NULL;
+        if (at < argc && strcmp(argv[at], "system") == 0) {
+                system_argv = argv + at + 1;
+                n_system = argc - at - 1;
+                argc = at + 1;
+        }
         static const struct option options[] = {
                 { "run-dir", required_argument, NULL, 'd' }, { "output", required_argument, NULL, 'o' },
                 { "timeout", required_argument, NULL, 't' }, { "help", no_argument, NULL, 'h' },
@@ -84,5 +105,7 @@ int main(int argc, char **argv)
                         return CTL_USAGE;
                 }
         }
+        if (system_argv)
+                return ctl_system(&c, n_system, system_argv);
         return dispatch(&c, argc - optind, argv + optind);
 }

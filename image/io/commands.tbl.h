@@ -10,4 +10,6 @@
         C("rollback", command_rollback, "[--reboot]", "boot the other slot next") \
         C("reset", command_reset, "--yes", "factory reset: wipe the data partition on the next boot") \
         C("wipe", command_wipe, "", "on boot: do what a factory reset asked for") \
-        C("fault", command_fault, "", "test images: break what gatehouse.fault= names")
+        C("fault", command_fault, "", "test images: break what gatehouse.fault= names") \
+        C("serve", command_serve, "", "answer gatectl system; take back what is applied and not confirmed") \
+        C("metadata", command_metadata, "[URL]", "ask the cloud's metadata service for a configuration")

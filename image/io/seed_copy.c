@@ -48,7 +48,7 @@ void seed_copy_digest(const struct seed_copy *s, char ret[65])
         sha256_hex(&sum, ret);
 }
 
-static bool is_manifest(const char *name)
+bool seed_copy_is_manifest(const char *name)
 {
         size_t n = strlen(name);
         return name[0] != '.' && n < 128 && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == n &&
@@ -72,7 +72,7 @@ static int read_manifests(const char *dir, struct seed_copy *s, struct err *rete
         size_t n = 0;
         int r = v ? 0 : err_set(reterr, ENOMEM, path, "out of memory");
         for (const struct dirent *e; r == 0 && (e = readdir(d));) {
-                if (!is_manifest(e->d_name))
+                if (!seed_copy_is_manifest(e->d_name))
                         continue;
                 if (n == IMAGE_MAX_MANIFESTS) {
                         r = err_set(reterr, E2BIG, path, "more than %d files", IMAGE_MAX_MANIFESTS);

@@ -36,6 +36,7 @@ void seed_copy_init(struct seed_copy *s) NONNULL(1);
 void seed_copy_fini(struct seed_copy *s) NONNULL(1); /* wipes */
 /* SHA-256 over names, lengths and bytes of everything in it. */
 void seed_copy_digest(const struct seed_copy *s, char ret[65]) NONNULL(1, 2);
+bool seed_copy_is_manifest(const char *name) NONNULL(1); /* of a file in manifests/ */
 /* Reads gatehouse.cfg, kubeconfig and manifests/ of a directory.  -ENOENT when it has no gatehouse.cfg. */
 int seed_copy_read(const char *dir, struct seed_copy *ret, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
 int seed_copy_beside(const char *dir, struct seed_copy *ret, struct err *reterr) NONNULL(1, 2, 3) MUST_USE; /* without the file */

@@ -1,0 +1,10 @@
+/* image/io/serve.tbl.h - queries of the system's admin socket: Q(name, function, help), and the parts of its status: P(function). */
+#pragma once
+#define SERVE_QUERIES(Q)                                                                                                         \
+        Q("status", serve_status, "what runs here: version, configuration, how the last apply ended")                            \
+        Q("apply", serve_apply, "CONFIRM_S NAME TEXT...: puts gatehouse.cfg (and kubeconfig, manifests/X.yaml) in force")        \
+        Q("adopt", serve_adopt, "SOURCE NAME TEXT...: the same for what a source gave; nothing to do when it gave that before")  \
+        Q("confirm", serve_confirm, "keeps what was applied")                                                                    \
+        Q("cancel", serve_cancel, "takes back what was applied and not confirmed")                                               \
+        Q("show", serve_show, "current, previous or candidate: the file as it was given")
+#define SERVE_STATUS(P) P(serve_status_config)

@@ -1,0 +1,321 @@
+#!/usr/bin/env python3
+"""One file manages the box: gatehouse.cfg is found, checked by the real daemons, rendered, applied, confirmed or taken back.
+
+   seed (ESP, SMBIOS credential, metadata service) ──▶ gatehouse-system configure ──▶ ROOT/run/gatehouse/etc ──▶ l4lb, l7gw, agent --check
+   gatectl system apply ── ROOT/run/gatehouse/system.sock ──▶ gatehouse-system serve ──▶ a systemctl that only writes down
+
+Everything lies below a scratch ROOT; nothing of this machine is touched.  The shards' `ip -batch` files are run in namespaces."""
+import http.server
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tests.lab.proc import Proc, wait_until
+from tests.lab.scenario import ROOT, Checks
+
+BUILD = os.environ.get("GATEHOUSE_BUILD", os.path.join(ROOT, "build"))
+CONFIG = """version = 1;
+name = "%(name)s";
+management = { nic = "ens3"; dhcp = true; };
+data = ( { name = "up"; nic = "52:54:00:12:34:02"; addresses = [ "192.0.2.2/24", "2001:db8::2/64" ]; } );
+routes = ( { prefix = "0.0.0.0/0"; via = "192.0.2.%(via)d"; } );
+vip_pools = [ "198.51.100.0/26", "2001:db8:10::/64" ];
+shards = ( { pool = "default"; count = %(count)d; } );
+agent = { source = "directory"; };
+%(more)s
+"""
+
+
+def config(name="edge", via=1, count=2, more=""):
+    return CONFIG % {"name": name, "via": via, "count": count, "more": more}
+
+
+class Box:
+    """A scratch root with the daemons of the build and a systemctl that notes what it is asked."""
+
+    def __init__(self, base):
+        self.base, self.root = base, os.path.join(base, "root")
+        self.daemons, self.calls = os.path.join(base, "bin"), os.path.join(base, "calls")
+        self.fail = os.path.join(base, "fail")
+        os.makedirs(self.daemons)
+        for path in ("l4lb/l4lb", "l7gw/l7gw", "agent/gatehouse-agent"):
+            os.symlink(os.path.join(BUILD, path), os.path.join(self.daemons, os.path.basename(path)))
+        self.systemctl = os.path.join(self.daemons, "systemctl")
+        with open(self.systemctl, "w") as f:
+            f.write('#!/bin/sh\necho "$@" >>%s\nif [ -e %s ]; then rm %s; echo "Job for l4lb.service failed."; exit 1; fi\n' % (
+                self.calls, self.fail, self.fail))
+        os.chmod(self.systemctl, 0o755)
+        self.serve = None
+
+    def path(self, *p):
+        return os.path.join(self.root, *p)
+
+    def put(self, path, text):
+        os.makedirs(os.path.dirname(self.path(path)), exist_ok=True)
+        with open(self.path(path), "w") as f:
+            f.write(text)
+
+    def read(self, *p):
+        with open(self.path(*p)) as f:
+            return f.read()
+
+    def argv(self, *args):
+        return [os.path.join(BUILD, "image/gatehouse-system"), "--root", self.root, "--daemons", self.daemons, "--systemctl", self.systemctl, *args]
+
+    def system(self, *args):
+        p = subprocess.run(self.argv(*args), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+        return p.returncode, p.stdout + p.stderr
+
+    def ctl(self, *args):
+        p = subprocess.run([os.path.join(BUILD, "ctl/gatectl"), "-d", self.path("run/gatehouse"), *args], capture_output=True, text=True,
+                           stdin=subprocess.DEVNULL, timeout=120)
+        return p.returncode, p.stdout + p.stderr
+
+    def status(self):
+        return json.loads(self.ctl("-o", "json", "system", "status")[1])
+
+    def take_calls(self):
+        """What systemctl was asked since the last time."""
+        if not os.path.exists(self.calls):
+            return []
+        with open(self.calls) as f:
+            lines = f.read().splitlines()
+        os.unlink(self.calls)
+        return lines
+
+    def current(self):
+        return os.readlink(self.path("var/lib/gatehouse/config/current"))
+
+    def start(self):
+        self.serve = Proc("serve", self.argv("serve"), os.path.join(self.base, "serve.log"))
+        wait_until(lambda: "event=ready" in self.serve.log() or not self.serve.alive(), 10, "serve is ready")
+
+
+def seeds(box, check):
+    box.put("efi/gatehouse/gatehouse.cfg", config(name="from-esp"))
+    shutil.copytree(os.path.join(ROOT, "configs/simple-ingress"), box.path("efi/gatehouse/manifests"))
+    rc, out = box.system("configure")
+    check("a seed on the ESP is checked by the daemons, stored and rendered", rc == 0 and "event=seed_taken source=esp" in out and "name=from-esp" in out, out)
+    check("its manifests come along", os.listdir(box.path("run/gatehouse/etc/manifests")) == ["gateway.yaml"])
+    rc, out = box.system("configure")
+    check("the next boot takes what is stored: the seed did not change", "event=seed_unchanged" in out, out)
+    box.put("efi/gatehouse/gatehouse.cfg", config(name="from-esp", more='routess = ( );'))
+    rc, out = box.system("configure")
+    check("a bad edit is named by line, and the stored one stays", rc == 0 and "gatehouse.cfg (esp):9" in out and "routess: unknown setting" in out and
+          "name=from-esp" in out, out)
+    check("the console can say so", "routess" in box.read("run/gatehouse/refused"))
+    box.put("efi/gatehouse/gatehouse.cfg", config(name="edited"))
+    rc, out = box.system("configure")
+    check("an edited seed is taken", "event=seed_taken" in out and "name=edited" in out and not os.path.exists(box.path("run/gatehouse/refused")), out)
+    os.makedirs(box.path("run/credentials/@system/manifests"))
+    shutil.copy(os.path.join(ROOT, "configs/simple-ingress/gateway.yaml"), box.path("run/credentials/@system/manifests"))
+    box.put("run/credentials/@system/gatehouse.cfg", config(name="from-smbios"))
+    rc, out = box.system("configure")
+    check("an SMBIOS credential comes before the ESP", "source=smbios" in out and "name=from-smbios" in out, out)
+    shutil.rmtree(box.path("run/credentials"))
+
+
+def rendered(box, check):
+    l4 = box.read("run/gatehouse/etc/l4lb.cfg")
+    check("l4lb's ports: the uplink and a link for each shard", len(re.findall(r"@include \".*/ports/(up|s1|s2)\.cfg\"", l4)) == 3, l4)
+    check("units are told: user, CPUs, memory", "User=shard1\n" in box.read("run/systemd/system/l7gw@default-1.service.d/50-gatehouse.conf"))
+    wants = sorted(os.listdir(box.path("run/systemd/system/gatehouse.target.wants")))
+    check.equal("the target wants l4lb, the shards and the agent", wants,
+                ["gatehouse-agent.service", "l4lb.service", "l7gw@default-1.service", "l7gw@default-2.service"])
+    nft = box.read("run/gatehouse/etc/nftables.conf")
+    check("the packet filter drops what nobody asked for", nft.count("policy drop;") == 2 and "masquerade" in nft, nft)
+    mode = stat.S_IMODE(os.stat(box.path("run/gatehouse/etc/manifests/gateway.yaml")).st_mode)
+    check("manifests may hold Secrets: not for everybody", mode == 0o640, oct(mode))
+
+
+def links(box, check):
+    """The batch of a shard in a real namespace, with veths for what `ports` would make there."""
+    ns = os.environ.get("GATEHOUSE_LAB_PREFIX", "gh-e2e") + "-icfg"
+    if os.geteuid() != 0 or subprocess.run(["ip", "netns", "add", ns], capture_output=True).returncode != 0:
+        print("#   no right to make a namespace: ip -batch not run")
+        return
+    try:
+        for dev in ("eth0", "eth1"):
+            subprocess.run(["ip", "-n", ns, "link", "add", dev, "type", "veth", "peer", "name", dev + "p"], check=True)
+            subprocess.run(["ip", "-n", ns, "link", "set", dev + "p", "up"], check=True)
+        p = subprocess.run(["ip", "-n", ns, "-batch", box.path("run/gatehouse/etc/net/default-1.batch")], capture_output=True, text=True)
+        check("ip takes the shard's batch", p.returncode == 0, p.stdout + p.stderr)
+
+        def route(*args):
+            return subprocess.run(["ip", "-n", ns, "route", "get", *args], capture_output=True, text=True).stdout
+        check("a reply from a VIP leaves by eth0, IPv4 and IPv6", "dev eth0" in route("203.0.113.9", "from", "198.51.100.5") and
+              "dev eth0" in route("2001:db8:99::1", "from", "2001:db8:10::5"), route("203.0.113.9", "from", "198.51.100.5"))
+        check("a connection to an endpoint leaves by eth1", "dev eth1" in route("10.244.1.7") and "dev eth1" in route("fd99::7"), route("10.244.1.7"))
+        check("a VIP is local there", "local 198.51.100.5" in route("198.51.100.5"), route("198.51.100.5"))
+    finally:
+        subprocess.run(["ip", "netns", "delete", ns], check=False)
+
+
+def applied(box, check):
+    box.start()
+    new = os.path.join(box.base, "new.cfg")
+
+    def apply(text, *args):
+        with open(new, "w") as f:
+            f.write(text)
+        return box.ctl("system", "apply", *args, new)
+
+    before = box.current()
+    rc, out = apply(config(via=300))
+    check("apply: a bad address is refused with its line, nothing is touched", rc == 1 and "gatehouse.cfg:5" in out and box.take_calls() == [] and
+          box.current() == before, (rc, out))
+    rc, out = apply(config(more='l4 = { cores = "5000"; };'))
+    check("apply: a bad value is refused", rc == 1 and "cores" in out, (rc, out))
+    rc, out = apply(config(name="from-smbios", via=9), "--confirm", "60")
+    calls = box.take_calls()
+    check("apply: in force, waiting to be confirmed", rc == 0 and "gatectl system confirm" in out, (rc, out))
+    check.equal("apply: a changed route restarts l4lb and nothing else", calls, ["restart l4lb.service", "start gatehouse.target"])
+    check("the stored configuration is still the old one", box.current() == before and 'via = "192.0.2.9"' in box.read("run/gatehouse/etc/l4lb.cfg"))
+    rc, out = apply(config(via=8))
+    check("a second apply has to wait", rc == 1 and "another configuration is under way" in out, (rc, out))
+    rc, out = box.ctl("system", "diff")
+    check("diff: what the unconfirmed one changes", rc == 0 and "-routes = ( { prefix = \"0.0.0.0/0\"; via = \"192.0.2.1\"" in out and "192.0.2.9" in out, out)
+    rc, out = box.ctl("system", "confirm")
+    check("confirm keeps it", rc == 0 and box.current() != before and box.status()["last_apply"] == "applied", (rc, out))
+    rc, out = box.ctl("system", "show", "previous")
+    check("the previous one is kept", rc == 0 and "192.0.2.1" in out, out)
+    rc, out = box.ctl("system", "confirm")
+    check("confirm without anything to confirm says so", rc == 1 and "nothing waits" in out, (rc, out))
+    box.take_calls()
+
+    rc, out = apply(config(name="from-smbios", via=9, count=3), "--confirm", "1")
+    calls = box.take_calls()
+    check("a third shard: links are made anew", rc == 0 and calls[0] == "daemon-reload" and "restart gatehouse-ports.service" in calls[1], (rc, out, calls))
+    wait_until(lambda: box.status()["last_apply"].startswith("reverted") and box.status()["apply"] == "idle", 20, "the apply is taken back")
+    calls = box.take_calls()
+    check("not confirmed in time: taken back, the third shard stopped", box.status()["last_apply"] == "reverted: not confirmed within 1 s" and
+          calls[0] == "stop l7gw@default-3.service" and not os.path.exists(box.path("run/gatehouse/etc/l7gw/default-3.cfg")), calls)
+    open(box.fail, "w").close()
+    rc, out = apply(config(name="from-smbios", via=7), "--confirm", "0")
+    check("a unit that does not start: taken back, and the reason told", rc == 1 and "Job for l4lb.service failed" in out, (rc, out))
+    wait_until(lambda: box.status()["apply"] == "idle", 20, "the failed apply is taken back")
+    check("the old route is back", 'via = "192.0.2.9"' in box.read("run/gatehouse/etc/l4lb.cfg"))
+    rc, out = apply(config(name="from-smbios", via=6), "--confirm", "0")
+    check("--confirm 0 needs no confirmation", rc == 0 and "applied" in out, (rc, out))
+    box.take_calls()
+
+
+def power(box, check):
+    """What is left when the power goes: the processes die at once, and the next thing is a boot."""
+    new = os.path.join(box.base, "new.cfg")
+    with open(new, "w") as f:
+        f.write(config(name="unconfirmed", via=3))
+    before = box.current()
+    rc, out = box.ctl("system", "apply", "--confirm", "600", new)
+    box.serve.signal(9)
+    box.serve.wait(5)
+    check("unconfirmed when the power goes", rc == 0 and os.path.lexists(box.path("var/lib/gatehouse/config/candidate")), (rc, out))
+    shutil.rmtree(box.path("run"))
+    rc, out = box.system("configure")
+    check("the next boot has the confirmed one", rc == 0 and box.current() == before and "name=from-smbios" in out and
+          'via = "192.0.2.6"' in box.read("run/gatehouse/etc/l4lb.cfg"), out)
+    check("and nothing is left of the other", not os.path.lexists(box.path("var/lib/gatehouse/config/candidate")))
+    store = box.path("var/lib/gatehouse/config")
+    with open(os.path.join(store, box.current(), "gatehouse.cfg"), "w") as f:
+        f.write("damaged")
+    shutil.rmtree(box.path("run"))
+    rc, out = box.system("configure")
+    check("a damaged configuration: the previous one serves", rc == 0 and "event=configuration_unusable" in out and "event=configured" in out, out)
+
+
+class Metadata(http.server.BaseHTTPRequestHandler):
+    text, token_asked, mode = "", 0, "ec2"
+
+    def answer(self, code, body, headers=()):
+        self.send_response(code)
+        for k, v in headers:
+            self.send_header(k, v)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def do_PUT(self):
+        if Metadata.mode != "ec2" or self.path != "/latest/api/token" or not self.headers.get("X-aws-ec2-metadata-token-ttl-seconds"):
+            return self.answer(404, "")
+        Metadata.token_asked += 1
+        return self.answer(200, "t0ken==")
+
+    def do_GET(self):
+        if Metadata.mode == "ec2" and self.path == "/latest/user-data":
+            good = self.headers.get("X-aws-ec2-metadata-token") == "t0ken=="
+            return self.answer(200 if good else 401, Metadata.text if good else "")
+        if Metadata.mode == "gce" and self.path.endswith("/attributes/gatehouse-cfg") and self.headers.get("Metadata-Flavor") == "Google":
+            return self.answer(200, Metadata.text, [("Metadata-Flavor", "Google")])
+        return self.answer(404, "", [("Metadata-Flavor", "Google")] if Metadata.mode == "gce" else ())
+
+    def log_message(self, *_):
+        pass
+
+
+def metadata(base, check):
+    box = Box(os.path.join(base, "cloud"))
+    os.makedirs(box.root)
+    rc, out = box.system("configure")
+    check("a box without any configuration comes up with DHCP", rc == 0 and "event=unconfigured" in out and
+          "DHCP=ipv4" in box.read("run/systemd/network/20-management.network"), out)
+    rc, out = box.ctl("system", "status")
+    check("without serve, gatectl says what it could not reach", rc == 1 and "system.sock" in out, (rc, out))
+    box.start()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = "http://127.0.0.1:%d" % server.server_address[1]
+    more = 'agent = { source = "directory"; manifests = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n"; };'
+    text = "# gatehouse.cfg\n" + config(name="in-a-cloud").replace('agent = { source = "directory"; };', more)
+    try:
+        Metadata.text = "#cloud-config\n"
+        rc, out = box.system("metadata", url)
+        check("user data that is not ours is left alone", rc == 0 and "no gatehouse.cfg" in out and not box.status()["configured"], out)
+        Metadata.text = text
+        rc, out = box.system("metadata", url)
+        check("EC2: token first, then user data, handed to serve", rc == 0 and Metadata.token_asked == 2 and "source=ec2" in out, out)
+        wait_until(lambda: box.status()["apply"] == "idle" and box.status()["configured"], 20, "the cloud's configuration is in force")
+        check("it is in force", box.status()["name"] == "in-a-cloud" and box.status()["source"] == "ec2", box.status())
+        calls = box.take_calls()
+        check("and the target was started", calls[0] == "daemon-reload" and calls[-1] == "start gatehouse.target", calls)
+        rc, out = box.system("metadata", url)
+        check("the same again: nothing to do", rc == 0 and "unchanged" in out and box.take_calls() == [], out)
+        Metadata.mode, Metadata.text = "gce", text.replace("in-a-cloud", "elsewhere")
+        rc, out = box.system("metadata", url)
+        wait_until(lambda: box.status()["apply"] == "idle" and box.status()["name"] == "elsewhere", 20, "GCE's configuration is in force")
+        check("GCE, by its header", box.status()["source"] == "gce", out)
+        Metadata.text = text + "colour = 1;\n"
+        rc, out = box.system("metadata", url)
+        check("a bad one is refused, with its line", rc == 1 and "colour: unknown setting" in out and box.status()["name"] == "elsewhere" and
+              "colour" in box.status()["refused"], out)
+    finally:
+        server.shutdown()
+        box.serve.stop()
+
+
+def main():
+    check = Checks("image_config")
+    base = tempfile.mkdtemp(prefix="gh-icfg-")
+    box = Box(os.path.join(base, "box"))
+    try:
+        for step in (seeds, rendered, links, applied, power):
+            check.guarded(step.__name__, step, box, check)
+        check.guarded("metadata", metadata, base, check)
+        trouble = box.serve.trouble() if box.serve else ["serve never started"]
+        check("no sanitizer report", not trouble, "\n".join(trouble))
+    finally:
+        if box.serve:
+            box.serve.stop()
+        shutil.rmtree(base, ignore_errors=True)
+    sys.exit(1 if check.failed else 0)
+
+
+if __name__ == "__main__":
+    main()
