@@ -78,6 +78,14 @@ static void data_nics(const struct config *c, struct files *out)
                 }
 }
 
+static void vip_rules(const struct config *c, unsigned af, struct buf *b)
+{
+        char s[PREFIX_STR_MAX];
+        for (size_t i = 0; i < c->n_vips; i++)
+                if (c->vips[i].addr.af == af)
+                        buf_printf(b, "rule add from %s lookup %d priority 100\n", prefix_str(&c->vips[i], s), VIP_TABLE);
+}
+
 /* Inside the shard's namespace, where `ports` has put eth0 and eth1: replies (from a VIP) by eth0, all else by eth1. */
 static void shard_net(const struct config *c, size_t i, struct files *out)
 {
@@ -93,11 +101,12 @@ static void shard_net(const struct config *c, size_t i, struct files *out)
                 buf_printf(b, "route add default via %s dev eth0 table %d\n", ipaddr_str(&p.l4[f].addr, s), VIP_TABLE);
                 buf_printf(b, "route add default via %s dev eth1\n", ipaddr_str(&p.kernel[f].addr, s));
         }
-        for (size_t k = 0; k < c->n_vips; k++) {
-                prefix_str(&c->vips[k], s);
-                buf_printf(b, "route add local %s dev lo\nrule add from %s lookup %d priority 100\n", s, s, VIP_TABLE);
-        }
+        for (size_t k = 0; k < c->n_vips; k++)
+                buf_printf(b, "route add local %s dev lo\n", prefix_str(&c->vips[k], s));
+        vip_rules(c, 4, b);
         files_end(out, 0644, NULL, RENDER_ETC "/net/%s.batch", p.name);
+        vip_rules(c, 6, b); /* `ip rule` does not see the family of an address: these are for `ip -6` */
+        files_end(out, 0644, NULL, RENDER_ETC "/net/%s.batch6", p.name);
 }
 
 static void allowed(const struct ipprefix *v, size_t n, unsigned af, struct buf *b)

@@ -146,8 +146,10 @@ def links(box, check):
         for dev in ("eth0", "eth1"):
             subprocess.run(["ip", "-n", ns, "link", "add", dev, "type", "veth", "peer", "name", dev + "p"], check=True)
             subprocess.run(["ip", "-n", ns, "link", "set", dev + "p", "up"], check=True)
-        p = subprocess.run(["ip", "-n", ns, "-batch", box.path("run/gatehouse/etc/net/default-1.batch")], capture_output=True, text=True)
-        check("ip takes the shard's batch", p.returncode == 0, p.stdout + p.stderr)
+        for family, name in (((), "batch"), (("-6",), "batch6")):
+            p = subprocess.run(["ip", *family, "-n", ns, "-batch", box.path("run/gatehouse/etc/net/default-1." + name)],
+                               capture_output=True, text=True)
+            check("ip takes the shard's %s" % name, p.returncode == 0, p.stdout + p.stderr)
 
         def route(*args):
             return subprocess.run(["ip", "-n", ns, "route", "get", *args], capture_output=True, text=True).stdout
