@@ -13,10 +13,10 @@ static void include(const struct render *r, const char *name, struct buf *b)
         buf_printf(b, "\n@include \"%s" RENDER_ETC "/ports/%s.cfg\"\n", r->root, name);
 }
 
-static void port(const struct render *r, const char *name, const char *role, unsigned mtu, unsigned queues,
+static void port(const struct render *r, const char *name, const char *role, const char *more, unsigned mtu, unsigned queues,
                  const struct ipprefix *addrs, size_t n, struct buf *b)
 {
-        buf_printf(b, "  { name = \"%s\"; role = \"%s\"; mtu = %u; queues = %u; addresses = ", name, role, mtu, queues);
+        buf_printf(b, "  { name = \"%s\"; role = \"%s\";%s mtu = %u; queues = %u; addresses = ", name, role, more, mtu, queues);
         cfg_prefixes(b, addrs, n);
         buf_str(b, ";");
         include(r, name, b);
@@ -29,14 +29,25 @@ static void l4_ports(const struct render *r, struct buf *b)
         buf_str(b, "ports = (\n");
         for (size_t i = 0; i < c->n_data; i++) {
                 const struct data_nic *n = &c->data[i];
+                char kernel[32] = "";
+                if (render_has_exception(c, i))
+                        snprintf(kernel, sizeof kernel, " kernel = \"k%zu\";", i);
                 buf_str(b, i ? ",\n" : "");
-                port(r, n->name, "uplink", n->mtu, n->queues, n->addresses, n->n_addresses, b);
+                port(r, n->name, "uplink", kernel, n->mtu, n->queues, n->addresses, n->n_addresses, b);
         }
         for (size_t i = 0; i < config_shards(c); i++) {
                 struct shard_plan p;
                 plan_shard(c, i, &p);
                 buf_str(b, ",\n");
-                port(r, p.link, "shard", c->data[0].mtu, 0, p.l4, 2, b);
+                port(r, p.link, "shard", "", c->data[0].mtu, 0, p.l4, 2, b);
+        }
+        for (size_t i = 0; i < c->n_data; i++) {
+                char name[32];
+                if (!render_has_exception(c, i))
+                        continue;
+                snprintf(name, sizeof name, "k%zu", i);
+                buf_str(b, ",\n");
+                port(r, name, "kernel", "", c->data[i].mtu, 0, NULL, 0, b);
         }
         buf_str(b, " );\n");
 }
@@ -78,6 +89,10 @@ static void placeholders(const struct render *r, struct files *out)
         for (size_t i = 0; i < r->c->n_data; i++) {
                 buf_printf(b, "device = \"net_null%zu\";\n", n++);
                 files_end(out, 0644, NULL, RENDER_ETC "/ports/%s.cfg", r->c->data[i].name);
+                if (!render_has_exception(r->c, i))
+                        continue;
+                buf_printf(b, "device = \"net_null%zu\";\n", n++);
+                files_end(out, 0644, NULL, RENDER_ETC "/ports/k%zu.cfg", i);
         }
         for (size_t i = 0; i < config_shards(r->c); i++) {
                 struct shard_plan p;

@@ -18,16 +18,15 @@ static bool match(const struct nic_match *m, struct buf *b)
         case NIC_NAME:
                 buf_printf(b, "[Match]\nName=%s\n", m->text);
                 return true;
-        case NIC_SHARED:
-                buf_printf(b, "[Match]\nName=k%u\n", m->shared);
-                return true;
+        case NIC_SHARED: /* exception_nics */
         case NIC_ANY:
                 break;
         }
         return false;
 }
 
-static void addresses(const struct config *c, const struct kernel_nic *k, struct buf *b)
+/* also: a data NIC whose addresses the host has as well, by its exception port; NULL = none. */
+static void addresses(const struct config *c, const struct kernel_nic *k, const struct data_nic *also, struct buf *b)
 {
         char s[PREFIX_STR_MAX];
         buf_printf(b,
@@ -35,6 +34,8 @@ static void addresses(const struct config *c, const struct kernel_nic *k, struct
                    k->dhcp4 ? "ipv4" : "no", k->dhcp6_ra ? "yes" : "no");
         for (size_t i = 0; i < k->n_addresses; i++)
                 buf_printf(b, "Address=%s\n", prefix_str(&k->addresses[i], s));
+        for (size_t i = 0; also && i < also->n_addresses; i++)
+                buf_printf(b, "Address=%s\n", prefix_str(&also->addresses[i], s));
         if (k->gateway4.af)
                 buf_printf(b, "Gateway=%s\n", ipaddr_str(&k->gateway4, s));
         if (k->gateway6.af)
@@ -48,7 +49,7 @@ static void addresses(const struct config *c, const struct kernel_nic *k, struct
 static void kernel_nic(const struct config *c, const char *what, const struct kernel_nic *k, struct files *out)
 {
         struct buf *b = &out->text;
-        if (!k->present)
+        if (!k->present || k->nic.by == NIC_SHARED)
                 return;
         if (!match(&k->nic, b)) /* any NIC: of the management side, when data NICs say which they are */
                 buf_str(b, "[Match]\nType=ether\nKind=!*\n");
@@ -61,12 +62,30 @@ static void kernel_nic(const struct config *c, const char *what, const struct ke
                 buf_printf(b, "[NetDev]\nName=%s\nKind=vlan\n[VLAN]\nId=%u\n", what, k->vlan);
                 files_end(out, 0644, NULL, RENDER_NETWORK "/21-%s.netdev", what);
                 buf_printf(b, "[Match]\nName=%s\n[Link]\nRequiredForOnline=no\n", what);
-                addresses(c, k, b);
+                addresses(c, k, NULL, b);
                 files_end(out, 0644, NULL, RENDER_NETWORK "/22-%s.network", what);
                 return;
         }
-        addresses(c, k, b);
+        addresses(c, k, NULL, b);
         files_end(out, 0644, NULL, RENDER_NETWORK "/20-%s.network", what);
+}
+
+/* The host's side of exception ports: management or backend behind a data NIC, BGP from its addresses. */
+static void exception_nics(const struct config *c, struct files *out)
+{
+        static const struct kernel_nic bgp_only;
+        const struct kernel_nic *sides[] = {&c->management, &c->backend};
+        for (size_t i = 0; i < c->n_data; i++) {
+                const struct kernel_nic *k = &bgp_only;
+                if (!render_has_exception(c, i))
+                        continue;
+                for (size_t j = 0; j < ARRAY_SIZE(sides); j++)
+                        if (sides[j]->present && sides[j]->nic.by == NIC_SHARED && sides[j]->nic.shared == i)
+                                k = sides[j];
+                buf_printf(&out->text, "[Match]\nName=k%zu\n[Link]\nRequiredForOnline=no\n", i);
+                addresses(c, k, &c->data[i], &out->text);
+                files_end(out, 0644, NULL, RENDER_NETWORK "/20-k%zu.network", i);
+        }
 }
 
 static void data_nics(const struct config *c, struct files *out)
@@ -169,6 +188,7 @@ void render_network(const struct render *r, struct files *out)
         data_nics(c, out);
         kernel_nic(c, "management", &c->management, out);
         kernel_nic(c, "backend", &c->backend, out);
+        exception_nics(c, out);
         for (size_t i = 0; i < config_shards(c); i++)
                 shard_net(c, i, out);
         nftables(c, out);
