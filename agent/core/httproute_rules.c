@@ -52,11 +52,55 @@ int rules_path(struct decoder *d, const struct node *map, void *obj)
         return 0;
 }
 
+/* service: ^(?i)\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*$   method: ^[A-Za-z_][A-Za-z_0-9]*$ */
+static bool grpc_name(const char *s, bool dots)
+{
+        bool start = true;
+        if (dots && *s == '.')
+                s++;
+        for (; *s; s++) {
+                bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '_';
+                if (!letter && !(*s >= '0' && *s <= '9' && !start) && !(*s == '.' && dots && !start))
+                        return false;
+                start = *s == '.';
+        }
+        return !start;
+}
+
+/* has(self.type) ? has(self.service) || has(self.method) : true; Exact: both are names */
+int rules_grpc_method(struct decoder *d, const struct node *map, void *obj)
+{
+        const struct http_match *m = obj;
+        if (!*m->grpc_service && !*m->grpc_method)
+                return decoder_fail(d, map, "one or both of service and method must be given");
+        if (m->grpc_regex)
+                return 0;
+        if (*m->grpc_service && !grpc_name(m->grpc_service, true))
+                return decoder_fail(d, node_get(map, "service"), "service must only contain letters, digits, \"_\" and \".\"");
+        if (*m->grpc_method && !grpc_name(m->grpc_method, false))
+                return decoder_fail(d, node_get(map, "method"), "method must only contain letters, digits and \"_\"");
+        return 0;
+}
+
+int rules_grpc_match(struct decoder *d, const struct node *map, void *obj)
+{
+        struct http_match *m = obj;
+        const char *service = m->grpc_service, *method = m->grpc_method;
+        int r = rules_match(d, map, obj);
+        m->grpc_service = service ? service : ""; /* without method: {} nobody has set them */
+        m->grpc_method = method ? method : "";
+        m->path_type = PATH_PREFIX;
+        m->path = "/";
+        m->method = "";
+        return r;
+}
+
 int rules_match(struct decoder *d, const struct node *map, void *obj)
 {
         struct http_match *m = obj;
         m->n_headers =
                 drop_equivalent(m->headers, m->n_headers, sizeof *m->headers, offsetof(struct value_match, name));
+        m->grpc_service = m->grpc_method = "";
         return 0;
 }
 

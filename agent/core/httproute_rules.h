@@ -1,4 +1,4 @@
-/* agent/core/httproute_rules.h - the rules of HTTPRoute that span fields: what its CRD says in CEL.
+/* agent/core/httproute_rules.h - the rules of HTTPRoute and GRPCRoute that span fields: what its CRD says in CEL.
  * Layer: agent/core, private to the HTTPRoute tables.  Each is a `check` of schema.h: 0, or -EINVAL with the place. */
 #pragma once
 #include "agent/core/schema.h"
@@ -14,6 +14,8 @@
         F(EXTERNAL_AUTH, "ExternalAuth", "externalAuth")
 
 int rules_path(struct decoder *d, const struct node *map, void *http_match) MUST_USE;
+int rules_grpc_method(struct decoder *d, const struct node *map, void *http_match) MUST_USE;
+int rules_grpc_match(struct decoder *d, const struct node *map, void *http_match) MUST_USE;
 int rules_match(struct decoder *d, const struct node *map, void *http_match) MUST_USE;
 int rules_header_edit(struct decoder *d, const struct node *map, void *header_edit) MUST_USE;
 int rules_modifier(struct decoder *d, const struct node *map, void *http_filter) MUST_USE;

@@ -11,6 +11,7 @@
         K(GATEWAY_CLASS, "GatewayClass", "gateway.networking.k8s.io", false) \
         K(GATEWAY, "Gateway", "gateway.networking.k8s.io", true) \
         K(HTTP_ROUTE, "HTTPRoute", "gateway.networking.k8s.io", true) \
+        K(GRPC_ROUTE, "GRPCRoute", "gateway.networking.k8s.io", true) \
         K(REFERENCE_GRANT, "ReferenceGrant", "gateway.networking.k8s.io", true) \
         K(SERVICE, "Service", "", true) \
         K(ENDPOINT_SLICE, "EndpointSlice", "discovery.k8s.io", true) \
@@ -26,6 +27,7 @@ enum object_kind {
 const char *object_kind_str(enum object_kind k);  /* "HTTPRoute" */
 const char *object_group_str(enum object_kind k); /* "gateway.networking.k8s.io" */
 bool object_namespaced(enum object_kind k);
+bool object_is_route(enum object_kind k); /* attaches to listeners, and has a status per parent */
 /* -1 when the pair is none of ours. */
 int object_kind_find(const char *group, const char *kind);
 
@@ -114,6 +116,8 @@ struct http_match {
         const struct value_match *headers; size_t n_headers;
         const struct value_match *query; size_t n_query;
         const char *method; /* "" = any */
+        const char *grpc_service, *grpc_method; /* GRPCRoute: "" = any; then no path, method or query is given */
+        bool grpc_regex;
 };
 struct header_edit { /* requestHeaderModifier / responseHeaderModifier */
         const struct name_value *set; size_t n_set;
@@ -169,7 +173,7 @@ struct http_rule {
         bool has_retry; struct { uint32_t attempts; uint32_t backoff_ms; const uint16_t *codes; size_t n_codes; } retry;
         const char *place;
 };
-struct http_route {
+struct http_route { /* GRPCRoute too: o.kind tells; its rules have the fields of both */
         struct object o;
         const struct parent_ref *parents; size_t n_parents;
         struct strings hostnames; /* lower case */

@@ -1,4 +1,5 @@
-/* agent/core/schema_httproute.c - HTTPRoute of Gateway API v1.6 (with the experimental fields): the tables.  The rules
+/* agent/core/schema_httproute.c - HTTPRoute and GRPCRoute of Gateway API v1.6 (with the experimental fields): the tables.  Both
+ * decode into struct http_route.  The rules
  * over several fields are in httproute_rules.c. */
 #include "lib/base.h"
 
@@ -290,4 +291,70 @@ static const struct schema spec = { SCHEMA_FIELDS(spec_fields), .strict = true, 
 static const struct field route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &spec } };
 static const struct schema route_body = { SCHEMA_FIELDS(route_fields), .strict = true };
 const struct kind_schema kind_http_route = { sizeof(struct http_route), &route_body, GATEWAY_VERSIONS,
+                                             FORMAT_SUBDOMAIN };
+
+/* GRPCRoute: the same but for matches, and fewer filters and no redirects, timeouts or retries */
+
+static const struct field grpc_method_fields[] = {
+        { "type", FIELD_ENUM, 0, offsetof(struct http_match, grpc_regex), .width = sizeof(bool), .choices = value_choices,
+          .def = "Exact" },
+        { "service", FIELD_STRING, 0, offsetof(struct http_match, grpc_service), .max = 1024 },
+        { "method", FIELD_STRING, 0, offsetof(struct http_match, grpc_method), .max = 1024 },
+};
+static const struct schema grpc_method = { SCHEMA_FIELDS(grpc_method_fields), .strict = true, .check = rules_grpc_method };
+static const struct field grpc_match_fields[] = {
+        { "method", FIELD_OBJECT, 0, 0, .sub = &grpc_method },
+        { "headers", FIELD_LIST, 0, offsetof(struct http_match, headers), offsetof(struct http_match, n_headers),
+          .items_max = 16, .sub = &header, .unique = "name", .unique_offset = offsetof(struct value_match, name) },
+};
+static const struct schema grpc_match = { sizeof(struct http_match), SCHEMA_FIELDS(grpc_match_fields), .strict = true,
+                                          .check = rules_grpc_match };
+static const struct choice grpc_filter_choices[] = {
+        { "RequestHeaderModifier", FILTER_REQUEST_HEADER }, { "ResponseHeaderModifier", FILTER_RESPONSE_HEADER },
+        { "RequestMirror", FILTER_MIRROR }, { "ExtensionRef", FILTER_EXTENSION_REF }, { NULL, 0 }
+};
+static const struct field grpc_filter_fields[] = {
+        { "type", FIELD_ENUM, FIELD_REQUIRED, offsetof(struct http_filter, type), .choices = grpc_filter_choices },
+        { "requestHeaderModifier", FIELD_OBJECT, 0, offsetof(struct http_filter, headers), .sub = &edit },
+        { "responseHeaderModifier", FIELD_OBJECT, 0, offsetof(struct http_filter, headers), .sub = &edit },
+        { "requestMirror", FIELD_OBJECT, 0, 0, .sub = &mirror },
+        { "extensionRef", FIELD_OBJECT, 0, offsetof(struct http_filter, extension), .sub = &extension },
+};
+static const struct schema grpc_filter = { sizeof(struct http_filter), SCHEMA_FIELDS(grpc_filter_fields), .strict = true,
+                                           .place = offsetof(struct http_filter, place), .check = rules_filter };
+static const struct field grpc_backend_fields[] = {
+        BACKEND_FIELDS,
+        { "weight", FIELD_INT, 0, offsetof(struct backend_ref, weight), .width = sizeof(uint32_t), .min = 0,
+          .max = 1000000, .def = "1" },
+        { "filters", FIELD_LIST, 0, offsetof(struct backend_ref, filters), offsetof(struct backend_ref, n_filters),
+          .items_max = 16, .sub = &grpc_filter },
+};
+static const struct schema grpc_backend = { sizeof(struct backend_ref), SCHEMA_FIELDS(grpc_backend_fields), .strict = true,
+                                            .place = offsetof(struct backend_ref, place), .check = rules_backend };
+static const struct field grpc_rule_fields[] = {
+        { "name", FIELD_STRING, 0, offsetof(struct http_rule, name), .min = 1, .max = 253, .format = FORMAT_SUBDOMAIN },
+        { "matches", FIELD_LIST, FIELD_DEFAULTED, offsetof(struct http_rule, matches),
+          offsetof(struct http_rule, n_matches), .items_max = 64, .sub = &grpc_match },
+        { "filters", FIELD_LIST, 0, offsetof(struct http_rule, filters), offsetof(struct http_rule, n_filters),
+          .items_max = 16, .sub = &grpc_filter },
+        { "backendRefs", FIELD_LIST, 0, offsetof(struct http_rule, backends), offsetof(struct http_rule, n_backends),
+          .items_max = 16, .sub = &grpc_backend },
+        { "sessionPersistence", FIELD_OBJECT, 0, 0, offsetof(struct http_rule, has_session_persistence), .sub = &session },
+};
+static const struct schema grpc_rule = { sizeof(struct http_rule), SCHEMA_FIELDS(grpc_rule_fields), .strict = true,
+                                         .place = offsetof(struct http_rule, place), .check = rules_rule };
+static const struct field grpc_spec_fields[] = {
+        { "parentRefs", FIELD_LIST, 0, offsetof(struct http_route, parents), offsetof(struct http_route, n_parents),
+          .items_max = 32, .sub = &parent },
+        { "hostnames", FIELD_STRINGS, 0, offsetof(struct http_route, hostnames), .min = 1, .max = 253, .items_max = 16,
+          .format = FORMAT_HOSTNAME },
+        { "rules", FIELD_LIST, 0, offsetof(struct http_route, rules), offsetof(struct http_route, n_rules), .items_max = 16,
+          .sub = &grpc_rule },
+        { "useDefaultGateways", FIELD_STRING, 0, offsetof(struct http_route, use_default_gateways),
+          .choices = scope_choices },
+};
+static const struct schema grpc_spec = { SCHEMA_FIELDS(grpc_spec_fields), .strict = true, .check = rules_route };
+static const struct field grpc_route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &grpc_spec } };
+static const struct schema grpc_route_body = { SCHEMA_FIELDS(grpc_route_fields), .strict = true };
+const struct kind_schema kind_grpc_route = { sizeof(struct http_route), &grpc_route_body, { "v1", NULL },
                                              FORMAT_SUBDOMAIN };

@@ -198,7 +198,7 @@ int status_merge(enum object_kind kind, const char *ns, const char *controller, 
         struct node none = { .type = NODE_SEQ };
         struct node_item no_parents = { .key = SPAN_LIT("parents"), .value = &none };
         const struct node gone = { .type = NODE_MAP, .items = &no_parents, .n = 1 };
-        if (!ours && kind != OBJECT_HTTP_ROUTE)
+        if (!ours && !object_is_route(kind))
                 return 0;
         arena_init(&a, 8192, SIZE_MAX); /* bounded by its two inputs */
         struct merge m = { .a = &a, .ns = ns, .controller = controller };

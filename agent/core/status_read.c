@@ -96,7 +96,7 @@ int status_read(enum object_kind kind, const char *ns, const char *name, const c
 {
         struct reading r = { .m = m, .a = a, .kind = kind, .ns = ns, .name = name };
         read_conditions(&r, status, "");
-        if (kind == OBJECT_HTTP_ROUTE)
+        if (object_is_route(kind))
                 read_parents(&r, status, controller);
         if (kind == OBJECT_GATEWAY)
                 read_gateway(&r, status, g);

@@ -221,12 +221,13 @@ static void translate_gateways(struct tx *tx)
 
 static void translate_routes(struct tx *tx)
 {
-        size_t n;
-        const struct object *const *all = store_all(tx->s, OBJECT_HTTP_ROUTE, &n);
-        tx->t->routes = TX_ARRAY(tx, struct route_report, n);
-        tx->routes = TX_ARRAY(tx, struct tx_route, n);
-        for (size_t i = 0; i < n; i++) {
-                const struct http_route *route = (const struct http_route *)all[i];
+        size_t n_http, n_grpc;
+        const struct object *const *http = store_all(tx->s, OBJECT_HTTP_ROUTE, &n_http);
+        const struct object *const *grpc = store_all(tx->s, OBJECT_GRPC_ROUTE, &n_grpc);
+        tx->t->routes = TX_ARRAY(tx, struct route_report, n_http + n_grpc);
+        tx->routes = TX_ARRAY(tx, struct tx_route, n_http + n_grpc);
+        for (size_t i = 0; i < n_http + n_grpc; i++) {
+                const struct http_route *route = (const struct http_route *)(i < n_http ? http[i] : grpc[i - n_http]);
                 size_t ours = 0;
                 for (size_t p = 0; p < route->n_parents; p++)
                         ours += parent_gateway(tx, route, &route->parents[p]) != NULL;

@@ -69,7 +69,7 @@ static enum attach_rc attach_parent(struct tx *tx, struct tx_gateway *g, struct 
                 struct tx_listener *l = &g->listeners[i];
                 if ((*p->section_name && strcmp(p->section_name, l->l->name) != 0) || (p->port && p->port != l->l->port))
                         continue;
-                if (!l->allows_http_route || !namespace_allowed(tx, l, r->route->o.namespace)) {
+                if (!(l->allows & 1u << r->route->o.kind) || !namespace_allowed(tx, l, r->route->o.namespace)) {
                         best = best < NOT_ALLOWED ? NOT_ALLOWED : best;
                         continue;
                 }

@@ -155,7 +155,7 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         if (*b->ref.group != '\0' || strcmp(b->ref.kind, "Service") != 0)
                 return invalid("InvalidKind", tx_printf(tx, "Backend %s: kind %s%s%s is not supported", b->ref.name, b->ref.group,
                                                         *b->ref.group ? "/" : "", b->ref.kind));
-        if (!store_granted(tx->s, GATEWAY_API_GROUP, "HTTPRoute", route->o.namespace, "", "Service", ns, b->ref.name))
+        if (!store_granted(tx->s, GATEWAY_API_GROUP, object_kind_str(route->o.kind), route->o.namespace, "", "Service", ns, b->ref.name))
                 return invalid("RefNotPermitted", tx_printf(tx, "Service %s/%s: no ReferenceGrant allows it", ns, b->ref.name));
         const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, ns, b->ref.name);
         if (!s)
@@ -171,7 +171,9 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: protocol %s is not supported", ns,
                                                                 b->ref.name, b->port, p->protocol));
         size_t i = 0;
-        while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, p->app_protocol) != 0)
+        /* without a word from the Service, the kind of route says what is spoken */
+        const char *app = *p->app_protocol ? p->app_protocol : route->o.kind == OBJECT_GRPC_ROUTE ? "grpc" : "";
+        while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, app) != 0)
                 i++;
         if (i == ARRAY_SIZE(app_protocols))
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: appProtocol %s is not supported", ns,

@@ -8,7 +8,7 @@
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
-struct entry { Model__RouteEntry *pb; const struct tx_route *route; uint32_t rule, match; };
+struct entry { Model__RouteEntry *pb; const struct tx_route *route; uint32_t rule, match; size_t length; };
 struct hosted { const char *host; struct tx_route *route; };
 
 static int path_class(const Model__Match *m) { return m->path_kind == MODEL__MATCH__PATH_KIND__EXACT ? 0 : 1; }
@@ -19,8 +19,9 @@ static int entry_cmp(const void *pa, const void *pb)
         const struct entry *a = *(struct entry *const *)pa, *b = *(struct entry *const *)pb;
         const Model__Match *x = a->pb->match, *y = b->pb->match;
         CMP(path_class(x), path_class(y));
-        CMP(strlen(y->path), strlen(x->path));
+        CMP(b->length, a->length);
         CMP(x->path_kind, y->path_kind); /* EXACT < PREFIX < REGEX in the model */
+        CMP(a->route->route->o.kind != OBJECT_GRPC_ROUTE, b->route->route->o.kind != OBJECT_GRPC_ROUTE); /* only gRPC: narrower */
         CMP(*x->method == '\0', *y->method == '\0');
         CMP(y->n_headers, x->n_headers);
         CMP(y->n_query, x->n_query);
@@ -30,6 +31,15 @@ static int entry_cmp(const void *pa, const void *pb)
         CMP(a->rule, b->rule);
         CMP(a->match, b->match);
         return 0;
+}
+
+/* What counts as longer: characters of the path; of a gRPC service, then of its method (GRPCRouteRule.matches). */
+static size_t match_length(const Model__Match *m, const struct http_match *h)
+{
+        const size_t scale = 4096; /* more than a method has characters */
+        if (!*h->grpc_service && !*h->grpc_method)
+                return strlen(m->path) * scale;
+        return (1 + strlen(h->grpc_service + (*h->grpc_service == '.'))) * scale + strlen(h->grpc_method);
 }
 
 static int hosted_cmp(const void *pa, const void *pb)
@@ -78,6 +88,7 @@ static void route_entries(struct tx *tx, struct vec *v, struct tx_route *r)
                         e->match = (uint32_t)k + 1;
                         e->pb = PB_NEW(tx, Model__RouteEntry, model__route_entry);
                         e->pb->match = rule->matches[k];
+                        e->length = match_length(e->pb->match, &rule->r->matches[k]);
                         e->pb->rule = (uint32_t)index;
                         e->pb->source = source_of(tx, &r->route->o, rule->r->name, rule->index, e->match);
                         vec_add(tx, v, e);

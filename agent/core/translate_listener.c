@@ -32,19 +32,22 @@ static void ref_bad(struct tx_listener *l, const char *reason, const char *messa
 static void listener_kinds(struct tx *tx, struct tx_listener *l)
 {
         bool http = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
+        uint32_t can = http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
         if (!l->l->has_kinds)
-                l->allows_http_route = http;
+                l->allows = can;
         for (size_t i = 0; i < l->l->n_kinds; i++) {
                 const struct route_kind *k = &l->l->kinds[i];
-                if (http && strcmp(k->group, GATEWAY_API_GROUP) == 0 && strcmp(k->kind, "HTTPRoute") == 0)
-                        l->allows_http_route = true;
+                int kind = object_kind_find(k->group, k->kind);
+                if (kind >= 0 && can & 1u << kind)
+                        l->allows |= 1u << kind;
                 else
                         ref_bad(l, "InvalidRouteKinds", tx_printf(tx, "allowedRoutes.kinds: %s is not supported on a %s listener",
                                                                   k->kind, l->l->protocol));
         }
-        if (l->allows_http_route)
-                l->report->supported_kinds[l->report->n_supported_kinds++] =
-                        (struct route_kind){ GATEWAY_API_GROUP, "HTTPRoute" };
+        for (int k = 0; k < OBJECT_KIND_N; k++)
+                if (l->allows & 1u << k)
+                        l->report->supported_kinds[l->report->n_supported_kinds++] =
+                                (struct route_kind){ GATEWAY_API_GROUP, object_kind_str((enum object_kind)k) };
 }
 
 static struct span secret_get(const struct secret *s, const char *key)
@@ -169,12 +172,12 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
 {
         struct listener_report *r = l->report;
         const struct quarantine *q = quarantine_find(tx, &l->g->gw->o, l->l->name, 0);
-        r->serves = l->accepted && l->allows_http_route && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
+        r->serves = l->accepted && l->allows != 0 && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
         if (r->serves)
                 return;
         r->stop_reason = "Invalid";
         r->stop = !l->accepted ? "The listener is not accepted" : q ? tx_dup(tx, q->reason) :
-                  !l->allows_http_route ? "No supported route kind is allowed" : "References of the listener are not resolved";
+                  l->allows == 0 ? "No supported route kind is allowed" : "References of the listener are not resolved";
 }
 
 /* Does spec.tls.frontend ask clients of this listener for a certificate?  What it says for a port wins over the default. */

@@ -26,7 +26,7 @@ struct tx_listener {
         struct tx_gateway *g;
         struct listener_report *report;
         enum tx_protocol protocol;
-        bool allows_http_route;
+        uint32_t allows;                  /* bit (1 << kind) per kind of route */
         bool accepted;                    /* no conflict, protocol supported */
         struct tx_cert **certs; size_t n_certs; /* usable ones */
         struct vec attached;              /* struct tx_attachment */
@@ -110,7 +110,7 @@ struct report_id report_id_of(struct tx *tx, const struct object *o);
 const struct quarantine *quarantine_find(const struct tx *tx, const struct object *o, const char *section, uint32_t rule);
 Model__Source *source_of(struct tx *tx, const struct object *o, const char *section, uint32_t rule, uint32_t match);
 bool labels_match(const struct label_selector *sel, struct labels l);
-int object_age_cmp(const struct object *a, const struct object *b); /* older first, then namespace, name */
+int object_age_cmp(const struct object *a, const struct object *b); /* older first, then namespace, name, kind */
 struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char *name);
 struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p); /* NULL = not ours */
 const char *hostname_intersect(const char *listener, const char *route); /* the more specific one, or NULL; "" = any */

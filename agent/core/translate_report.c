@@ -90,7 +90,9 @@ int object_age_cmp(const struct object *a, const struct object *b)
         if (a->created_s != b->created_s)
                 return a->created_s < b->created_s ? -1 : 1;
         int r = strcmp(a->namespace, b->namespace);
-        return r ? r : strcmp(a->name, b->name);
+        if (r == 0)
+                r = strcmp(a->name, b->name);
+        return r ? r : (a->kind > b->kind) - (a->kind < b->kind);
 }
 
 struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char *name)

@@ -275,6 +275,19 @@ static void named_matches(struct tx *tx, const struct value_match *v, size_t n, 
         }
 }
 
+/* "/service/method", as gRPC puts it into the path. */
+static void grpc_path(struct tx *tx, const struct http_match *h, Model__Match *m)
+{
+        const char *service = h->grpc_service[0] == '.' && !h->grpc_regex ? h->grpc_service + 1 : h->grpc_service;
+        if (h->grpc_regex || !*service) {
+                m->path_kind = MODEL__MATCH__PATH_KIND__REGEX;
+                m->path = pb_str(tx_printf(tx, "/(?:%s)/(?:%s)", *service ? service : "[^/]+", *h->grpc_method ? h->grpc_method : "[^/]+"));
+        } else {
+                m->path_kind = *h->grpc_method ? MODEL__MATCH__PATH_KIND__EXACT : MODEL__MATCH__PATH_KIND__PREFIX;
+                m->path = pb_str(tx_printf(tx, "/%s%s%s", service, *h->grpc_method ? "/" : "", h->grpc_method));
+        }
+}
+
 static Model__Match *match(struct tx *tx, const struct http_match *h)
 {
         Model__Match *m = PB_NEW(tx, Model__Match, model__match);
@@ -290,6 +303,8 @@ static Model__Match *match(struct tx *tx, const struct http_match *h)
                         p[--n] = '\0';
                 m->path = p;
         }
+        if (*h->grpc_service || *h->grpc_method)
+                grpc_path(tx, h, m);
         m->method = pb_str(h->method);
         named_matches(tx, h->headers, h->n_headers, true, &m->headers, &m->n_headers);
         named_matches(tx, h->query, h->n_query, false, &m->query, &m->n_query);
@@ -308,6 +323,7 @@ static void translate_rule(struct tx *tx, struct tx_route *route, struct tx_rule
                 partial(tx, route, rule->index, "UnsupportedValue", q->reason);
                 return;
         }
+        rule->pb->grpc = o->kind == OBJECT_GRPC_ROUTE;
         rule_action(tx, route, rule);
         rule_limits(tx, rule);
         rule_session(tx, rule);

@@ -28,6 +28,7 @@ static const struct { enum object_kind kind; const char *path, *selector; } mirr
         { OBJECT_GATEWAY_CLASS, GATEWAY_API "v1/gatewayclasses", "" },
         { OBJECT_GATEWAY, GATEWAY_API "v1/gateways", "" },
         { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
+        { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
         { OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", "" },
         { OBJECT_SERVICE, "/api/v1/services", "" },
         { OBJECT_ENDPOINT_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", "" },

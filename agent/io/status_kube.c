@@ -18,6 +18,7 @@
 /* Kinds with a status of ours, in the order they are written. */
 static const struct { enum object_kind kind; const char *resource; } kinds[] = {
         { OBJECT_GATEWAY_CLASS, "gatewayclasses" }, { OBJECT_GATEWAY, "gateways" }, { OBJECT_HTTP_ROUTE, "httproutes" },
+        { OBJECT_GRPC_ROUTE, "grpcroutes" },
 };
 #define N_KINDS ARRAY_SIZE(kinds)
 #define CONFLICT_MS 20 /* somebody else writes the same object: soon, but not in step with them */
@@ -165,7 +166,7 @@ static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, 
 /* Entries of ours in the status of a route that is none of ours any more? */
 static bool has_ours(const struct entry *e)
 {
-        return kinds[e->rank].kind == OBJECT_HTTP_ROUTE && e->seen && strstr(e->seen, e->k->conf->controller_name);
+        return object_is_route(kinds[e->rank].kind) && e->seen && strstr(e->seen, e->k->conf->controller_name);
 }
 
 /* Takes json. */

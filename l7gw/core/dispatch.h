@@ -24,6 +24,7 @@ struct dispatch {
         const Model__RouteEntry *entry;
         const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
         const Model__Fixed *fixed;
+        bool grpc_deadline;   /* the client's own, by grpc-timeout */
         struct span location; /* REASON_REDIRECT */
         const struct cors *cors; /* what its responses have to say to the origin; NULL = nothing */
         struct span origin;

@@ -1,6 +1,7 @@
 /* l7gw/core/match.c - see match.h. */
 #include "lib/base.h"
 #include "l7gw/core/chars.h"
+#include "l7gw/core/grpc.h"
 #include "l7gw/core/match.h"
 #include "l7gw/core/refused.tbl.h"
 #include "lib/control.pb-c.h"
@@ -309,6 +310,8 @@ enum match_rc match_test(const struct match *m, const struct msg *req)
 {
         struct span v;
         if (m->method.n && !span_eq(m->method, req->method))
+                return MATCH_NO;
+        if (m->grpc && !grpc_is(req))
                 return MATCH_NO;
         for (size_t i = 0; i < m->n_headers; i++) {
                 enum match_rc rc = header_test(req, &m->headers[i]);

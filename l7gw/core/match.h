@@ -24,6 +24,7 @@ struct match {
         const struct text_match *headers, *query;
         size_t n_headers, n_query;
         const struct regex *path; /* NULL = judged elsewhere */
+        bool grpc;                /* only gRPC requests */
 };
 /* Refuses with src what it cannot do: -ENOTSUP, -EINVAL, -ENOMEM. */
 int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,

@@ -260,6 +260,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
         int r = match_build(b->a, b->t->regexes, e->match, src, b->section, &it->match, b->err);
         if (r < 0)
                 return r;
+        it->match.grpc = rule->model->grpc;
         it->rule = rule;
         it->order = order;
         it->entry = *e;

@@ -338,12 +338,57 @@ static void values(void **state)
         object_free(o);
 }
 
+/* GRPCRoute: what differs from HTTPRoute; the rest is the same tables. */
+#define GRPC_HEAD "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: r}\nspec: "
+#define METHOD(text) RULE("{matches: [{method: {" text "}}]}")
+static const struct decode_case grpc_cases[] = {
+        { "nothing but a spec", "{}", NULL },
+        { "service and method", METHOD("service: a.b_2.C, method: Do_it2"), NULL },
+        { "service alone", METHOD("service: .a.b"), NULL },
+        { "method alone", METHOD("method: _x"), NULL },
+        { "neither", METHOD("type: Exact"), R0 ".matches[0].method: one or both of service and method must be given" },
+        { "service with a slash", METHOD("service: a/b"), R0 ".matches[0].method: service must only contain" },
+        { "service with an empty part", METHOD("service: a..b"), R0 ".matches[0].method: service must only contain" },
+        { "service that ends in a dot", METHOD("service: a."), R0 ".matches[0].method: service must only contain" },
+        { "service of digits", METHOD("service: a.2b"), R0 ".matches[0].method: service must only contain" },
+        { "method with a dot", METHOD("method: a.b"), R0 ".matches[0].method: method must only contain" },
+        { "regular expressions are free", METHOD("type: RegularExpression, service: 'a/[b-c]+'"), NULL },
+        { "another type", METHOD("type: Prefix, service: a"), R0 ".matches[0].method.type: " },
+        { "a path", RULE("{matches: [{path: {value: /}}]}"), R0 ".matches[0]: unknown field \"path\"" },
+        { "header by regular expression", RULE("{matches: [{headers: [{name: a, type: RegularExpression, value: b}]}]}"), NULL },
+        { "filters of gRPC", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}}, "
+                                    "{type: RequestMirror, requestMirror: {backendRef: {name: a, port: 1}}}"), NULL },
+        { "filters of HTTP", FILTER("{type: URLRewrite}"), F0 ".type: " },
+        { "no timeouts", RULE("{timeouts: {request: 1s}}"), R0 ": unknown field \"timeouts\"" },
+        { "no retries", RULE("{retry: {}}"), R0 ": unknown field \"retry\"" },
+        { "a filter twice", FILTER("{type: RequestHeaderModifier, requestHeaderModifier: {}}, "
+                                   "{type: RequestHeaderModifier, requestHeaderModifier: {}}"), "spec.rules[0].filters[1]: this type" },
+        { "backend without port", BACKEND("{name: a}"), B0 ": port is required" },
+};
+
+static void grpc(void **state)
+{
+        (void)state;
+        run_cases(GRPC_HEAD, grpc_cases, ARRAY_SIZE(grpc_cases));
+        struct object *o = decode_ok(GRPC_HEAD "{rules: [{}, {matches: [{method: {service: a}, headers: [{name: H, value: v}, {name: h, value: w}]}]}]}");
+        const struct http_route *r = (const struct http_route *)o;
+        assert_int_equal(o->kind, OBJECT_GRPC_ROUTE);
+        assert_int_equal(r->rules[0].n_matches, 1); /* absent: everything */
+        assert_string_equal(r->rules[0].matches[0].grpc_service, "");
+        assert_string_equal(r->rules[0].matches[0].path, "/");
+        assert_string_equal(r->rules[1].matches[0].grpc_service, "a");
+        assert_string_equal(r->rules[1].matches[0].grpc_method, "");
+        assert_int_equal(r->rules[1].matches[0].n_headers, 1); /* equal but for case: the first */
+        object_free(o);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(rules_of_the_crd),
                 cmocka_unit_test(defaults),
                 cmocka_unit_test(values),
+                cmocka_unit_test(grpc),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* tests/unit/l7gw/dispatch_test.c - the decision about one request, and what it makes of the request. */
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
+#include "l7gw/core/grpc.h"
 #include "tests/unit/l7gw/route_rows.h"
 
 static struct world w; /* large: not on the stack */
@@ -18,6 +19,8 @@ static const struct row rows[] = {
         {"", "regex.example", '~', "/(?:a+)+", .rule = "regex"},
         {"", "regex.example", '^', "/", .rule = "behind"},
         {"", "fixed.example", '^', "/", .rule = "fixed"},
+        {"", "grpc.example", '=', "/s/M", .rule = "grpc"},
+        {"", "grpc.example", '^', "/s", .rule = "beside"},
         {"", "cors.example", '^', "/", .rule = "cors"},
         {"", "open.example", '^', "/", .rule = "open"},
         {"", "both.example", '^', "/", .rule = "both"},
@@ -99,6 +102,8 @@ static void world_make(void)
         leg->filters[0]->redirect->path->value = arena_strdup(&w.arena, "/new");
         leg->filters[0]->redirect->status = 307;
         cors_make();
+        rule_named("grpc")->grpc = true;
+        rule_named("grpc")->forward->n_legs = 0;
         r = rule_named("fixed");
         r->action_case = MODEL__RULE__ACTION_FIXED;
         r->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT);
@@ -145,6 +150,7 @@ static void test_decisions(void **state)
                 enum reason reason;
                 unsigned status;
                 const char *body, *field, *value; /* expected in the answer */
+                unsigned answer;                  /* its status, when that is another */
         } cases[] = {
                 {"forward", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NONE},
                 {"TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405,
@@ -170,6 +176,12 @@ static void test_decisions(void **state)
                  .status = 307, .body = "", .field = "location", .value = "http://leg.example/new/x?q"},
                 {"a regular expression gives up", "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! HTTP/1.1\r\nHost: regex.example\r\n\r\n",
                  .reason = REASON_REGEX_LIMIT, .status = 500},
+                {"gRPC: no route is UNIMPLEMENTED", "POST /t/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc\r\n\r\n",
+                 .reason = REASON_NO_ROUTE, .status = 404, .body = "", .field = "grpc-status", .value = "12", .answer = 200},
+                {"gRPC: an error of ours", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc+proto\r\n\r\n",
+                 .reason = REASON_NO_BACKEND, .status = 500, .body = "", .field = "grpc-message", .value = "no valid backend", .answer = 200},
+                {"gRPC rules take gRPC only", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc-web\r\n\r\n",
+                 .reason = REASON_NONE},
                 {"fixed", "GET / HTTP/1.1\r\nHost: fixed.example\r\n\r\n", .reason = REASON_FIXED, .status = 403,
                  .body = "go away"},
                 {"HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE,
@@ -194,7 +206,7 @@ static void test_decisions(void **state)
                 ask(&a, cases[i].head, &in);
                 bool ok = a.d.reason == cases[i].reason && a.d.status == cases[i].status;
                 if (ok && cases[i].status)
-                        ok = a.s.resp.status == cases[i].status &&
+                        ok = a.s.resp.status == (cases[i].answer ? cases[i].answer : cases[i].status) &&
                              (!cases[i].body || span_eq_str(a.body, cases[i].body));
                 if (ok && cases[i].field) {
                         const struct field *f = msg_find(&a.s.resp, span_str(cases[i].field));
@@ -345,8 +357,35 @@ static void test_cors(void **state)
         world_fini(&w);
 }
 
+/* RFC-like grammar of gRPC's PROTOCOL-HTTP2: TimeoutValue TimeoutUnit */
+static void test_grpc(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *text;
+                uint32_t want;
+        } timeouts[] = {{"1S", 1000}, {"250m", 250}, {"1u", 1}, {"999999n", 1}, {"1000001n", 2}, {"2M", 120000}, {"1H", 3600000},
+                    {"99999999H", 86400000}, {"99999999S", 86400000}, {"0S", 1}, {"123456789m", 0}, {"S", 0}, {"1", 0}, {"1s", 0}, {"-1S", 0}, {"1.5S", 0}};
+        struct arena a;
+        struct msg m;
+        struct span text = SPAN_LIT("caf\xc3\xa9 100%\n");
+        arena_init(&a, 4096, SIZE_MAX);
+        for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
+                msg_init(&m, &a);
+                assert_int_equal(msg_add(&m, SPAN_LIT("grpc-timeout"), span_str(timeouts[i].text)), 0);
+                if (grpc_timeout_ms(&m) != timeouts[i].want)
+                        fail_msg("%s: %u", timeouts[i].text, grpc_timeout_ms(&m));
+        }
+        msg_init(&m, &a);
+        m.status = 503;
+        assert_int_equal(grpc_error(&m, grpc_status_of(m.status), text), 0);
+        assert_true(m.status == 200 && span_eq_str(msg_find(&m, SPAN_LIT("grpc-status"))->value, "14"));
+        assert_true(span_eq_str(msg_find(&m, SPAN_LIT("grpc-message"))->value, "caf%C3%A9 100%25%0A"));
+        arena_fini(&a);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_forwarding_fields)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_grpc), cmocka_unit_test(test_forwarding_fields)};
         return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }

@@ -182,7 +182,6 @@ static void second_vhost(const char *hostname)
         X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
         X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
         X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
-        X("gRPC", UNSUPPORTED, "HTTPRoute", "gRPC", RULE->grpc = true) \
         X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
         X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
         X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C) \
@@ -250,7 +249,6 @@ static void second_vhost(const char *hostname)
         X("regex of Unicode", CHECK, "HTTPRoute", "UTF", regex(MATCH->query[0], "(*UTF)a")) \
         X("regex that grows", CHECK, "HTTPRoute", "too large", regex(MATCH->query[0], "((a{1,999}){1,999}){1,999}")) \
         X("cookie", UNSUPPORTED, "HTTPRoute", "cookies", cookie()) \
-        X("gRPC match", UNSUPPORTED, "HTTPRoute", "gRPC", MATCH->grpc_service = STR("s")) \
         X("source match", UNSUPPORTED, "HTTPRoute", "client addresses", MATCH->n_sources = 1) \
         X("header name of a match", CHECK, "HTTPRoute", "header name", MATCH->headers[0]->name = STR(":path")) \
         X("hop-by-hop header match", UNSUPPORTED, "HTTPRoute", "connection", MATCH->headers[0]->name = STR("Connection")) \
