@@ -185,7 +185,7 @@ static void put_slot(const struct host *h, struct boot_site *s, struct json *j)
 
 static const char *entry_word(const struct boot_entry *e)
 {
-        return !e->counted ? "good" : e->left ? "trial" : e->done ? "failed" : "set aside";
+        return !e->counted ? "good" : e->left ? "trial" : boot_entry_lost(e) ? "failed" : "set aside";
 }
 
 /* A box that boots one version has one entry of ours beside it at most. */
@@ -197,7 +197,7 @@ static void put_entries(const struct boot_site *s, struct json *j)
                 l.n = 0;
         esp_close(&e);
         const struct boot_entry *b = esp_find(&l, &s->version);
-        put(j, "entry", b ? entry_word(b) : NULL);
+        put(j, "entry", b ? (b->counted ? "trial" : "good") : NULL); /* the last try is +0 already */
         json_key(j, "tries_left");
         if (b && b->counted)
                 json_u64(j, b->left);

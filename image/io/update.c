@@ -104,10 +104,11 @@ static int admit(struct work *w, struct err *reterr)
                 return err_set(reterr, ENOENT, w->esp.path,
                                "no boot entry of the running version %s: it would not boot again",
                                version_str(&w->job->running, v));
-        if (b->counted && !boot_entry_failed(b))
-                return err_set(reterr, EBUSY, w->esp.path,
-                               "the running version %s is still on trial: the other slot is its way back",
-                               version_str(&w->job->running, v));
+        for (size_t i = 0; b->counted && i < l.n; i++)
+                if (&l.v[i] != b && !boot_entry_lost(&l.v[i]))
+                        return err_set(reterr, EBUSY, w->esp.path,
+                                       "the running version %s is still on trial: the other slot is its way back",
+                                       version_str(&w->job->running, v));
         for (enum update_file f = UPDATE_ROOT; f < UPDATE_FILE_N; f++)
                 w->total += w->m.file[f].bytes;
         return 0;
@@ -329,7 +330,7 @@ int update_rollback(const char *esp, const struct version *running, struct versi
                         to = &l.v[i];
         if (r == 0 && !to)
                 r = err_set(reterr, ENOENT, "rollback", "the other slot holds no version to go back to");
-        else if (r == 0 && boot_entry_failed(to) && to->done)
+        else if (r == 0 && boot_entry_lost(to))
                 r = err_set(reterr, EPERM, "rollback", "the other slot's version did not start when it was tried");
         if (r == 0) {
                 struct boot_entry trial = {.version = to->version, .counted = true, .left = BOOT_ENTRY_TRIES};

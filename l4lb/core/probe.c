@@ -5,6 +5,7 @@
 #include "lib/base.h"
 #include "l4lb/core/probe.h"
 #include "l4lb/core/net.h"
+#include "l4lb/core/segment.h"
 #include "l4lb/core/wire.h"
 
 #include <assert.h>
@@ -62,7 +63,7 @@ static bool finish(struct prober *p, uint16_t i, bool success, uint64_t now_ms, 
                 return false;
         if (!backends_set_health(p->backends, i, success))
                 return false;
-        *ret = (struct probe_event){ i, success };
+        *ret = (struct probe_event){i, success};
         return true;
 }
 
@@ -74,35 +75,19 @@ static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t 
         const struct net_port *port = &net->ports[b->port];
         const struct ipaddr *own = net_source_for(net, b->port, &b->addr);
         BUG_ON(!own); /* the backend is on this port because an address of that family is */
-        bool v4 = b->addr.af == 4;
-        size_t addr_len = ipaddr_len(&b->addr);
-        memset(ret, 0, sizeof *ret);
-        memcpy(ret->b, &adjacency, 6);
-        memcpy(ret->b + 6, port->mac, 6);
-        set_u16(ret->b + 12, v4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
-        uint8_t *ip = ret->b + ETH_LEN, *tcp = ip + (v4 ? IPV4_LEN : IPV6_LEN);
-        if (v4) {
-                ip[0] = 0x45;
-                set_u16(ip + 2, IPV4_LEN + TCP_LEN);
-                set_u16(ip + 6, IPV4_DF);
-                ip[8] = REPLY_TTL;
-                ip[9] = PROTO_TCP;
-                memcpy(ip + 12, own->b, 4);
-                memcpy(ip + 16, b->addr.b, 4);
-                set_u16(ip + 10, cksum_fold(cksum_add(0, ip, IPV4_LEN)));
-        } else {
-                ip6_write(ip, TCP_LEN, PROTO_TCP, REPLY_TTL, own->b, b->addr.b);
-        }
-        set_u16(tcp, p->p[i].sport);
-        set_u16(tcp + 2, b->check.port);
-        set_u32(tcp + 4, seq);
-        tcp[12] = TCP_LEN / 4 << 4;
-        tcp[13] = flags;
-        set_u16(tcp + 14, flags & TCP_RST ? 0 : PROBE_WINDOW);
-        uint32_t sum = cksum_pseudo(own->b, b->addr.b, addr_len, TCP_LEN, PROTO_TCP);
-        set_u16(tcp + 16, cksum_fold(cksum_add(sum, tcp, TCP_LEN)));
+        uint8_t dst_mac[6];
+        memcpy(dst_mac, &adjacency, sizeof dst_mac); /* the word begins with it: neigh.h */
+        const struct segment seg = {.src_mac = port->mac,
+                                    .dst_mac = dst_mac,
+                                    .src = own,
+                                    .dst = &b->addr,
+                                    .sport = p->p[i].sport,
+                                    .dport = b->check.port,
+                                    .seq = seq,
+                                    .flags = flags,
+                                    .window = flags & TCP_RST ? 0 : PROBE_WINDOW};
+        segment_write(&seg, ret);
         ret->port = b->port;
-        ret->len = (uint16_t)MAX((size_t)(tcp + TCP_LEN - ret->b), (size_t)ETH_MIN_FRAME);
 }
 
 static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, struct frame_out *ret_frame,
@@ -163,7 +148,7 @@ enum prober_step prober_next(struct prober *p, uint64_t now_ms, struct frame_out
                                 continue;
                 }
                 if (q->state == PROBE_OFF)
-                        *q = (struct probe){ .state = PROBE_IDLE, .epoch = b->epoch, .due_ms = now_ms };
+                        *q = (struct probe){.state = PROBE_IDLE, .epoch = b->epoch, .due_ms = now_ms};
                 if (q->due_ms > now_ms)
                         continue;
                 enum prober_step s = step(p, (uint16_t)i, now_ms, ret_frame, ret_event);
@@ -203,7 +188,7 @@ static bool read_answer(const uint8_t *f, size_t len, struct answer *ret)
         if (len < ETH_LEN + IPV4_LEN + TCP_LEN)
                 return false;
         const uint8_t *ip = f + ETH_LEN;
-        *ret = (struct answer){ 0 };
+        *ret = (struct answer){0};
         if (get_u16(f + 12) == ETHERTYPE_IPV4 && ip[9] == PROTO_TCP) {
                 ret->src.af = 4;
                 memcpy(ret->src.b, ip + 12, 4);

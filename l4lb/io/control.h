@@ -34,7 +34,7 @@ struct control {
         struct generation *active, *pending;
         struct service_counters services;
         struct timer machines, grace_timer, links_timer;
-        enum port_link links[L4_MAX_PORTS]; /* as last logged */
+        enum port_link links[L4_MAX_PORTS];  /* as last logged */
         uint32_t neigh_token, backend_token; /* handed to the grace queue already */
         uint64_t started_ms, n_punts, n_send_failed, n_stalls, machines_due_ms;
 };
@@ -46,6 +46,10 @@ int control_run(struct control *c, struct err *reterr) MUST_USE;
 void control_free(struct control *c); /* NULL is legal */
 /* Checks what settings_load cannot: addresses, routes and ports together. */
 int control_check(const struct settings *s, struct err *reterr) MUST_USE;
+
+/* trace.c: `trace VIP PORT [SOURCE]`, a SYN through every worker's tables. */
+int query_trace(void *arg, char *const *argv, size_t argc, struct json *j, struct err *reterr)
+        NONNULL(1, 4, 5) MUST_USE;
 
 /* report.c: the admin socket's queries and what they show. */
 extern const struct admin_query control_queries[];

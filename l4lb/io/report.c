@@ -434,6 +434,8 @@ const struct admin_query control_queries[] = {
         {"services", "VIP, protocol and ports of every service, its pools and traffic", query_services},
         {"backends", "Every backend with its state, health and traffic", query_backends},
         {"neighbours", "Every next hop and shard with its MAC address and state", query_neighbours},
+        {"trace", "VIP PORT [SOURCE]: how a SYN would end, in each worker; it is neither sent nor counted",
+         query_trace},
         {"metrics", "All counters as Prometheus text (in a JSON string)", query_metrics},
         {"help", "This list", query_help},
         {NULL, NULL, NULL},

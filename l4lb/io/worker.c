@@ -184,6 +184,21 @@ static unsigned worker_frames(struct io_worker *w)
         return n;
 }
 
+/* The whole packet path but the devices: what the health gate asks for.  A SYN leaves nothing in the flow table. */
+static void worker_trace(struct io_worker *w, const struct generation *g)
+{
+        struct trace *t = &w->trace;
+        struct pkt p = {
+                .p = t->frame, .len = t->len, .wire_len = t->len, .cap = sizeof t->frame, .in_port = t->in_port};
+        pipeline_run(&w->core, g ? g->tables : NULL, w->now_ms, &p, 1);
+        t->verdict = p.verdict;
+        t->out_port = p.out_port;
+        t->service = p.service;
+        t->backend = p.backend;
+        /* release: the answer is complete before the control thread sees the state */
+        atomic_store_explicit(&t->state, TRACE_IDLE, memory_order_release);
+}
+
 unsigned worker_turn(struct io_worker *w)
 {
         unsigned n = 0, frames;
@@ -193,6 +208,8 @@ unsigned worker_turn(struct io_worker *w)
         for (unsigned port = 0; port < w->all->ports->n; port++)
                 n += worker_port(w, g, (uint8_t)port);
         frames = worker_frames(w);
+        if (unlikely(atomic_load_explicit(&w->trace.state, memory_order_acquire) == TRACE_ASKED))
+                worker_trace(w, g);
         rte_rcu_qsbr_quiescent(w->all->qs, w->index); /* g is dead from here */
         metric_add(&w->counters[WORKER_TURNS], 1);
         if (n || frames)
@@ -242,7 +259,8 @@ static void worker_rest(struct io_worker *w)
         /* seq_cst, as in workers_send: either we see its frame in the ring or it sees us resting and wakes us */
         atomic_store_explicit(&w->resting, true, memory_order_seq_cst);
         atomic_thread_fence(memory_order_seq_cst);
-        if (rte_ring_empty(w->frames) && !atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
+        if (rte_ring_empty(w->frames) && atomic_load_explicit(&w->trace.state, memory_order_relaxed) == TRACE_IDLE &&
+            !atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
                 rte_rcu_qsbr_thread_offline(w->all->qs, w->index);
                 if (w->epfd >= 0) {
                         metric_add(&w->counters[WORKER_WAITS], 1);

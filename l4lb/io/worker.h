@@ -38,6 +38,19 @@ enum worker_counter {
                 WORKER_COUNTER_N
 };
 
+/* A packet of our own, for `trace`: a worker runs it through its pipeline as if it had come in by in_port, and tells
+ * how it ended; it is neither sent nor counted.  The control thread owns it while state is IDLE, the worker while it is
+ * ASKED. */
+enum trace_state { TRACE_IDLE, TRACE_ASKED };
+struct trace {
+        _Atomic(enum trace_state) state;
+        uint8_t frame[128];
+        uint16_t len;
+        uint8_t in_port;
+        uint8_t verdict, out_port; /* answer; out_port for verdicts that send */
+        uint16_t service, backend; /* or SERVICE_NONE, BACKEND_NONE */
+};
+
 struct rte_mbuf;
 struct rte_ring;
 struct workers;
@@ -61,6 +74,7 @@ struct io_worker {
         struct traffic backends[L4_MAX_BACKENDS]; /* shared */
         struct traffic *services;                 /* shared: L4_MAX_SERVICES counters */
         metric_t counters[WORKER_COUNTER_N];      /* shared */
+        struct trace trace;                       /* shared, by its state */
         void *flow_memory;
 } CACHE_ALIGNED;
 
@@ -90,6 +104,8 @@ unsigned worker_turn(struct io_worker *w) NONNULL(1);
 
 /* Control thread: sends a copy of the frame by port; false when there was no buffer or the ring was full. */
 bool workers_send(struct workers *ws, uint8_t port, const void *frame, size_t len) NONNULL(1, 3);
+/* Control thread: hands w->trace, filled in, to the worker; its answer is there when the state is TRACE_IDLE again. */
+void workers_trace(struct io_worker *w) NONNULL(1);
 /* Control thread: hands every punted frame, with its PUNT_ verdict, to fn and frees it; how many. */
 typedef void punt_fn(void *arg, enum l4_verdict verdict, uint8_t in_port, const uint8_t *frame, size_t len);
 size_t workers_punts(struct workers *ws, punt_fn *fn, void *arg) NONNULL(1, 2);

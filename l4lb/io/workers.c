@@ -30,7 +30,8 @@ static int worker_intr_init(struct io_worker *w)
                         w->intr_epfd = epoll_create1(EPOLL_CLOEXEC);
                 if (w->intr_epfd < 0)
                         return -errno;
-                int r = rte_eth_dev_rx_intr_ctl_q(ps->v[i].id, (uint16_t)w->index, w->intr_epfd, RTE_INTR_EVENT_ADD, NULL);
+                int r = rte_eth_dev_rx_intr_ctl_q(ps->v[i].id, (uint16_t)w->index, w->intr_epfd, RTE_INTR_EVENT_ADD,
+                                                  NULL);
                 if (r < 0)
                         return r;
         }
@@ -230,6 +231,13 @@ bool workers_send(struct workers *ws, uint8_t port, const void *frame, size_t le
                 memory_order_seq_cst); /* the frame is in the ring before we look at `resting`; see worker_rest */
         worker_wake(w);
         return true;
+}
+
+void workers_trace(struct io_worker *w)
+{
+        /* seq_cst, before the look at `resting`: as for frames, see worker_rest */
+        atomic_store_explicit(&w->trace.state, TRACE_ASKED, memory_order_seq_cst);
+        worker_wake(w);
 }
 
 size_t workers_punts(struct workers *ws, punt_fn *fn, void *arg)

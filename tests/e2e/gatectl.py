@@ -57,6 +57,21 @@ def lists(site, check):
     check("get routes -o json: the route without its backend says why", rc == 0 and "BackendNotFound" in text and "RefNotPermitted" in text, text[:2000])
 
 
+def trace(site, check):
+    lab = site.lab
+    before = as_json(lab, "ask", "l4lb", "status")[1]
+    rc, doc = as_json(lab, "ask", "l4lb", "trace", site.v4, "80")
+    check("trace: every worker would send a SYN for the VIP to a shard", rc == 0 and doc and
+          all(w["verdict"] == "FORWARD_SHARD" and w["backend"] and w["port"] for w in doc), doc)
+    rc, doc = as_json(lab, "ask", "l4lb", "trace", site.v4, "9")
+    check("trace: a port without a listener", rc == 0 and doc and doc[0]["verdict"] in ("REPLY_RST", "DROP_NO_SERVICE"), doc)
+    after = as_json(lab, "ask", "l4lb", "status")[1]
+    check("trace: it leaves no flow", sum(w["flows"] for w in after["workers"]) <= sum(w["flows"] for w in before["workers"]), after["workers"])
+    for args in (("198.51.100.1",), ("nonsense", "80"), (site.v4, "0"), (site.v4, "80", "2001:db8::1")):
+        rc, out, err = ctl(lab, "ask", "l4lb", "trace", *args)
+        check("trace %s: refused" % " ".join(args), rc == 1 and err, (rc, out, err))
+
+
 def validation(site, check):
     lab = site.lab
     rc, out, err = ctl(lab, "check", lab.path("manifests"))
@@ -76,6 +91,7 @@ def validation(site, check):
 def scenario(site, check):
     status(site, check)
     lists(site, check)
+    trace(site, check)
     validation(site, check)
 
 
