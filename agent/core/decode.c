@@ -9,14 +9,11 @@
 #define NAMESPACE_LABEL "kubernetes.io/metadata.name"
 
 static const struct kind_schema *const kind_schemas[OBJECT_KIND_N] = {
-        [OBJECT_GATEWAY_CLASS] = &kind_gateway_class,
-        [OBJECT_GATEWAY] = &kind_gateway,
-        [OBJECT_HTTP_ROUTE] = &kind_http_route,
+        [OBJECT_GATEWAY_CLASS] = &kind_gateway_class, [OBJECT_GATEWAY] = &kind_gateway,
+        [OBJECT_HTTP_ROUTE] = &kind_http_route,       [OBJECT_GRPC_ROUTE] = &kind_grpc_route,
         [OBJECT_REFERENCE_GRANT] = &kind_reference_grant,
-        [OBJECT_SERVICE] = &kind_service,
-        [OBJECT_ENDPOINT_SLICE] = &kind_endpoint_slice,
-        [OBJECT_SECRET] = &kind_secret,
-        [OBJECT_CONFIG_MAP] = &kind_config_map,
+        [OBJECT_SERVICE] = &kind_service,             [OBJECT_ENDPOINT_SLICE] = &kind_endpoint_slice,
+        [OBJECT_SECRET] = &kind_secret,               [OBJECT_CONFIG_MAP] = &kind_config_map,
         [OBJECT_NAMESPACE] = &kind_namespace,
 };
 
@@ -26,18 +23,18 @@ struct meta {
         const char *created;
 };
 static const struct field meta_fields[] = {
-        {"name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct meta, o.name), .min = 1, .max = 253},
-        {"namespace", FIELD_STRING, 0, offsetof(struct meta, o.namespace), .format = FORMAT_ANY},
-        {"uid", FIELD_STRING, 0, offsetof(struct meta, o.uid)},
-        {"generation", FIELD_INT, 0, offsetof(struct meta, o.generation), .width = sizeof(int64_t), .min = 0,
-         .max = INT64_MAX},
-        {"creationTimestamp", FIELD_STRING, 0, offsetof(struct meta, created)},
-        {"resourceVersion", FIELD_STRING, 0, offsetof(struct meta, o.resource_version)},
-        {"labels", FIELD_LABELS, 0, offsetof(struct meta, o.labels), .format = FORMAT_LABEL_VALUE,
-         .key_format = FORMAT_LABEL_KEY},
-        {"annotations", FIELD_LABELS, 0, offsetof(struct meta, o.annotations), .key_format = FORMAT_LABEL_KEY},
+        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct meta, o.name), .min = 1, .max = 253 },
+        { "namespace", FIELD_STRING, 0, offsetof(struct meta, o.namespace), .format = FORMAT_ANY },
+        { "uid", FIELD_STRING, 0, offsetof(struct meta, o.uid) },
+        { "generation", FIELD_INT, 0, offsetof(struct meta, o.generation), .width = sizeof(int64_t), .min = 0,
+          .max = INT64_MAX },
+        { "creationTimestamp", FIELD_STRING, 0, offsetof(struct meta, created) },
+        { "resourceVersion", FIELD_STRING, 0, offsetof(struct meta, o.resource_version) },
+        { "labels", FIELD_LABELS, 0, offsetof(struct meta, o.labels), .format = FORMAT_LABEL_VALUE,
+          .key_format = FORMAT_LABEL_KEY },
+        { "annotations", FIELD_LABELS, 0, offsetof(struct meta, o.annotations), .key_format = FORMAT_LABEL_KEY },
 };
-static const struct schema meta_schema = {sizeof(struct meta), SCHEMA_FIELDS(meta_fields)};
+static const struct schema meta_schema = { sizeof(struct meta), SCHEMA_FIELDS(meta_fields) };
 
 static bool split_api_version(struct span v, struct span *ret_group, struct span *ret_version)
 {
@@ -102,7 +99,7 @@ static int decode_meta(struct decoder *d, const struct node *doc, const struct k
                        const char *default_namespace)
 {
         const struct node *map = node_get(doc, "metadata");
-        struct meta m = {.o = {.kind = o->kind}};
+        struct meta m = { .o = { .kind = o->kind } };
         size_t mark = decoder_enter(d, "metadata");
         if (!map || map->type == NODE_NULL)
                 return decoder_fail(d, doc, "is required");
@@ -132,15 +129,15 @@ static int add_namespace_label(struct arena *a, struct object *o)
         for (size_t i = 0; i < o->labels.n; i++) { /* sorted in, replacing what the document says */
                 int c = strcmp(o->labels.v[i].key, NAMESPACE_LABEL);
                 if (c >= 0 && !placed) {
-                        v[n++] = (struct label){NAMESPACE_LABEL, o->name};
+                        v[n++] = (struct label){ NAMESPACE_LABEL, o->name };
                         placed = true;
                 }
                 if (c != 0)
                         v[n++] = o->labels.v[i];
         }
         if (!placed)
-                v[n++] = (struct label){NAMESPACE_LABEL, o->name};
-        o->labels = (struct labels){v, n};
+                v[n++] = (struct label){ NAMESPACE_LABEL, o->name };
+        o->labels = (struct labels){ v, n };
         return 0;
 }
 
@@ -157,7 +154,7 @@ static int digest(struct object *o)
                 explicit_bzero(b.p, b.n); /* a Secret's values were in it */
         buf_reset(&b);
 
-        struct meta m = {.o = *o, .created = ""};
+        struct meta m = { .o = *o, .created = "" };
         m.o.resource_version = ""; /* says that something was written, not that it differs */
         buf_printf(&b, "%s\n", object_kind_str(o->kind));
         schema_digest(&meta_schema, &m, &b);
@@ -181,13 +178,8 @@ static struct object *object_new(enum object_kind kind, const char *file, uint32
                 arena_fini(&a);
                 return NULL;
         }
-        *o = (struct object){.arena = a,
-                             .kind = kind,
-                             .namespace = "",
-                             .name = "",
-                             .uid = "",
-                             .resource_version = "",
-                             .origin = origin};
+        *o = (struct object){ .arena = a, .kind = kind, .namespace = "", .name = "", .uid = "", .resource_version = "",
+                              .origin = origin };
         return o;
 }
 
@@ -211,7 +203,7 @@ static int decode_into(struct decoder *d, const struct node *doc, struct object 
 int object_decode(const struct node *doc, const char *file, const char *default_namespace, struct object **ret,
                   struct err *reterr)
 {
-        struct decoder d = {.file = file, .object = "document", .err = reterr};
+        struct decoder d = { .file = file, .object = "document", .err = reterr };
         struct span group, version;
         const struct node *api = node_get(doc, "apiVersion"), *kind = node_get(doc, "kind");
         if (doc->type != NODE_MAP)
@@ -245,7 +237,7 @@ int object_decode(const struct node *doc, const char *file, const char *default_
 int object_decode_served(enum object_kind kind, const struct node *doc, const char *origin, struct object **ret,
                          struct err *reterr)
 {
-        struct decoder d = {.file = origin, .lenient = true, .err = reterr};
+        struct decoder d = { .file = origin, .lenient = true, .err = reterr };
         name_decoder(&d, object_kind_str(kind), "", "");
         if (doc->type != NODE_MAP)
                 return decoder_fail(&d, doc, "must be a map");

@@ -4,10 +4,7 @@
 
 #include "agent/core/httproute_rules.h"
 
-static bool is(const char *a, const char *b)
-{
-        return strcmp(a, b) == 0;
-}
+static bool is(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
 /* "If multiple entries specify equivalent header names, the first MUST be considered and subsequent ones MUST be
  * ignored": the CRD refuses only names equal byte by byte, so those equal but for case are dropped here.  name is the
@@ -36,7 +33,7 @@ static bool ends_with(const char *s, const char *end)
 /* The eleven rules of HTTPPathMatch, for Exact and PathPrefix. */
 int rules_path(struct decoder *d, const struct node *map, void *obj)
 {
-        static const char *const never[] = {"//", "/./", "/../", "%2f", "%2F", "#"};
+        static const char *const never[] = { "//", "/./", "/../", "%2f", "%2F", "#" };
         const struct http_match *m = obj;
         const struct node *at = node_get(map, "value");
         if (m->path_type == PATH_REGEX)
@@ -55,11 +52,55 @@ int rules_path(struct decoder *d, const struct node *map, void *obj)
         return 0;
 }
 
+/* service: ^(?i)\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*$   method: ^[A-Za-z_][A-Za-z_0-9]*$ */
+static bool grpc_name(const char *s, bool dots)
+{
+        bool start = true;
+        if (dots && *s == '.')
+                s++;
+        for (; *s; s++) {
+                bool letter = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') || *s == '_';
+                if (!letter && !(*s >= '0' && *s <= '9' && !start) && !(*s == '.' && dots && !start))
+                        return false;
+                start = *s == '.';
+        }
+        return !start;
+}
+
+/* has(self.type) ? has(self.service) || has(self.method) : true; Exact: both are names */
+int rules_grpc_method(struct decoder *d, const struct node *map, void *obj)
+{
+        const struct http_match *m = obj;
+        if (!*m->grpc_service && !*m->grpc_method)
+                return decoder_fail(d, map, "one or both of service and method must be given");
+        if (m->grpc_regex)
+                return 0;
+        if (*m->grpc_service && !grpc_name(m->grpc_service, true))
+                return decoder_fail(d, node_get(map, "service"), "service must only contain letters, digits, \"_\" and \".\"");
+        if (*m->grpc_method && !grpc_name(m->grpc_method, false))
+                return decoder_fail(d, node_get(map, "method"), "method must only contain letters, digits and \"_\"");
+        return 0;
+}
+
+int rules_grpc_match(struct decoder *d, const struct node *map, void *obj)
+{
+        struct http_match *m = obj;
+        const char *service = m->grpc_service, *method = m->grpc_method;
+        int r = rules_match(d, map, obj);
+        m->grpc_service = service ? service : ""; /* without method: {} nobody has set them */
+        m->grpc_method = method ? method : "";
+        m->path_type = PATH_PREFIX;
+        m->path = "/";
+        m->method = "";
+        return r;
+}
+
 int rules_match(struct decoder *d, const struct node *map, void *obj)
 {
         struct http_match *m = obj;
         m->n_headers =
                 drop_equivalent(m->headers, m->n_headers, sizeof *m->headers, offsetof(struct value_match, name));
+        m->grpc_service = m->grpc_method = "";
         return 0;
 }
 
@@ -74,8 +115,8 @@ int rules_header_edit(struct decoder *d, const struct node *map, void *obj)
 /* self.type == 'ReplaceFullPath' ? has(self.replaceFullPath) : true, and the three like it */
 int rules_modifier(struct decoder *d, const struct node *map, void *obj)
 {
-        const char *type =
-                span_eq_str(node_get(map, "type")->text, "ReplaceFullPath") ? "replaceFullPath" : "replacePrefixMatch";
+        const char *type = span_eq_str(node_get(map, "type")->text, "ReplaceFullPath") ? "replaceFullPath"
+                                                                                        : "replacePrefixMatch";
         const char *other = is(type, "replaceFullPath") ? "replacePrefixMatch" : "replaceFullPath";
         if (!node_present(map, type))
                 return decoder_fail(d, map, "%s must be set for this type", type);
@@ -144,7 +185,7 @@ int rules_filter(struct decoder *d, const struct node *map, void *obj)
                 enum http_filter_type type;
                 const char *name, *field;
         } filters[] = {
-#define F(id, name, field) {FILTER_##id, name, field},
+#define F(id, name, field) { FILTER_##id, name, field },
                 HTTP_FILTERS(F)
 #undef F
         };
@@ -169,7 +210,7 @@ int rules_filter(struct decoder *d, const struct node *map, void *obj)
 /* A list of filters: RequestRedirect excludes URLRewrite; some types only once. */
 static int check_filters(struct decoder *d, const struct node *list, const struct http_filter *f, size_t n)
 {
-        unsigned seen[FILTER_EXTERNAL_AUTH + 1] = {0};
+        unsigned seen[FILTER_EXTERNAL_AUTH + 1] = { 0 };
         for (size_t i = 0; i < n; i++) {
                 bool once = f[i].type == FILTER_REQUEST_HEADER || f[i].type == FILTER_RESPONSE_HEADER ||
                             f[i].type == FILTER_REDIRECT || f[i].type == FILTER_REWRITE || f[i].type == FILTER_CORS;
@@ -277,8 +318,7 @@ static int check_parents(struct decoder *d, const struct node *list, const struc
                         if (!a->section_name[0] != !b->section_name[0] || !a->port != !b->port)
                                 return decoder_fail(d, decoder_item(d, "parentRefs", list, i),
                                                     "sectionName or port must be given in all references to one parent "
-                                                    "or in none (as in item %zu)",
-                                                    k);
+                                                    "or in none (as in item %zu)", k);
                         if (is(a->section_name, b->section_name) && a->port == b->port)
                                 return decoder_fail(d, decoder_item(d, "parentRefs", list, i),
                                                     "is the same reference as item %zu", k);

@@ -7,7 +7,7 @@ static const struct {
         const char *kind, *group;
         bool namespaced;
 } kinds[OBJECT_KIND_N] = {
-#define K(id, name, group, namespaced) {name, group, namespaced},
+#define K(id, name, group, namespaced) { name, group, namespaced },
         OBJECT_KINDS(K)
 #undef K
 };
@@ -27,6 +27,7 @@ bool object_namespaced(enum object_kind k)
         BUG_ON((unsigned)k >= OBJECT_KIND_N);
         return kinds[k].namespaced;
 }
+bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE; }
 int object_kind_find(const char *group, const char *kind)
 {
         for (int k = 0; k < OBJECT_KIND_N; k++)

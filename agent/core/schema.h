@@ -14,26 +14,26 @@
 #include "lib/core/buf.h"
 
 enum field_type {
-        FIELD_STRING,      /* const char *: min..max characters, format, choices by name */
-        FIELD_BOOL,        /* bool */
-        FIELD_INT,         /* width bytes: min..max */
-        FIELD_ENUM,        /* enum (or bool, by width): choices */
-        FIELD_DURATION,    /* uint32_t, milliseconds */
+        FIELD_STRING,   /* const char *: min..max characters, format, choices by name */
+        FIELD_BOOL,     /* bool */
+        FIELD_INT,      /* width bytes: min..max */
+        FIELD_ENUM,     /* enum (or bool, by width): choices */
+        FIELD_DURATION, /* uint32_t, milliseconds */
         FIELD_INT_OR_NAME, /* uint16_t at offset, or const char * at aux: a port or a port's name */
-        FIELD_STRINGS,     /* struct strings */
-        FIELD_NUMBERS,     /* const uint16_t * at offset, size_t at aux */
-        FIELD_LABELS,      /* struct labels, sorted by key; format is the values', key_format the keys' */
-        FIELD_DATA,        /* const struct data_item * at offset, size_t at aux; fields with the same place add up */
-        FIELD_BASE64,      /* the same, values in base64 */
-        FIELD_OBJECT,      /* a struct in place at offset, by sub; bool at aux tells that it was there */
-        FIELD_LIST,        /* const T * at offset, size_t at aux, T by sub */
-        FIELD_SKIP,        /* known, not kept, not checked */
+        FIELD_STRINGS,  /* struct strings */
+        FIELD_NUMBERS,  /* const uint16_t * at offset, size_t at aux */
+        FIELD_LABELS,   /* struct labels, sorted by key; format is the values', key_format the keys' */
+        FIELD_DATA,     /* const struct data_item * at offset, size_t at aux; fields with the same place add up */
+        FIELD_BASE64,   /* the same, values in base64 */
+        FIELD_OBJECT,   /* a struct in place at offset, by sub; bool at aux tells that it was there */
+        FIELD_LIST,     /* const T * at offset, size_t at aux, T by sub */
+        FIELD_SKIP,     /* known, not kept, not checked */
 };
 enum {
         FIELD_REQUIRED = 1,
-        FIELD_DEFAULTED = 2,    /* OBJECT: absent is decoded as {}; LIST: absent or empty is decoded as [{}] */
+        FIELD_DEFAULTED = 2, /* OBJECT: absent is decoded as {}; LIST: absent or empty is decoded as [{}] */
         FIELD_MAY_BE_EMPTY = 4, /* LIST with DEFAULTED: only absent gets the default item */
-        FIELD_SET = 8,          /* STRINGS, NUMBERS: no item twice */
+        FIELD_SET = 8, /* STRINGS, NUMBERS: no item twice */
 };
 struct choice {
         const char *name; /* NULL ends the list */
@@ -43,16 +43,16 @@ struct field {
         const char *name;
         enum field_type type;
         unsigned flags;
-        size_t offset, aux;          /* aux: bool has_x, or the count; 0 = none (no struct starts with either) */
-        size_t width;                /* INT */
-        int64_t min, max;            /* INT: value; STRING and items of STRINGS, LABELS: characters (max 0 = any) */
-        size_t items_min, items_max; /* lists and maps (items_max 0 = any) */
+        size_t offset, aux;             /* aux: bool has_x, or the count; 0 = none (no struct starts with either) */
+        size_t width;                   /* INT */
+        int64_t min, max;               /* INT: value; STRING and items of STRINGS, LABELS: characters (max 0 = any) */
+        size_t items_min, items_max;    /* lists and maps (items_max 0 = any) */
         enum format format, key_format;
         const struct choice *choices;
-        const char *def; /* default, as text */
+        const char *def;                /* default, as text */
         const struct schema *sub;
-        const char *unique;   /* LIST: name of the field whose text is unique among the items ... */
-        size_t unique_offset; /* ... and its const char * in the item */
+        const char *unique;             /* LIST: name of the field whose text is unique among the items ... */
+        size_t unique_offset;           /* ... and its const char * in the item */
 };
 struct decoder;
 struct schema {
@@ -68,8 +68,8 @@ struct schema {
 struct decoder {
         struct arena *arena; /* of the object */
         const char *file;
-        bool lenient;     /* unknown fields pass: an API server checked them, and may be newer than we are */
-        char object[400]; /* "HTTPRoute default/web" */
+        bool lenient;        /* unknown fields pass: an API server checked them, and may be newer than we are */
+        char object[400];    /* "HTTPRoute default/web" */
         char path[SOURCE_MAX_FIELD_PATH];
         size_t path_n;
         struct err *err;
@@ -92,9 +92,9 @@ int decoder_nomem(struct decoder *d);
 /* One per kind, in schema_*.c. */
 struct kind_schema {
         size_t size;
-        const struct schema *body; /* everything but metadata */
-        const char *versions[4];   /* served ones, NULL-terminated */
+        const struct schema *body;  /* everything but metadata */
+        const char *versions[4];    /* served ones, NULL-terminated */
         enum format name_format;
 };
-extern const struct kind_schema kind_gateway_class, kind_gateway, kind_http_route, kind_reference_grant, kind_service,
+extern const struct kind_schema kind_gateway_class, kind_gateway, kind_http_route, kind_grpc_route, kind_reference_grant, kind_service,
         kind_endpoint_slice, kind_secret, kind_config_map, kind_namespace;

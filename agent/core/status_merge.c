@@ -29,8 +29,7 @@ static struct node *new_container(struct merge *m, enum node_type type, size_t r
 
 static void put(struct node *to, struct span key, const struct node *value)
 {
-        to->items[to->n++] =
-                (struct node_item){.key = key, .value = (struct node *)(uintptr_t)value}; /* only read from here on */
+        to->items[to->n++] = (struct node_item){ .key = key, .value = (struct node *)(uintptr_t)value }; /* only read from here on */
 }
 
 static const struct node *list(const struct node *map, const char *key)
@@ -38,10 +37,7 @@ static const struct node *list(const struct node *map, const char *key)
         const struct node *n = node_get(map, key);
         return n && n->type == NODE_SEQ ? n : NULL;
 }
-static size_t n_items(const struct node *l)
-{
-        return l ? l->n : 0;
-}
+static size_t n_items(const struct node *l) { return l ? l->n : 0; }
 
 static struct span text(const struct node *map, const char *key, const char *def)
 {
@@ -92,9 +88,7 @@ static const struct node *with_conditions(struct merge *m, const struct node *ma
         struct node *to = new_container(m, NODE_MAP, map->n);
         for (size_t i = 0; to && i < map->n; i++) {
                 const struct node_item *it = &map->items[i];
-                put(to, it->key,
-                    span_eq_str(it->key, "conditions") ? merge_conditions(m, it->value, list(seen, "conditions"))
-                                                       : it->value);
+                put(to, it->key, span_eq_str(it->key, "conditions") ? merge_conditions(m, it->value, list(seen, "conditions")) : it->value);
         }
         return to;
 }
@@ -112,15 +106,9 @@ static const struct node *merge_listeners(struct merge *m, const struct node *ou
 /* Two parentRefs that mean the same: the API's defaults for what is absent. */
 static bool same_parent(const struct merge *m, const struct node *a, const struct node *b)
 {
-        const struct {
-                const char *key, *def;
-        } fields[] = {
-                {"group", "gateway.networking.k8s.io"},
-                {"kind", "Gateway"},
-                {"namespace", m->ns},
-                {"name", ""},
-                {"sectionName", ""},
-                {"port", ""},
+        const struct { const char *key, *def; } fields[] = {
+                { "group", "gateway.networking.k8s.io" }, { "kind", "Gateway" }, { "namespace", m->ns },
+                { "name", "" }, { "sectionName", "" }, { "port", "" },
         };
         for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
                 if (!span_eq(text(a, fields[i].key, fields[i].def), text(b, fields[i].key, fields[i].def)))
@@ -150,8 +138,7 @@ static const struct node *merge_parents(struct merge *m, const struct node *ours
         for (size_t i = 0; to && i < n_items(seen); i++) {
                 const struct node *entry = seen->items[i].value;
                 const struct node *want = is_ours(m, entry) ? find_parent(m, ours, entry) : entry;
-                bool twice =
-                        is_ours(m, entry) && want && find_parent(m, seen, entry) != entry; /* somebody doubled it */
+                bool twice = is_ours(m, entry) && want && find_parent(m, seen, entry) != entry; /* somebody doubled it */
                 if (!want || twice || (want != entry && mine == room))
                         continue;
                 mine += want != entry;
@@ -208,13 +195,13 @@ int status_merge(enum object_kind kind, const char *ns, const char *controller, 
                  const struct node *seen, struct json *out)
 {
         struct arena a;
-        struct node none = {.type = NODE_SEQ};
-        struct node_item no_parents = {.key = SPAN_LIT("parents"), .value = &none};
-        const struct node gone = {.type = NODE_MAP, .items = &no_parents, .n = 1};
-        if (!ours && kind != OBJECT_HTTP_ROUTE)
+        struct node none = { .type = NODE_SEQ };
+        struct node_item no_parents = { .key = SPAN_LIT("parents"), .value = &none };
+        const struct node gone = { .type = NODE_MAP, .items = &no_parents, .n = 1 };
+        if (!ours && !object_is_route(kind))
                 return 0;
         arena_init(&a, 8192, SIZE_MAX); /* bounded by its two inputs */
-        struct merge m = {.a = &a, .ns = ns, .controller = controller};
+        struct merge m = { .a = &a, .ns = ns, .controller = controller };
         int r = merge(&m, ours ? ours : &gone, seen, out);
         arena_fini(&a);
         return r;

@@ -34,8 +34,7 @@ static void read_conditions(struct reading *r, const struct node *of, const char
                 const char *status = text(r->a, c, "status");
                 bool yes = strcmp(status, "True") == 0;
                 const char *key = status_key(r->a, r->kind, r->ns, r->name, part, text(r->a, c, "type"));
-                if (!key || (!yes && strcmp(status, "False") != 0) ||
-                    time_parse(text(r->a, c, "lastTransitionTime"), &since) < 0)
+                if (!key || (!yes && strcmp(status, "False") != 0) || time_parse(text(r->a, c, "lastTransitionTime"), &since) < 0)
                         continue;
                 int rc = status_memory_put(r->m, key, yes, generation, since);
                 r->rc = rc < 0 ? rc : r->rc;
@@ -49,12 +48,9 @@ static void read_parents(struct reading *r, const struct node *status, const cha
                 const struct node *entry = v->items[i].value, *ref = node_get(entry, "parentRef");
                 if (controller && strcmp(text(r->a, entry, "controllerName"), controller) != 0)
                         continue;
-                struct parent_ref p = {.group = "",
-                                       .kind = "",
-                                       .namespace = text(r->a, ref, "namespace"),
-                                       .name = text(r->a, ref, "name"),
-                                       .section_name = text(r->a, ref, "sectionName"),
-                                       .port = (uint16_t)strtoul(text(r->a, ref, "port"), NULL, 10)};
+                struct parent_ref p = { .group = "", .kind = "", .namespace = text(r->a, ref, "namespace"), .name = text(r->a, ref, "name"),
+                                        .section_name = text(r->a, ref, "sectionName"),
+                                        .port = (uint16_t)strtoul(text(r->a, ref, "port"), NULL, 10) };
                 const char *part = status_parent_part(r->a, r->ns, &p);
                 if (part)
                         read_conditions(r, entry, part);
@@ -73,7 +69,7 @@ static int grant_add(struct arena *a, struct vip_grants *g, const char *gateway,
                 g->v = v;
                 g->cap = cap;
         }
-        g->v[g->n++] = (struct vip_grant){gateway, *ip};
+        g->v[g->n++] = (struct vip_grant){ gateway, *ip };
         return 0;
 }
 
@@ -95,12 +91,12 @@ static void read_gateway(struct reading *r, const struct node *status, struct vi
         }
 }
 
-int status_read(enum object_kind kind, const char *ns, const char *name, const char *controller,
-                const struct node *status, struct status_memory *m, struct arena *a, struct vip_grants *g)
+int status_read(enum object_kind kind, const char *ns, const char *name, const char *controller, const struct node *status,
+                struct status_memory *m, struct arena *a, struct vip_grants *g)
 {
-        struct reading r = {.m = m, .a = a, .kind = kind, .ns = ns, .name = name};
+        struct reading r = { .m = m, .a = a, .kind = kind, .ns = ns, .name = name };
         read_conditions(&r, status, "");
-        if (kind == OBJECT_HTTP_ROUTE)
+        if (object_is_route(kind))
                 read_parents(&r, status, controller);
         if (kind == OBJECT_GATEWAY)
                 read_gateway(&r, status, g);

@@ -4,8 +4,7 @@
 #include "agent/core/translate_priv.h"
 #include <stdarg.h>
 
-#define TRANSLATION_MAX_BYTES                                                                                          \
-        ((size_t)2 * 1024 * 1024 * 1024) /* 100k routes take about 0.2 GiB: beyond it is a bug or an attack */
+#define TRANSLATION_MAX_BYTES ((size_t)2 * 1024 * 1024 * 1024) /* 100k routes take about 0.2 GiB: beyond it is a bug or an attack */
 
 void tx_fail(struct tx *tx, int error)
 {
@@ -85,16 +84,11 @@ static void class_version(struct tx *tx, struct class_report *r)
         const char *v = tx->conf->bundle_version;
         if (!v)
                 return;
-        bool ok =
-                strncmp(v, known, sizeof known - 1) == 0 && (v[sizeof known - 1] == '.' || v[sizeof known - 1] == '\0');
-        condition_set(r->conditions, &r->n_conditions, "SupportedVersion", ok,
-                      ok ? "SupportedVersion" : "UnsupportedVersion",
-                      ok   ? "The Gateway API's CRDs are of a version this controller supports"
-                      : *v ? tx_printf(tx,
-                                       "The Gateway API's CRDs are of %.64s, this controller supports %s: served as "
-                                       "far as possible",
-                                       v, known)
-                           : "The version of the Gateway API's CRDs cannot be read: served as far as possible");
+        bool ok = strncmp(v, known, sizeof known - 1) == 0 && (v[sizeof known - 1] == '.' || v[sizeof known - 1] == '\0');
+        condition_set(r->conditions, &r->n_conditions, "SupportedVersion", ok, ok ? "SupportedVersion" : "UnsupportedVersion",
+                      ok    ? "The Gateway API's CRDs are of a version this controller supports"
+                      : *v  ? tx_printf(tx, "The Gateway API's CRDs are of %.64s, this controller supports %s: served as far as possible", v, known)
+                            : "The version of the Gateway API's CRDs cannot be read: served as far as possible");
 }
 
 static void translate_classes(struct tx *tx)
@@ -109,9 +103,8 @@ static void translate_classes(struct tx *tx)
                 struct class_report *r = &tx->t->classes[tx->t->n_classes++];
                 r->id = report_id_of(tx, &gc->o);
                 if (gc->has_parameters_ref)
-                        condition_set(
-                                r->conditions, &r->n_conditions, "Accepted", false, "InvalidParameters",
-                                tx_printf(tx, "parametersRef of kind %s is not supported", gc->parameters_ref.kind));
+                        condition_set(r->conditions, &r->n_conditions, "Accepted", false, "InvalidParameters",
+                                      tx_printf(tx, "parametersRef of kind %s is not supported", gc->parameters_ref.kind));
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted",
                                       "Handled by this controller");
@@ -155,8 +148,7 @@ static bool gateway_refused(struct tx *tx, const struct gateway *gw, const struc
         }
         if (gw->has_parameters_ref) {
                 *ret_reason = "InvalidParameters";
-                *ret_why = tx_printf(tx, "infrastructure.parametersRef: kind %s is not supported",
-                                     gw->parameters_ref.kind);
+                *ret_why = tx_printf(tx, "infrastructure.parametersRef: kind %s is not supported", gw->parameters_ref.kind);
                 return true;
         }
         for (size_t i = 0; i < gw->n_addresses; i++)
@@ -179,17 +171,14 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
         if (gateway_refused(tx, g->gw, cls, &reason, &why)) {
                 condition_set(r->conditions, &r->n_conditions, "Accepted", false, reason, why);
         } else if (n_ok == 0) {
-                condition_set(r->conditions, &r->n_conditions, "Accepted", false, "ListenersNotValid",
-                              "No listener is valid");
+                condition_set(r->conditions, &r->n_conditions, "Accepted", false, "ListenersNotValid", "No listener is valid");
         } else {
                 g->accepted = true;
                 if (n_ok < g->n_listeners)
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "ListenersNotValid",
-                                      tx_printf(tx, "%zu of %zu listeners are not valid", g->n_listeners - n_ok,
-                                                g->n_listeners));
+                                      tx_printf(tx, "%zu of %zu listeners are not valid", g->n_listeners - n_ok, g->n_listeners));
                 else
-                        condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted",
-                                      "All listeners are valid");
+                        condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted", "All listeners are valid");
         }
         if (g->gw->has_client_certificate) /* backends are spoken to without TLS: there is nobody to show it to */
                 condition_set(r->conditions, &r->n_conditions, "ResolvedRefs", false, "InvalidClientCertificateRef",
@@ -232,12 +221,13 @@ static void translate_gateways(struct tx *tx)
 
 static void translate_routes(struct tx *tx)
 {
-        size_t n;
-        const struct object *const *all = store_all(tx->s, OBJECT_HTTP_ROUTE, &n);
-        tx->t->routes = TX_ARRAY(tx, struct route_report, n);
-        tx->routes = TX_ARRAY(tx, struct tx_route, n);
-        for (size_t i = 0; i < n; i++) {
-                const struct http_route *route = (const struct http_route *)all[i];
+        size_t n_http, n_grpc;
+        const struct object *const *http = store_all(tx->s, OBJECT_HTTP_ROUTE, &n_http);
+        const struct object *const *grpc = store_all(tx->s, OBJECT_GRPC_ROUTE, &n_grpc);
+        tx->t->routes = TX_ARRAY(tx, struct route_report, n_http + n_grpc);
+        tx->routes = TX_ARRAY(tx, struct tx_route, n_http + n_grpc);
+        for (size_t i = 0; i < n_http + n_grpc; i++) {
+                const struct http_route *route = (const struct http_route *)(i < n_http ? http[i] : grpc[i - n_http]);
                 size_t ours = 0;
                 for (size_t p = 0; p < route->n_parents; p++)
                         ours += parent_gateway(tx, route, &route->parents[p]) != NULL;
@@ -313,17 +303,8 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
                 return err_set(reterr, ENOMEM, "translate", "out of memory");
         }
         arena_init(&t->arena, 64 * 1024, TRANSLATION_MAX_BYTES);
-        *tx = (struct tx){.a = &t->arena,
-                          .t = t,
-                          .s = s,
-                          .conf = conf,
-                          .held = held,
-                          .n_held = n_held,
-                          .q = q,
-                          .n_q = n_q,
-                          .generation = generation,
-                          .prev = prev,
-                          .err = reterr};
+        *tx = (struct tx){ .a = &t->arena, .t = t, .s = s, .conf = conf, .held = held, .n_held = n_held, .q = q, .n_q = n_q,
+                           .generation = generation, .prev = prev, .err = reterr };
         t->set_versions = prev ? highest_set_version(prev) : 0;
         map_init(&tx->clusters);
         map_init(&tx->certs);

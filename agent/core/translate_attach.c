@@ -21,14 +21,11 @@ static bool namespace_allowed(struct tx *tx, const struct tx_listener *l, const 
         if (ns)
                 return labels_match(&l->l->selector, ns->labels);
         /* A namespace nobody declared still has its well-known label. */
-        struct label name = {"kubernetes.io/metadata.name", route_ns};
-        return labels_match(&l->l->selector, (struct labels){&name, 1});
+        struct label name = { "kubernetes.io/metadata.name", route_ns };
+        return labels_match(&l->l->selector, (struct labels){ &name, 1 });
 }
 
-static int host_cmp(const void *a, const void *b)
-{
-        return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+static int host_cmp(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Effective hostnames of a route on a listener; none = they do not intersect. */
 static size_t intersect(struct tx *tx, const struct tx_listener *l, const struct http_route *r, const char ***ret)
@@ -57,7 +54,7 @@ static void attach(struct tx *tx, struct tx_listener *l, struct tx_route *r, con
         if (l->attached.n && ((struct tx_attachment *)l->attached.v[l->attached.n - 1])->route == r)
                 return;
         struct tx_attachment *a = TX_NEW(tx, struct tx_attachment);
-        *a = (struct tx_attachment){.route = r, .hosts = hosts, .n_hosts = n};
+        *a = (struct tx_attachment){ .route = r, .hosts = hosts, .n_hosts = n };
         vec_add(tx, &l->attached, a);
         l->report->attached_routes++;
 }
@@ -70,10 +67,9 @@ static enum attach_rc attach_parent(struct tx *tx, struct tx_gateway *g, struct 
         enum attach_rc best = NO_PARENT;
         for (size_t i = 0; i < g->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
-                if ((*p->section_name && strcmp(p->section_name, l->l->name) != 0) ||
-                    (p->port && p->port != l->l->port))
+                if ((*p->section_name && strcmp(p->section_name, l->l->name) != 0) || (p->port && p->port != l->l->port))
                         continue;
-                if (!l->allows_http_route || !namespace_allowed(tx, l, r->route->o.namespace)) {
+                if (!(l->allows & 1u << r->route->o.kind) || !namespace_allowed(tx, l, r->route->o.namespace)) {
                         best = best < NOT_ALLOWED ? NOT_ALLOWED : best;
                         continue;
                 }
@@ -92,37 +88,30 @@ static enum attach_rc attach_parent(struct tx *tx, struct tx_gateway *g, struct 
 
 static void parent_copy(struct tx *tx, struct parent_ref *to, const struct parent_ref *from)
 {
-        *to = (struct parent_ref){.group = tx_dup(tx, from->group),
-                                  .kind = tx_dup(tx, from->kind),
-                                  .namespace = tx_dup(tx, from->namespace),
-                                  .name = tx_dup(tx, from->name),
-                                  .section_name = tx_dup(tx, from->section_name),
-                                  .port = from->port};
+        *to = (struct parent_ref){ .group = tx_dup(tx, from->group), .kind = tx_dup(tx, from->kind),
+                                   .namespace = tx_dup(tx, from->namespace), .name = tx_dup(tx, from->name),
+                                   .section_name = tx_dup(tx, from->section_name), .port = from->port };
 }
 
 static void parent_report(struct tx *tx, struct tx_route *r, struct route_parent_report *pr, enum attach_rc rc)
 {
-        static const struct {
-                const char *reason, *message;
-        } why[] = {
-                [NO_PARENT] = {"NoMatchingParent", "No listener matches sectionName and port"},
-                [NOT_ALLOWED] = {"NotAllowedByListeners", "No matching listener allows this kind from this namespace"},
-                [NO_HOSTNAME] = {"NoMatchingListenerHostname", "No hostname in common with the listener"},
-                [ATTACHED] = {"Accepted", ""},
+        static const struct { const char *reason, *message; } why[] = {
+                [NO_PARENT] = { "NoMatchingParent", "No listener matches sectionName and port" },
+                [NOT_ALLOWED] = { "NotAllowedByListeners", "No matching listener allows this kind from this namespace" },
+                [NO_HOSTNAME] = { "NoMatchingListenerHostname", "No hostname in common with the listener" },
+                [ATTACHED] = { "Accepted", "" },
         };
         if (rc == ATTACHED && r->dead)
                 condition_set(pr->conditions, &pr->n_conditions, "Accepted", false, "UnsupportedValue", r->dead_why);
         else
-                condition_set(pr->conditions, &pr->n_conditions, "Accepted", rc == ATTACHED, why[rc].reason,
-                              why[rc].message);
+                condition_set(pr->conditions, &pr->n_conditions, "Accepted", rc == ATTACHED, why[rc].reason, why[rc].message);
         if (r->resolved_reason)
                 condition_set(pr->conditions, &pr->n_conditions, "ResolvedRefs", false, r->resolved_reason,
                               tx_dup(tx, r->resolved_why));
         else
                 condition_set(pr->conditions, &pr->n_conditions, "ResolvedRefs", true, "ResolvedRefs", "");
         if (r->partial_reason && rc == ATTACHED)
-                condition_set(pr->conditions, &pr->n_conditions, "PartiallyInvalid", true, r->partial_reason,
-                              r->partial_why);
+                condition_set(pr->conditions, &pr->n_conditions, "PartiallyInvalid", true, r->partial_reason, r->partial_why);
 }
 
 void translate_attach(struct tx *tx)

@@ -1,25 +1,21 @@
-/* agent/core/translate_backend.c - backend references -> clusters, and slices -> endpoint sets.  Layer: agent/core,
- * pure. One cluster per (Service, port, protocol), whoever refers to it; one endpoint set per (Service, port). */
+/* agent/core/translate_backend.c - backend references -> clusters, and slices -> endpoint sets.  Layer: agent/core, pure.
+ * One cluster per (Service, port, protocol), whoever refers to it; one endpoint set per (Service, port). */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
 /* appProtocol (KEP-3726 names and the IANA ones in use) -> how we speak to the endpoint. */
-static const struct {
-        const char *name;
-        Model__Cluster__Protocol protocol;
-        const char *id;
-} app_protocols[] = {
-        {"", MODEL__CLUSTER__PROTOCOL__H1, "http"},
-        {"http", MODEL__CLUSTER__PROTOCOL__H1, "http"},
-        {"HTTP", MODEL__CLUSTER__PROTOCOL__H1, "http"},
-        {"kubernetes.io/h2c", MODEL__CLUSTER__PROTOCOL__H2C, "h2c"},
-        {"kubernetes.io/ws", MODEL__CLUSTER__PROTOCOL__WS, "ws"},
-        {"grpc", MODEL__CLUSTER__PROTOCOL__GRPC, "grpc"},
+static const struct { const char *name; Model__Cluster__Protocol protocol; const char *id; } app_protocols[] = {
+        { "", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "http", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "HTTP", MODEL__CLUSTER__PROTOCOL__H1, "http" },
+        { "kubernetes.io/h2c", MODEL__CLUSTER__PROTOCOL__H2C, "h2c" },
+        { "kubernetes.io/ws", MODEL__CLUSTER__PROTOCOL__WS, "ws" },
+        { "grpc", MODEL__CLUSTER__PROTOCOL__GRPC, "grpc" },
 };
 
 static struct tx_backend invalid(const char *reason, const char *why)
 {
-        return (struct tx_backend){.reason = reason, .why = why};
+        return (struct tx_backend){ .reason = reason, .why = why };
 }
 
 static const struct service_port *service_port_find(const struct service *s, uint16_t port)
@@ -64,8 +60,7 @@ static void slice_add(struct tx *tx, struct vec *v, const struct endpoint_slice 
                         ep->addr.data = tx_alloc(tx, 16, 1);
                         memcpy(ep->addr.data, ip.b, ep->addr.len);
                         ep->port = port;
-                        ep->state = draining ? MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING
-                                             : MODEL__ENDPOINT_STATE__ENDPOINT_READY;
+                        ep->state = draining ? MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING : MODEL__ENDPOINT_STATE__ENDPOINT_READY;
                         ep->zone = pb_str(e->zone);
                         ep->node = pb_str(e->node);
                         ep->name = pb_str(e->target);
@@ -75,19 +70,17 @@ static void slice_add(struct tx *tx, struct vec *v, const struct endpoint_slice 
 }
 
 /* A slice's port belongs to the Service port of the same name (EndpointSlice API); address families are joined. */
-Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service,
-                                       const struct service_port *port)
+Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port)
 {
         Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
         set->id = pb_str(tx_printf(tx, "%s/%s:%u", ns, service, port->port));
-        struct vec v = {0};
+        struct vec v = { 0 };
         size_t n;
         const struct endpoint_slice *const *slices = store_slices(tx->s, ns, service, &n);
         for (size_t i = 0; i < n; i++) {
                 for (size_t k = 0; k < slices[i]->n_ports; k++) {
                         const struct slice_port *p = &slices[i]->ports[k];
-                        if (p->port != 0 && strcmp(p->name, port->name) == 0 &&
-                            strcmp(p->protocol, port->protocol) == 0)
+                        if (p->port != 0 && strcmp(p->name, port->name) == 0 && strcmp(p->protocol, port->protocol) == 0)
                                 slice_add(tx, &v, slices[i], p->port);
                 }
         }
@@ -124,8 +117,7 @@ static uint64_t set_version(const struct tx *tx, const char *id, const struct sh
         const struct endpoint_output *last = NULL;
         for (size_t i = 0; tx->prev && i < tx->prev->n_pools; i++) {
                 const struct pool_output *p = &tx->prev->pools[i];
-                const struct endpoint_output *o =
-                        p->n_sets ? bsearch(id, p->sets, p->n_sets, sizeof *p->sets, output_cmp) : NULL;
+                const struct endpoint_output *o = p->n_sets ? bsearch(id, p->sets, p->n_sets, sizeof *p->sets, output_cmp) : NULL;
                 if (o && (!last || o->version > last->version))
                         last = o;
         }
@@ -134,8 +126,7 @@ static uint64_t set_version(const struct tx *tx, const char *id, const struct sh
         return last->version + (memcmp(last->sha.b, sha->b, sizeof sha->b) != 0);
 }
 
-static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p,
-                                      size_t protocol)
+static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol)
 {
         const char *id = tx_printf(tx, "%s/%s:%u/%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id);
         struct tx_cluster *c = map_get(&tx->clusters, span_str(id));
@@ -158,66 +149,58 @@ static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, co
         return c;
 }
 
-struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b,
-                                    struct vec *clusters)
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct vec *clusters)
 {
         const char *ns = *b->ref.namespace ? b->ref.namespace : route->o.namespace;
         if (*b->ref.group != '\0' || strcmp(b->ref.kind, "Service") != 0)
-                return invalid("InvalidKind", tx_printf(tx, "Backend %s: kind %s%s%s is not supported", b->ref.name,
-                                                        b->ref.group, *b->ref.group ? "/" : "", b->ref.kind));
-        if (!store_granted(tx->s, GATEWAY_API_GROUP, "HTTPRoute", route->o.namespace, "", "Service", ns, b->ref.name))
-                return invalid("RefNotPermitted",
-                               tx_printf(tx, "Service %s/%s: no ReferenceGrant allows it", ns, b->ref.name));
+                return invalid("InvalidKind", tx_printf(tx, "Backend %s: kind %s%s%s is not supported", b->ref.name, b->ref.group,
+                                                        *b->ref.group ? "/" : "", b->ref.kind));
+        if (!store_granted(tx->s, GATEWAY_API_GROUP, object_kind_str(route->o.kind), route->o.namespace, "", "Service", ns, b->ref.name))
+                return invalid("RefNotPermitted", tx_printf(tx, "Service %s/%s: no ReferenceGrant allows it", ns, b->ref.name));
         const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, ns, b->ref.name);
         if (!s)
                 return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s does not exist", ns, b->ref.name));
         if (!b->has_port)
                 return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s: a port is required", ns, b->ref.name));
         if (strcmp(s->type, "ExternalName") == 0)
-                return invalid("UnsupportedProtocol",
-                               tx_printf(tx, "Service %s/%s: type ExternalName is not supported", ns, b->ref.name));
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: type ExternalName is not supported", ns, b->ref.name));
         const struct service_port *p = service_port_find(s, b->port);
         if (!p)
-                return invalid("BackendNotFound",
-                               tx_printf(tx, "Service %s/%s has no port %u", ns, b->ref.name, b->port));
+                return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s has no port %u", ns, b->ref.name, b->port));
         if (strcmp(p->protocol, "TCP") != 0)
-                return invalid("UnsupportedProtocol",
-                               tx_printf(tx, "Service %s/%s port %u: protocol %s is not supported", ns, b->ref.name,
-                                         b->port, p->protocol));
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: protocol %s is not supported", ns,
+                                                                b->ref.name, b->port, p->protocol));
         size_t i = 0;
-        while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, p->app_protocol) != 0)
+        /* without a word from the Service, the kind of route says what is spoken */
+        const char *app = *p->app_protocol ? p->app_protocol : route->o.kind == OBJECT_GRPC_ROUTE ? "grpc" : "";
+        while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, app) != 0)
                 i++;
         if (i == ARRAY_SIZE(app_protocols))
-                return invalid("UnsupportedProtocol",
-                               tx_printf(tx, "Service %s/%s port %u: appProtocol %s is not supported", ns, b->ref.name,
-                                         b->port, p->app_protocol));
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: appProtocol %s is not supported", ns,
+                                                                b->ref.name, b->port, p->app_protocol));
         const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
         if (q)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: %s", ns, b->ref.name, q->reason));
         struct tx_cluster *c = cluster_get(tx, s, p, i);
         vec_add(tx, clusters, c);
-        return (struct tx_backend){.cluster = c->pb->id};
+        return (struct tx_backend){ .cluster = c->pb->id };
 }
 
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c)
 {
-        *o = (struct endpoint_output){.id = tx_dup(tx, c->set->id),
-                                      .namespace = tx_dup(tx, c->namespace),
-                                      .service = tx_dup(tx, c->service),
-                                      .port = c->port,
-                                      .version = c->set->version,
-                                      .sha = c->sha};
+        *o = (struct endpoint_output){ .id = tx_dup(tx, c->set->id), .namespace = tx_dup(tx, c->namespace),
+                                       .service = tx_dup(tx, c->service), .port = c->port,
+                                       .version = c->set->version, .sha = c->sha };
 }
 
 static ptrdiff_t refresh_pass(struct tx *tx, struct pool_output *p, Model__EndpointSet ***ret)
 {
         if (setjmp(tx->out) != 0)
                 return tx->failure;
-        struct vec changed = {0};
+        struct vec changed = { 0 };
         for (size_t i = 0; i < p->n_sets; i++) {
                 struct endpoint_output *o = &p->sets[i];
-                const struct service *s =
-                        (const struct service *)store_get(tx->s, OBJECT_SERVICE, o->namespace, o->service);
+                const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, o->namespace, o->service);
                 const struct service_port *port = s ? service_port_find(s, o->port) : NULL;
                 if (!port)
                         continue; /* the Service changed too: a new translation is on its way */

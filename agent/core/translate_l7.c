@@ -1,41 +1,27 @@
 /* agent/core/translate_l7.c - one pool's manifest: a section per Gateway (binds, listeners, virtual hosts, rules), then
- * clusters, endpoint sets, certificates and keys of what those use, one section per namespace.  Layer: agent/core,
- * pure.
+ * clusters, endpoint sets, certificates and keys of what those use, one section per namespace.  Layer: agent/core, pure.
  *
  * Precedence inside a virtual host (Gateway API, HTTPRouteRule.matches): exact path; then the longer path, a regular
- * expression counting by its length and a prefix before a regular expression of equal length (the API leaves the place
- * of regular expressions to us); then a method; then more headers; then more query parameters; then the older route,
- * its namespace and name, rule and match order. */
+ * expression counting by its length and a prefix before a regular expression of equal length (the API leaves the place of
+ * regular expressions to us); then a method; then more headers; then more query parameters; then the older route, its
+ * namespace and name, rule and match order. */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
-struct entry {
-        Model__RouteEntry *pb;
-        const struct tx_route *route;
-        uint32_t rule, match;
-};
-struct hosted {
-        const char *host;
-        struct tx_route *route;
-};
+struct entry { Model__RouteEntry *pb; const struct tx_route *route; uint32_t rule, match; size_t length; };
+struct hosted { const char *host; struct tx_route *route; };
 
-static int path_class(const Model__Match *m)
-{
-        return m->path_kind == MODEL__MATCH__PATH_KIND__EXACT ? 0 : 1;
-}
+static int path_class(const Model__Match *m) { return m->path_kind == MODEL__MATCH__PATH_KIND__EXACT ? 0 : 1; }
 
-#define CMP(a, b)                                                                                                      \
-        do {                                                                                                           \
-                if ((a) != (b))                                                                                        \
-                        return (a) < (b) ? -1 : 1;                                                                     \
-        } while (0)
+#define CMP(a, b) do { if ((a) != (b)) return (a) < (b) ? -1 : 1; } while (0)
 static int entry_cmp(const void *pa, const void *pb)
 {
         const struct entry *a = *(struct entry *const *)pa, *b = *(struct entry *const *)pb;
         const Model__Match *x = a->pb->match, *y = b->pb->match;
         CMP(path_class(x), path_class(y));
-        CMP(strlen(y->path), strlen(x->path));
+        CMP(b->length, a->length);
         CMP(x->path_kind, y->path_kind); /* EXACT < PREFIX < REGEX in the model */
+        CMP(a->route->route->o.kind != OBJECT_GRPC_ROUTE, b->route->route->o.kind != OBJECT_GRPC_ROUTE); /* only gRPC: narrower */
         CMP(*x->method == '\0', *y->method == '\0');
         CMP(y->n_headers, x->n_headers);
         CMP(y->n_query, x->n_query);
@@ -47,6 +33,15 @@ static int entry_cmp(const void *pa, const void *pb)
         return 0;
 }
 
+/* What counts as longer: characters of the path; of a gRPC service, then of its method (GRPCRouteRule.matches). */
+static size_t match_length(const Model__Match *m, const struct http_match *h)
+{
+        const size_t scale = 4096; /* more than a method has characters */
+        if (!*h->grpc_service && !*h->grpc_method)
+                return strlen(m->path) * scale;
+        return (1 + strlen(h->grpc_service + (*h->grpc_service == '.'))) * scale + strlen(h->grpc_method);
+}
+
 static int hosted_cmp(const void *pa, const void *pb)
 {
         const struct hosted *a = *(struct hosted *const *)pa, *b = *(struct hosted *const *)pb;
@@ -55,16 +50,10 @@ static int hosted_cmp(const void *pa, const void *pb)
 }
 
 /* What one pool's manifest is gathered in. */
-struct pool_build {
-        struct tx *tx;
-        struct pool_output *out;
-        size_t stamp;
-        struct vec clusters, certs;
-};
+struct pool_build { struct tx *tx; struct pool_output *out; size_t stamp; struct vec clusters, certs; };
 
 /* The rules of a route enter a Gateway once, whichever listeners it is attached to. */
-static void route_rules(struct pool_build *b, Model__Gateway *gw, struct vec *rules, const struct tx_gateway *g,
-                        struct tx_route *r)
+static void route_rules(struct pool_build *b, Model__Gateway *gw, struct vec *rules, const struct tx_gateway *g, struct tx_route *r)
 {
         if (r->in == g)
                 return;
@@ -99,6 +88,7 @@ static void route_entries(struct tx *tx, struct vec *v, struct tx_route *r)
                         e->match = (uint32_t)k + 1;
                         e->pb = PB_NEW(tx, Model__RouteEntry, model__route_entry);
                         e->pb->match = rule->matches[k];
+                        e->length = match_length(e->pb->match, &rule->r->matches[k]);
                         e->pb->rule = (uint32_t)index;
                         e->pb->source = source_of(tx, &r->route->o, rule->r->name, rule->index, e->match);
                         vec_add(tx, v, e);
@@ -109,12 +99,12 @@ static void route_entries(struct tx *tx, struct vec *v, struct tx_route *r)
 
 static void virtual_hosts(struct tx *tx, const struct tx_listener *l, Model__Listener *m)
 {
-        struct vec hosts = {0};
+        struct vec hosts = { 0 };
         for (size_t i = 0; i < l->attached.n; i++) {
                 const struct tx_attachment *a = l->attached.v[i];
                 for (size_t k = 0; k < a->n_hosts; k++) {
                         struct hosted *h = TX_NEW(tx, struct hosted);
-                        *h = (struct hosted){a->hosts[k], a->route};
+                        *h = (struct hosted){ a->hosts[k], a->route };
                         vec_add(tx, &hosts, h);
                 }
         }
@@ -125,7 +115,7 @@ static void virtual_hosts(struct tx *tx, const struct tx_listener *l, Model__Lis
         for (size_t i = 0; i < hosts.n;) {
                 Model__VirtualHost *vh = PB_NEW(tx, Model__VirtualHost, model__virtual_host);
                 const char *host = ((struct hosted *)hosts.v[i])->host;
-                struct vec entries = {0};
+                struct vec entries = { 0 };
                 for (; i < hosts.n && strcmp(((struct hosted *)hosts.v[i])->host, host) == 0; i++)
                         route_entries(tx, &entries, ((struct hosted *)hosts.v[i])->route);
                 if (entries.n)
@@ -145,9 +135,8 @@ static void listener_binds(struct tx *tx, const struct tx_listener *l, Model__Ga
         for (size_t i = 0; i < r->n_addresses; i++) {
                 const struct ipaddr *a = &r->addresses[i];
                 size_t k = 0;
-                while (k < gw->n_binds &&
-                       (gw->binds[k]->port != l->l->port || gw->binds[k]->addr.len != ipaddr_len(a) ||
-                        memcmp(gw->binds[k]->addr.data, a->b, ipaddr_len(a)) != 0))
+                while (k < gw->n_binds && (gw->binds[k]->port != l->l->port || gw->binds[k]->addr.len != ipaddr_len(a) ||
+                                           memcmp(gw->binds[k]->addr.data, a->b, ipaddr_len(a)) != 0))
                         k++;
                 if (k == gw->n_binds) {
                         Model__Bind *b = PB_NEW(tx, Model__Bind, model__bind);
@@ -183,7 +172,7 @@ static void gateway_section(struct pool_build *b, struct tx_gateway *g)
         const struct gateway *src = g->gw;
         Model__Section sec = MODEL__SECTION__INIT;
         Model__Gateway *gw = PB_NEW(tx, Model__Gateway, model__gateway);
-        struct vec rules = {0};
+        struct vec rules = { 0 };
         gw->id = pb_str(tx_printf(tx, "%s/%s", src->o.namespace, src->o.name));
         gw->source = source_of(tx, &src->o, "", 0, 0);
         gw->binds = TX_ARRAY(tx, Model__Bind *, g->n_listeners * g->report->n_addresses);
@@ -196,8 +185,7 @@ static void gateway_section(struct pool_build *b, struct tx_gateway *g)
                 m->id = pb_str(tx_printf(tx, "%s/%s", gw->id, l->l->name));
                 m->hostname = pb_str(l->l->hostname);
                 m->isolation_rank = hostname_rank(l->l->hostname);
-                m->protocol =
-                        l->protocol == TX_HTTPS ? MODEL__LISTENER__PROTOCOL__HTTPS : MODEL__LISTENER__PROTOCOL__HTTP;
+                m->protocol = l->protocol == TX_HTTPS ? MODEL__LISTENER__PROTOCOL__HTTPS : MODEL__LISTENER__PROTOCOL__HTTP;
                 m->source = source_of(tx, &src->o, l->l->name, 0, 0);
                 listener_binds(tx, l, gw, m);
                 listener_certs(b, l, m);
@@ -238,7 +226,7 @@ static void cluster_sections(struct pool_build *b)
                 Model__ClusterList cl = MODEL__CLUSTER_LIST__INIT;
                 Model__EndpointSetList el = MODEL__ENDPOINT_SET_LIST__INIT;
                 const char *ns = ((struct tx_cluster *)v->v[i])->namespace;
-                struct vec sets = {0};
+                struct vec sets = { 0 };
                 cl.clusters = TX_ARRAY(tx, Model__Cluster *, v->n - i);
                 for (; i < v->n && strcmp(((struct tx_cluster *)v->v[i])->namespace, ns) == 0; i++) {
                         struct tx_cluster *c = v->v[i];
@@ -276,8 +264,8 @@ static Model__Certificate *certificate(struct tx *tx, const struct tx_cert *c)
         Model__Certificate *m = PB_NEW(tx, Model__Certificate, model__certificate);
         m->id = pb_str(c->id);
         m->key = pb_str(c->id);
-        m->fingerprint = (ProtobufCBinaryData){SHA256_BYTES, (uint8_t *)(uintptr_t)c->facts.fingerprint.b};
-        m->chain_pem = (ProtobufCBinaryData){c->chain.n, (uint8_t *)(uintptr_t)c->chain.p};
+        m->fingerprint = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)(uintptr_t)c->facts.fingerprint.b };
+        m->chain_pem = (ProtobufCBinaryData){ c->chain.n, (uint8_t *)(uintptr_t)c->chain.p };
         m->not_after = c->facts.not_after;
         m->names = (char **)(uintptr_t)c->facts.names;
         m->n_names = c->facts.n_names;
@@ -302,7 +290,7 @@ static void cert_sections(struct pool_build *b)
                         const struct tx_cert *c = v->v[i];
                         Model__Key *k = PB_NEW(tx, Model__Key, model__key);
                         k->id = pb_str(c->id);
-                        k->pem = (ProtobufCBinaryData){c->key.n, (uint8_t *)(uintptr_t)c->key.p};
+                        k->pem = (ProtobufCBinaryData){ c->key.n, (uint8_t *)(uintptr_t)c->key.p };
                         kl.keys[kl.n_keys++] = k;
                         cl.certificates[cl.n_certificates++] = certificate(tx, c);
                 }
@@ -318,7 +306,7 @@ static void cert_sections(struct pool_build *b)
 
 void translate_l7(struct tx *tx, struct pool_output *out, size_t pool)
 {
-        struct pool_build b = {.tx = tx, .out = out, .stamp = pool + 1};
+        struct pool_build b = { .tx = tx, .out = out, .stamp = pool + 1 };
         out->sets = TX_ARRAY(tx, struct endpoint_output, tx->clusters.n);
         for (size_t i = 0; i < tx->n_gateways; i++) {
                 struct tx_gateway *g = &tx->gateways[i];

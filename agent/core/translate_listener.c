@@ -5,11 +5,8 @@
 
 static enum tx_protocol protocol_of(const char *p)
 {
-        static const struct {
-                const char *name;
-                enum tx_protocol protocol;
-        } names[] = {
-                {"HTTP", TX_HTTP}, {"HTTPS", TX_HTTPS}, {"TLS", TX_TLS}, {"TCP", TX_TCP}, {"UDP", TX_UDP},
+        static const struct { const char *name; enum tx_protocol protocol; } names[] = {
+                { "HTTP", TX_HTTP }, { "HTTPS", TX_HTTPS }, { "TLS", TX_TLS }, { "TCP", TX_TCP }, { "UDP", TX_UDP },
         };
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
                 if (strcmp(names[i].name, p) == 0)
@@ -17,8 +14,7 @@ static enum tx_protocol protocol_of(const char *p)
         return TX_PROTOCOL_UNKNOWN;
 }
 
-static void listener_condition(struct tx_listener *l, const char *type, bool status, const char *reason,
-                               const char *message)
+static void listener_condition(struct tx_listener *l, const char *type, bool status, const char *reason, const char *message)
 {
         condition_set(l->report->conditions, &l->report->n_conditions, type, status, reason, message);
 }
@@ -36,20 +32,22 @@ static void ref_bad(struct tx_listener *l, const char *reason, const char *messa
 static void listener_kinds(struct tx *tx, struct tx_listener *l)
 {
         bool http = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
+        uint32_t can = http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
         if (!l->l->has_kinds)
-                l->allows_http_route = http;
+                l->allows = can;
         for (size_t i = 0; i < l->l->n_kinds; i++) {
                 const struct route_kind *k = &l->l->kinds[i];
-                if (http && strcmp(k->group, GATEWAY_API_GROUP) == 0 && strcmp(k->kind, "HTTPRoute") == 0)
-                        l->allows_http_route = true;
+                int kind = object_kind_find(k->group, k->kind);
+                if (kind >= 0 && can & 1u << kind)
+                        l->allows |= 1u << kind;
                 else
-                        ref_bad(l, "InvalidRouteKinds",
-                                tx_printf(tx, "allowedRoutes.kinds: %s is not supported on a %s listener", k->kind,
-                                          l->l->protocol));
+                        ref_bad(l, "InvalidRouteKinds", tx_printf(tx, "allowedRoutes.kinds: %s is not supported on a %s listener",
+                                                                  k->kind, l->l->protocol));
         }
-        if (l->allows_http_route)
-                l->report->supported_kinds[l->report->n_supported_kinds++] =
-                        (struct route_kind){GATEWAY_API_GROUP, "HTTPRoute"};
+        for (int k = 0; k < OBJECT_KIND_N; k++)
+                if (l->allows & 1u << k)
+                        l->report->supported_kinds[l->report->n_supported_kinds++] =
+                                (struct route_kind){ GATEWAY_API_GROUP, object_kind_str((enum object_kind)k) };
 }
 
 static struct span secret_get(const struct secret *s, const char *key)
@@ -72,15 +70,14 @@ static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
         c->secret = s;
         c->chain = secret_get(s, "tls.crt");
         c->key = secret_get(s, "tls.key");
-        struct err e = {0};
+        struct err e = { 0 };
         const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
         if (q) {
                 c->error = -EINVAL;
                 c->why = tx_printf(tx, "Secret %s: %s", id, q->reason);
         } else if (strcmp(s->type, "kubernetes.io/tls") != 0) {
                 c->error = -EINVAL;
-                c->why = tx_printf(tx, "Secret %s: type %s, expected kubernetes.io/tls", id,
-                                   *s->type ? s->type : "Opaque");
+                c->why = tx_printf(tx, "Secret %s: type %s, expected kubernetes.io/tls", id, *s->type ? s->type : "Opaque");
         } else if (c->chain.n == 0 || c->key.n == 0) {
                 c->error = -EINVAL;
                 c->why = tx_printf(tx, "Secret %s: %s is missing", id, c->chain.n ? "tls.key" : "tls.crt");
@@ -100,14 +97,12 @@ static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct
         const char *own = l->g->gw->o.namespace;
         const char *ns = *ref->namespace ? ref->namespace : own;
         if (*ref->group != '\0' || strcmp(ref->kind, "Secret") != 0) {
-                ref_bad(l, "InvalidCertificateRef",
-                        tx_printf(tx, "certificateRef %s: kind %s%s%s is not supported", ref->name, ref->group,
-                                  *ref->group ? "/" : "", ref->kind));
+                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "certificateRef %s: kind %s%s%s is not supported", ref->name,
+                                                              ref->group, *ref->group ? "/" : "", ref->kind));
                 return;
         }
         if (!store_granted(tx->s, GATEWAY_API_GROUP, "Gateway", own, "", "Secret", ns, ref->name)) {
-                ref_bad(l, "RefNotPermitted",
-                        tx_printf(tx, "Secret %s/%s: no ReferenceGrant allows it", ns, ref->name));
+                ref_bad(l, "RefNotPermitted", tx_printf(tx, "Secret %s/%s: no ReferenceGrant allows it", ns, ref->name));
                 return;
         }
         const struct secret *s = (const struct secret *)store_get(tx->s, OBJECT_SECRET, ns, ref->name);
@@ -139,17 +134,15 @@ static void listener_tls(struct tx *tx, struct tx_listener *l)
                         listener_cert_ref(tx, l, &l->l->tls.certificate_refs[i]);
 }
 
-/* Two listeners of one Gateway on one port: what is wrong, or NULL.  Nobody wins: both are out (Gateway API,
- * "conflicted listeners").  HTTPS and TLS may share a port by hostname; everything else on one port must be one
- * protocol. */
+/* Two listeners of one Gateway on one port: what is wrong, or NULL.  Nobody wins: both are out (Gateway API, "conflicted
+ * listeners").  HTTPS and TLS may share a port by hostname; everything else on one port must be one protocol. */
 static const char *conflict(const struct tx_listener *a, const struct tx_listener *b)
 {
         if (a->l->port != b->l->port || a->protocol == TX_PROTOCOL_UNKNOWN || b->protocol == TX_PROTOCOL_UNKNOWN)
                 return NULL;
         if ((a->protocol == TX_UDP) != (b->protocol == TX_UDP))
                 return NULL;
-        bool sni = (a->protocol == TX_HTTPS || a->protocol == TX_TLS) &&
-                   (b->protocol == TX_HTTPS || b->protocol == TX_TLS);
+        bool sni = (a->protocol == TX_HTTPS || a->protocol == TX_TLS) && (b->protocol == TX_HTTPS || b->protocol == TX_TLS);
         if (a->protocol != b->protocol && !sni)
                 return "ProtocolConflict";
         if (a->protocol == TX_TCP || a->protocol == TX_UDP || strcmp(a->l->hostname, b->l->hostname) == 0)
@@ -179,18 +172,15 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
 {
         struct listener_report *r = l->report;
         const struct quarantine *q = quarantine_find(tx, &l->g->gw->o, l->l->name, 0);
-        r->serves = l->accepted && l->allows_http_route && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
+        r->serves = l->accepted && l->allows != 0 && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
         if (r->serves)
                 return;
         r->stop_reason = "Invalid";
-        r->stop = !l->accepted            ? "The listener is not accepted"
-                  : q                     ? tx_dup(tx, q->reason)
-                  : !l->allows_http_route ? "No supported route kind is allowed"
-                                          : "References of the listener are not resolved";
+        r->stop = !l->accepted ? "The listener is not accepted" : q ? tx_dup(tx, q->reason) :
+                  l->allows == 0 ? "No supported route kind is allowed" : "References of the listener are not resolved";
 }
 
-/* Does spec.tls.frontend ask clients of this listener for a certificate?  What it says for a port wins over the
- * default. */
+/* Does spec.tls.frontend ask clients of this listener for a certificate?  What it says for a port wins over the default. */
 static bool asks_client_certificate(const struct tx_listener *l)
 {
         const struct gateway *gw = l->g->gw;
@@ -225,10 +215,8 @@ void translate_listeners(struct tx *tx, struct tx_gateway *g)
         g->report->listeners = TX_ARRAY(tx, struct listener_report, gw->n_listeners);
         for (size_t i = 0; i < gw->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
-                *l = (struct tx_listener){.l = &gw->listeners[i],
-                                          .g = g,
-                                          .report = &g->report->listeners[i],
-                                          .protocol = protocol_of(gw->listeners[i].protocol)};
+                *l = (struct tx_listener){ .l = &gw->listeners[i], .g = g, .report = &g->report->listeners[i],
+                                           .protocol = protocol_of(gw->listeners[i].protocol) };
                 l->report->name = tx_dup(tx, l->l->name);
                 l->report->port = l->l->port;
         }

@@ -1,7 +1,6 @@
 /* agent/core/translate_priv.h - what the translate_*.c files share: one translation while it is being made.
- * Layer: agent/core, pure; private to translate*.c.  Memory: all from tx.a; running out leaves by longjmp to
- * translate(), so nothing here checks for NULL and nothing here may own memory outside the arena (manifests hang in the
- * translation).
+ * Layer: agent/core, pure; private to translate*.c.  Memory: all from tx.a; running out leaves by longjmp to translate(),
+ * so nothing here checks for NULL and nothing here may own memory outside the arena (manifests hang in the translation).
  *
  * Order of the pass (translate.c):
  *   classes -> gateways + listeners (translate_listener.c) -> routes: rules and backends (translate_rule.c,
@@ -15,100 +14,78 @@
 
 #define GATEWAY_API_GROUP "gateway.networking.k8s.io"
 
-struct vec {
-        void **v;
-        size_t n, cap;
-};
+struct vec { void **v; size_t n, cap; };
 
 enum tx_protocol { TX_HTTP, TX_HTTPS, TX_TLS, TX_TCP, TX_UDP, TX_PROTOCOL_UNKNOWN };
 struct tx_gateway;
 struct tx_route;
-struct tx_attachment {
-        struct tx_route *route;
-        const char **hosts;
-        size_t n_hosts;
-}; /* effective hostnames, sorted */
-struct tx_cert {
-        const char *id;
-        const struct secret *secret;
-        struct cert_facts facts;
-        struct span chain, key;
-        int error;
-        const char *why;
-        size_t in_pool;
-};
+struct tx_attachment { struct tx_route *route; const char **hosts; size_t n_hosts; }; /* effective hostnames, sorted */
+struct tx_cert { const char *id; const struct secret *secret; struct cert_facts facts; struct span chain, key; int error; const char *why; size_t in_pool; };
 struct tx_listener {
         const struct gateway_listener *l;
         struct tx_gateway *g;
         struct listener_report *report;
         enum tx_protocol protocol;
-        bool allows_http_route;
-        bool accepted; /* no conflict, protocol supported */
-        struct tx_cert **certs;
-        size_t n_certs;      /* usable ones */
-        struct vec attached; /* struct tx_attachment */
+        uint32_t allows;                  /* bit (1 << kind) per kind of route */
+        bool accepted;                    /* no conflict, protocol supported */
+        struct tx_cert **certs; size_t n_certs; /* usable ones */
+        struct vec attached;              /* struct tx_attachment */
 };
 struct tx_gateway {
         const struct gateway *gw;
         struct gateway_report *report;
-        size_t pool; /* index in conf->pools */
+        size_t pool;                      /* index in conf->pools */
         bool accepted;
-        bool quarantined; /* accepted, but out of the model; keeps its addresses */
-        struct tx_listener *listeners;
-        size_t n_listeners;
-        size_t to_choose[2]; /* addresses still to be chosen: IPv4, IPv6 */
+        bool quarantined;                 /* accepted, but out of the model; keeps its addresses */
+        struct tx_listener *listeners; size_t n_listeners;
+        size_t to_choose[2];              /* addresses still to be chosen: IPv4, IPv6 */
 };
-struct tx_backend {               /* a resolved (or not) reference to a Service port */
-        const char *cluster;      /* id; NULL = invalid */
-        const char *reason, *why; /* when invalid */
+struct tx_backend { /* a resolved (or not) reference to a Service port */
+        const char *cluster;              /* id; NULL = invalid */
+        const char *reason, *why;         /* when invalid */
 };
 struct tx_cluster {
         Model__Cluster *pb;
         Model__EndpointSet *set;
-        struct sha256 sha; /* of set without its version */
+        struct sha256 sha;                /* of set without its version */
         const char *namespace, *service;
         uint16_t port;
-        size_t in_pool; /* 1 + the pool whose manifest has it already; 0 = none */
+        size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
 };
 struct tx_rule {
         const struct http_rule *r;
-        uint32_t index; /* 1-based */
+        uint32_t index;                   /* 1-based */
         Model__Rule *pb;
         Model__Match **matches;
-        struct vec clusters; /* struct tx_cluster it needs (mirrors too) */
-        bool dropped;        /* quarantined */
+        struct vec clusters;              /* struct tx_cluster it needs (mirrors too) */
+        bool dropped;                     /* quarantined */
 };
 struct tx_route {
         const struct http_route *route;
-        struct route_report *report; /* NULL = no parent of ours */
-        struct tx_rule *rules;
-        size_t n_rules;
-        bool dead; /* quarantined as a whole, or no rule left */
+        struct route_report *report;      /* NULL = no parent of ours */
+        struct tx_rule *rules; size_t n_rules;
+        bool dead;                        /* quarantined as a whole, or no rule left */
         const char *dead_why;
         const char *resolved_reason, *resolved_why; /* NULL = ResolvedRefs True */
         const char *partial_reason, *partial_why;   /* NULL = not PartiallyInvalid */
-        size_t rule_base;                           /* translate_l7: where its rules begin in the Gateway being built */
-        const struct tx_gateway *in;                /* ... and which Gateway that is */
+        size_t rule_base;                 /* translate_l7: where its rules begin in the Gateway being built */
+        const struct tx_gateway *in;      /* ... and which Gateway that is */
 };
 struct tx {
         struct arena *a;
         struct translation *t;
         const struct store *s;
         const struct translate_conf *conf;
-        const struct vip_grant *held;
-        size_t n_held;
-        const struct quarantine *q;
-        size_t n_q;
+        const struct vip_grant *held; size_t n_held;
+        const struct quarantine *q; size_t n_q;
         uint64_t generation;
         const struct translation *prev;
-        struct map clusters; /* id -> struct tx_cluster */
-        struct map certs;    /* id -> struct tx_cert */
-        struct map held_by;  /* Gateway ns/name -> its first struct vip_grant in held */
-        struct map taken;    /* address as text -> the last Gateway that took it */
-        struct tx_gateway *gateways;
-        size_t n_gateways;
-        struct tx_route *routes;
-        size_t n_routes;
+        struct map clusters;  /* id -> struct tx_cluster */
+        struct map certs;     /* id -> struct tx_cert */
+        struct map held_by;   /* Gateway ns/name -> its first struct vip_grant in held */
+        struct map taken;     /* address as text -> the last Gateway that took it */
+        struct tx_gateway *gateways; size_t n_gateways;
+        struct tx_route *routes; size_t n_routes;
         struct err *err;
         int failure;
         jmp_buf out;
@@ -117,48 +94,34 @@ struct tx {
 /* memory (translate.c) */
 void tx_fail(struct tx *tx, int error) NORETURN;
 void *tx_alloc(struct tx *tx, size_t n, size_t size) __attribute__((returns_nonnull));
-const char *tx_printf(struct tx *tx, const char *fmt, ...) PRINTF(2, 3) NONNULL(1, 2)
-        __attribute__((returns_nonnull, noinline));
+const char *tx_printf(struct tx *tx, const char *fmt, ...) PRINTF(2, 3) NONNULL(1, 2) __attribute__((returns_nonnull, noinline));
 const char *tx_dup(struct tx *tx, const char *s) __attribute__((returns_nonnull));
 void vec_add(struct tx *tx, struct vec *v, const void *p);
 void map_set(struct tx *tx, struct map *m, const char *key, void *value);
 #define TX_NEW(tx, type) ((type *)tx_alloc(tx, 1, sizeof(type)))
 #define TX_ARRAY(tx, type, n) ((type *)tx_alloc(tx, n, sizeof(type)))
 /* protobuf-c wants char *; it never writes through it when packing. */
-static inline char *pb_str(const char *s)
-{
-        return (char *)(uintptr_t)s;
-}
-#define PB_NEW(tx, type, name)                                                                                         \
-        ({                                                                                                             \
-                type *pb_new_ = TX_NEW(tx, type);                                                                      \
-                name##__init(pb_new_);                                                                                 \
-                pb_new_;                                                                                               \
-        })
+static inline char *pb_str(const char *s) { return (char *)(uintptr_t)s; }
+#define PB_NEW(tx, type, name) ({ type *pb_new_ = TX_NEW(tx, type); name##__init(pb_new_); pb_new_; })
 
 /* reports (translate_report.c) */
-void condition_set(struct condition *v, size_t *n, const char *type, bool status, const char *reason,
-                   const char *message);
+void condition_set(struct condition *v, size_t *n, const char *type, bool status, const char *reason, const char *message);
 struct report_id report_id_of(struct tx *tx, const struct object *o);
-const struct quarantine *quarantine_find(const struct tx *tx, const struct object *o, const char *section,
-                                         uint32_t rule);
+const struct quarantine *quarantine_find(const struct tx *tx, const struct object *o, const char *section, uint32_t rule);
 Model__Source *source_of(struct tx *tx, const struct object *o, const char *section, uint32_t rule, uint32_t match);
 bool labels_match(const struct label_selector *sel, struct labels l);
-int object_age_cmp(const struct object *a, const struct object *b); /* older first, then namespace, name */
+int object_age_cmp(const struct object *a, const struct object *b); /* older first, then namespace, name, kind */
 struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char *name);
-struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route,
-                                  const struct parent_ref *p);           /* NULL = not ours */
+struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p); /* NULL = not ours */
 const char *hostname_intersect(const char *listener, const char *route); /* the more specific one, or NULL; "" = any */
 uint32_t hostname_rank(const char *host);
 
 /* the steps */
 void translate_listeners(struct tx *tx, struct tx_gateway *g);
 void translate_route(struct tx *tx, struct tx_route *r);
-struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b,
-                                    struct vec *clusters);
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct vec *clusters);
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c);
-Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service,
-                                       const struct service_port *port);
+Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port);
 void translate_attach(struct tx *tx);
 void translate_vips(struct tx *tx);
 void translate_l7(struct tx *tx, struct pool_output *out, size_t pool);

@@ -1,32 +1,29 @@
-/* agent/core/translate_report.c - small facts every step needs: conditions, sources, quarantine, labels, ages,
- * hostnames. Layer: agent/core, pure. */
+/* agent/core/translate_report.c - small facts every step needs: conditions, sources, quarantine, labels, ages, hostnames.
+ * Layer: agent/core, pure. */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
-void condition_set(struct condition *v, size_t *n, const char *type, bool status, const char *reason,
-                   const char *message)
+void condition_set(struct condition *v, size_t *n, const char *type, bool status, const char *reason, const char *message)
 {
         for (size_t i = 0; i < *n; i++)
                 if (strcmp(v[i].type, type) == 0) {
-                        v[i] = (struct condition){type, status, reason, message};
+                        v[i] = (struct condition){ type, status, reason, message };
                         return;
                 }
-        v[(*n)++] = (struct condition){type, status, reason, message};
+        v[(*n)++] = (struct condition){ type, status, reason, message };
 }
 
 struct report_id report_id_of(struct tx *tx, const struct object *o)
 {
-        return (struct report_id){o->kind, tx_dup(tx, o->namespace), tx_dup(tx, o->name), o->generation};
+        return (struct report_id){ o->kind, tx_dup(tx, o->namespace), tx_dup(tx, o->name), o->generation };
 }
 
-const struct quarantine *quarantine_find(const struct tx *tx, const struct object *o, const char *section,
-                                         uint32_t rule)
+const struct quarantine *quarantine_find(const struct tx *tx, const struct object *o, const char *section, uint32_t rule)
 {
         for (size_t i = 0; i < tx->n_q; i++) {
                 const struct quarantine *q = &tx->q[i];
-                if (q->rule == rule && q->generation == o->generation &&
-                    strcmp(q->kind, object_kind_str(o->kind)) == 0 && strcmp(q->namespace, o->namespace) == 0 &&
-                    strcmp(q->name, o->name) == 0 &&
+                if (q->rule == rule && q->generation == o->generation && strcmp(q->kind, object_kind_str(o->kind)) == 0 &&
+                    strcmp(q->namespace, o->namespace) == 0 && strcmp(q->name, o->name) == 0 &&
                     (rule != 0 || strcmp(q->section, section) == 0)) /* a rule is known by its number, not its name */
                         return q;
         }
@@ -62,8 +59,7 @@ static bool strings_have(struct strings s, const char *v)
         return false;
 }
 
-/* metav1.LabelSelector: all terms must hold; NotIn and DoesNotExist hold for an absent key; an unknown operator never.
- */
+/* metav1.LabelSelector: all terms must hold; NotIn and DoesNotExist hold for an absent key; an unknown operator never. */
 bool labels_match(const struct label_selector *sel, struct labels l)
 {
         for (size_t i = 0; i < sel->match_labels.n; i++) {
@@ -94,7 +90,9 @@ int object_age_cmp(const struct object *a, const struct object *b)
         if (a->created_s != b->created_s)
                 return a->created_s < b->created_s ? -1 : 1;
         int r = strcmp(a->namespace, b->namespace);
-        return r ? r : strcmp(a->name, b->name);
+        if (r == 0)
+                r = strcmp(a->name, b->name);
+        return r ? r : (a->kind > b->kind) - (a->kind < b->kind);
 }
 
 struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char *name)
@@ -123,10 +121,7 @@ struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *
         return gateway_find(tx, *p->namespace ? p->namespace : route->o.namespace, p->name);
 }
 
-static bool is_wildcard(const char *h)
-{
-        return h[0] == '*' && h[1] == '.';
-}
+static bool is_wildcard(const char *h) { return h[0] == '*' && h[1] == '.'; }
 
 /* Does host lie under the wildcard (".x" = pattern + 1)?  "*.x" covers any number of labels, never "x" itself. */
 static bool under(const char *pattern, const char *host)

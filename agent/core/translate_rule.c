@@ -94,10 +94,9 @@ static Model__Cors *cors(struct tx *tx, const struct http_filter *f)
 struct filter_out {
         struct tx_route *route;
         struct tx_rule *rule;
-        Model__Filter ***filters;
-        size_t *n;
-        Model__Redirect **redirect; /* the rule's action; NULL = as a filter (per backend) */
-        bool fail_closed;           /* a filter that must not be skipped cannot be done: answer 500 */
+        Model__Filter ***filters; size_t *n;
+        Model__Redirect **redirect;   /* the rule's action; NULL = as a filter (per backend) */
+        bool fail_closed;             /* a filter that must not be skipped cannot be done: answer 500 */
 };
 
 static Model__Filter *mirror(struct tx *tx, struct filter_out *o, Model__Filter *m, const struct http_filter *f)
@@ -153,14 +152,12 @@ static Model__Filter *filter(struct tx *tx, struct filter_out *o, const struct h
                 m->cors = cors(tx, f);
                 return m;
         case FILTER_EXTENSION_REF:
-                unresolved(o->route, "InvalidKind",
-                           tx_printf(tx, "Rule %u: extensionRef of kind %s is not supported", o->rule->index,
-                                     f->extension.kind));
+                unresolved(o->route, "InvalidKind", tx_printf(tx, "Rule %u: extensionRef of kind %s is not supported",
+                                                              o->rule->index, f->extension.kind));
                 o->fail_closed = true;
                 return NULL;
         case FILTER_EXTERNAL_AUTH:
-                unresolved(o->route, "InvalidKind",
-                           tx_printf(tx, "Rule %u: filter ExternalAuth is not supported", o->rule->index));
+                unresolved(o->route, "InvalidKind", tx_printf(tx, "Rule %u: filter ExternalAuth is not supported", o->rule->index));
                 o->fail_closed = true;
                 return NULL;
         }
@@ -190,7 +187,7 @@ static Model__Leg *leg(struct tx *tx, struct tx_route *route, struct tx_rule *ru
                 l->fail_status = 500;
                 unresolved(route, be.reason, be.why);
         }
-        struct filter_out o = {.route = route, .rule = rule, .filters = &l->filters, .n = &l->n_filters};
+        struct filter_out o = { .route = route, .rule = rule, .filters = &l->filters, .n = &l->n_filters };
         filters(tx, &o, b->filters, b->n_filters);
         if (o.fail_closed) {
                 l->cluster = pb_str("");
@@ -203,8 +200,8 @@ static void rule_action(struct tx *tx, struct tx_route *route, struct tx_rule *r
 {
         Model__Rule *m = rule->pb;
         Model__Redirect *redirect_to = NULL;
-        struct filter_out o = {
-                .route = route, .rule = rule, .filters = &m->filters, .n = &m->n_filters, .redirect = &redirect_to};
+        struct filter_out o = { .route = route, .rule = rule, .filters = &m->filters, .n = &m->n_filters,
+                                .redirect = &redirect_to };
         filters(tx, &o, rule->r->filters, rule->r->n_filters);
         Model__Forward *f = PB_NEW(tx, Model__Forward, model__forward);
         f->legs = TX_ARRAY(tx, Model__Leg *, rule->r->n_backends);
@@ -224,16 +221,14 @@ static void rule_action(struct tx *tx, struct tx_route *route, struct tx_rule *r
         }
 }
 
-/* Given as it is: a data plane that cannot do it says so, and the rule is dropped; served without it, nobody would
- * know. */
+/* Given as it is: a data plane that cannot do it says so, and the rule is dropped; served without it, nobody would know. */
 static void rule_session(struct tx *tx, struct tx_rule *rule)
 {
         const struct http_rule *r = rule->r;
         if (!r->has_session_persistence)
                 return;
         Model__Persistence *m = PB_NEW(tx, Model__Persistence, model__persistence);
-        m->kind =
-                r->session.type == SESSION_HEADER ? MODEL__PERSISTENCE__KIND__HEADER : MODEL__PERSISTENCE__KIND__COOKIE;
+        m->kind = r->session.type == SESSION_HEADER ? MODEL__PERSISTENCE__KIND__HEADER : MODEL__PERSISTENCE__KIND__COOKIE;
         m->name = pb_str(*r->session.name ? r->session.name : "gatehouse-session");
         m->absolute_timeout_s = (uint32_t)(((uint64_t)r->session.absolute_timeout_ms + 999) / 1000);
         m->idle_timeout_s = (uint32_t)(((uint64_t)r->session.idle_timeout_ms + 999) / 1000);
@@ -260,10 +255,8 @@ static void rule_limits(struct tx *tx, struct tx_rule *rule)
         rule->pb->retry = m;
 }
 
-/* Header names are case-insensitive and of two equal names only the first counts (HTTPHeaderMatch); query names are
- * exact. */
-static void named_matches(struct tx *tx, const struct value_match *v, size_t n, bool header, Model__NamedMatch ***ret,
-                          size_t *ret_n)
+/* Header names are case-insensitive and of two equal names only the first counts (HTTPHeaderMatch); query names are exact. */
+static void named_matches(struct tx *tx, const struct value_match *v, size_t n, bool header, Model__NamedMatch ***ret, size_t *ret_n)
 {
         *ret = TX_ARRAY(tx, Model__NamedMatch *, n);
         for (size_t i = 0; i < n; i++) {
@@ -282,12 +275,25 @@ static void named_matches(struct tx *tx, const struct value_match *v, size_t n, 
         }
 }
 
+/* "/service/method", as gRPC puts it into the path. */
+static void grpc_path(struct tx *tx, const struct http_match *h, Model__Match *m)
+{
+        const char *service = h->grpc_service[0] == '.' && !h->grpc_regex ? h->grpc_service + 1 : h->grpc_service;
+        if (h->grpc_regex || !*service) {
+                m->path_kind = MODEL__MATCH__PATH_KIND__REGEX;
+                m->path = pb_str(tx_printf(tx, "/(?:%s)/(?:%s)", *service ? service : "[^/]+", *h->grpc_method ? h->grpc_method : "[^/]+"));
+        } else {
+                m->path_kind = *h->grpc_method ? MODEL__MATCH__PATH_KIND__EXACT : MODEL__MATCH__PATH_KIND__PREFIX;
+                m->path = pb_str(tx_printf(tx, "/%s%s%s", service, *h->grpc_method ? "/" : "", h->grpc_method));
+        }
+}
+
 static Model__Match *match(struct tx *tx, const struct http_match *h)
 {
         Model__Match *m = PB_NEW(tx, Model__Match, model__match);
-        static const Model__Match__PathKind kinds[] = {[PATH_EXACT] = MODEL__MATCH__PATH_KIND__EXACT,
-                                                       [PATH_PREFIX] = MODEL__MATCH__PATH_KIND__PREFIX,
-                                                       [PATH_REGEX] = MODEL__MATCH__PATH_KIND__REGEX};
+        static const Model__Match__PathKind kinds[] = { [PATH_EXACT] = MODEL__MATCH__PATH_KIND__EXACT,
+                                                        [PATH_PREFIX] = MODEL__MATCH__PATH_KIND__PREFIX,
+                                                        [PATH_REGEX] = MODEL__MATCH__PATH_KIND__REGEX };
         m->path_kind = kinds[h->path_type];
         m->path = pb_str(h->path);
         if (h->path_type == PATH_PREFIX) { /* by segment: "/a/" and "/a" are one prefix; "/" stays */
@@ -297,6 +303,8 @@ static Model__Match *match(struct tx *tx, const struct http_match *h)
                         p[--n] = '\0';
                 m->path = p;
         }
+        if (*h->grpc_service || *h->grpc_method)
+                grpc_path(tx, h, m);
         m->method = pb_str(h->method);
         named_matches(tx, h->headers, h->n_headers, true, &m->headers, &m->n_headers);
         named_matches(tx, h->query, h->n_query, false, &m->query, &m->n_query);
@@ -315,6 +323,7 @@ static void translate_rule(struct tx *tx, struct tx_route *route, struct tx_rule
                 partial(tx, route, rule->index, "UnsupportedValue", q->reason);
                 return;
         }
+        rule->pb->grpc = o->kind == OBJECT_GRPC_ROUTE;
         rule_action(tx, route, rule);
         rule_limits(tx, rule);
         rule_session(tx, rule);
@@ -347,5 +356,5 @@ void translate_route(struct tx *tx, struct tx_route *route)
         const char **v = TX_ARRAY(tx, const char *, r->hostnames.n);
         for (size_t i = 0; i < r->hostnames.n; i++)
                 v[i] = tx_dup(tx, r->hostnames.v[i]);
-        route->report->hostnames = (struct strings){v, r->hostnames.n};
+        route->report->hostnames = (struct strings){ v, r->hostnames.n };
 }

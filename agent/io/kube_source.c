@@ -23,20 +23,17 @@
 #define VERSION_ANNOTATION "gateway.networking.k8s.io/bundle-version"
 #define METRIC_PREFIX "gatehouse_agent_"
 
-/* What is mirrored.  ReferenceGrant by v1beta1, which every release since v0.6 serves; ConfigMaps are not needed yet.
- */
-static const struct {
-        enum object_kind kind;
-        const char *path, *selector;
-} mirrored[] = {
-        {OBJECT_GATEWAY_CLASS, GATEWAY_API "v1/gatewayclasses", ""},
-        {OBJECT_GATEWAY, GATEWAY_API "v1/gateways", ""},
-        {OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", ""},
-        {OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", ""},
-        {OBJECT_SERVICE, "/api/v1/services", ""},
-        {OBJECT_ENDPOINT_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", ""},
-        {OBJECT_SECRET, "/api/v1/secrets", "fieldSelector=type%3Dkubernetes.io%2Ftls"},
-        {OBJECT_NAMESPACE, "/api/v1/namespaces", ""},
+/* What is mirrored.  ReferenceGrant by v1beta1, which every release since v0.6 serves; ConfigMaps are not needed yet. */
+static const struct { enum object_kind kind; const char *path, *selector; } mirrored[] = {
+        { OBJECT_GATEWAY_CLASS, GATEWAY_API "v1/gatewayclasses", "" },
+        { OBJECT_GATEWAY, GATEWAY_API "v1/gateways", "" },
+        { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
+        { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
+        { OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", "" },
+        { OBJECT_SERVICE, "/api/v1/services", "" },
+        { OBJECT_ENDPOINT_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", "" },
+        { OBJECT_SECRET, "/api/v1/secrets", "fieldSelector=type%3Dkubernetes.io%2Ftls" },
+        { OBJECT_NAMESPACE, "/api/v1/namespaces", "" },
 };
 #define N_MIRRORED ARRAY_SIZE(mirrored)
 
@@ -52,7 +49,7 @@ struct kube_source {
         struct reflector *reflectors[N_MIRRORED];
         struct status_kube *status;
         struct status_kube_conf status_conf;
-        struct arena boot; /* grants, until the first translation */
+        struct arena boot;              /* grants, until the first translation */
         struct vip_grants grants;
         size_t n_synced;
         bool ready, version_asked;
@@ -79,15 +76,14 @@ static void read_back(struct kube_source *s, const struct object *o, const char 
 {
         CLEANUP(arena_fini) struct arena a;
         struct node *n;
-        struct err e = {0};
+        struct err e = { 0 };
         arena_init(&a, 16 * 1024, KUBE_TREE_BYTES);
         int r = json_node_read(span_str(status), "status", &a, &n, &e);
         if (r == 0)
-                r = status_read(o->kind, o->namespace, o->name, s->conf->translate.controller_name, n, s->memory,
-                                &s->boot, &s->grants);
+                r = status_read(o->kind, o->namespace, o->name, s->conf->translate.controller_name, n, s->memory, &s->boot, &s->grants);
         if (r < 0)
-                log_warn("status_unreadable", "kind=%s object=%s/%s errno=%d will=\"write it anew\"",
-                         object_kind_str(o->kind), LOG_ESC(o->namespace), LOG_ESC(o->name), -r);
+                log_warn("status_unreadable", "kind=%s object=%s/%s errno=%d will=\"write it anew\"", object_kind_str(o->kind),
+                         LOG_ESC(o->namespace), LOG_ESC(o->name), -r);
 }
 
 static void on_put(void *arg, struct object *o, char *status)
@@ -124,14 +120,14 @@ static void version_set(struct kube_source *s, const struct api_reply *r)
 {
         CLEANUP(arena_fini) struct arena a;
         struct node *n;
-        struct span v = {0};
+        struct span v = { 0 };
         char was[sizeof s->version];
         arena_init(&a, 64 * 1024, KUBE_TREE_BYTES);
         memcpy(was, s->version, sizeof was);
         if (r->error == 0 && r->status == 200 && json_node_read(r->body, "crd", &a, &n, NULL) == 0)
                 v = node_text(node_get(node_get(n, "metadata"), "annotations"), VERSION_ANNOTATION);
         else if (s->version_asked)
-                return;                                                     /* it is there, only we cannot see it now */
+                return; /* it is there, only we cannot see it now */
         (void)snprintf(s->version, sizeof s->version, "%.*s", SPAN_FMT(v)); /* cut: then it is no version we know */
         if (s->ready && strcmp(was, s->version) != 0) {
                 log_info("crd_version", "version=%s was=%s", LOG_ESC(s->version), LOG_ESC(was));
@@ -148,21 +144,15 @@ static void on_version(void *arg, const struct api_reply *r)
         if (!answered)
                 log_warn("api_failed", "request=crd status=%d why=%s", r->status, LOG_ESC(r->why));
         s->version_asked |= answered;
-        timer_set(loop_timers(s->loop), &s->version_timer,
-                  loop_now_ms(s->loop) + (answered ? KUBE_VERSION_MS : s->conf->kube.retry_ms));
+        timer_set(loop_timers(s->loop), &s->version_timer, loop_now_ms(s->loop) + (answered ? KUBE_VERSION_MS : s->conf->kube.retry_ms));
         check_ready(s);
 }
 
 static void ask_version(struct timer *t, uint64_t now_ms)
 {
         struct kube_source *s = CONTAINER_OF(t, struct kube_source, version_timer);
-        const struct api_call call = {.method = "GET",
-                                      .path = CRD_PATH,
-                                      .accept = CRD_METADATA,
-                                      .deadline_ms = KUBE_REPLY_MS,
-                                      .max_body = KUBE_REPLY_BYTES,
-                                      .done = on_version,
-                                      .arg = s};
+        const struct api_call call = { .method = "GET", .path = CRD_PATH, .accept = CRD_METADATA, .deadline_ms = KUBE_REPLY_MS,
+                                       .max_body = KUBE_REPLY_BYTES, .done = on_version, .arg = s };
         if (api_call_start(s->reads, &call, &s->version_request) < 0) {
                 s->version_request = NULL;
                 timer_set(loop_timers(s->loop), t, now_ms + s->conf->kube.retry_ms);
@@ -221,14 +211,13 @@ static void kube_metrics(const struct source *src, struct buf *b)
 {
         static const struct metric_desc by_kind[] = METRICS_DESC(REFLECTOR_COUNTERS);
         static const struct metric_desc of_status[] = METRICS_DESC(STATUS_KUBE_COUNTERS);
-        static const struct metric_desc synced = {"kube_synced", "1 when the kind has been listed completely"};
+        static const struct metric_desc synced = { "kube_synced", "1 when the kind has been listed completely" };
         const struct kube_source *s = kube_of(src);
         struct reflector_view v[N_MIRRORED];
         char labels[N_MIRRORED][64];
         for (size_t i = 0; i < N_MIRRORED; i++) {
                 reflector_view(s->reflectors[i], &v[i]);
-                (void)snprintf(labels[i], sizeof labels[i], "kind=\"%s\"",
-                               object_kind_str(v[i].kind)); /* kinds are short */
+                (void)snprintf(labels[i], sizeof labels[i], "kind=\"%s\"", object_kind_str(v[i].kind)); /* kinds are short */
         }
         for (size_t k = 0; k < REFLECTOR_COUNTER_N; k++) {
                 metrics_family(b, METRIC_PREFIX, &by_kind[k], false);
@@ -259,18 +248,16 @@ static void kube_free(struct source *src)
         free(s);
 }
 
-static const struct source_ops ops = {
-        .write = kube_write, .state = kube_state, .metrics = kube_metrics, .free = kube_free};
+static const struct source_ops ops = { .write = kube_write, .state = kube_state, .metrics = kube_metrics, .free = kube_free };
 
 int kube_credentials(const struct kube_conf *conf, struct kubeconfig **ret, struct err *reterr)
 {
-        return *conf->kubeconfig ? kubeconfig_load(conf->kubeconfig, conf->context, ret, reterr)
-                                 : kubeconfig_of_pod(KUBECONFIG_POD_DIR, ret, reterr);
+        return *conf->kubeconfig ? kubeconfig_load(conf->kubeconfig, conf->context, ret, reterr) : kubeconfig_of_pod(KUBECONFIG_POD_DIR, ret, reterr);
 }
 
 static int start(struct kube_source *s, struct err *reterr)
 {
-        static const struct reflector_ops reflector_ops = {.put = on_put, .del = on_del, .synced = on_synced};
+        static const struct reflector_ops reflector_ops = { .put = on_put, .del = on_del, .synced = on_synced };
         const struct kube_conf *conf = &s->conf->kube;
         int r = kube_credentials(conf, &s->k, reterr);
         if (r < 0)
@@ -278,37 +265,30 @@ static int start(struct kube_source *s, struct err *reterr)
         s->s.name = s->k->server;
         if (s->k->insecure)
                 log_warn("api_server_unverified", "server=%s why=%s", LOG_ESC(s->k->server),
-                         LOG_ESC("insecure-skip-tls-verify is set: anyone on the path can read our secrets and program "
-                                 "our data planes"));
+                         LOG_ESC("insecure-skip-tls-verify is set: anyone on the path can read our secrets and program our data planes"));
         r = api_client_new(s->loop, s->k, "reads", &s->reads, reterr);
         if (r == 0)
                 r = api_client_new(s->loop, s->k, "writes", &s->writes, reterr);
         if (r < 0)
                 return r;
-        s->status_conf =
-                (struct status_kube_conf){s->conf->translate.controller_name, conf->qps, conf->burst, conf->retry_ms};
+        s->status_conf = (struct status_kube_conf){ s->conf->translate.controller_name, conf->qps, conf->burst, conf->retry_ms };
         s->status = status_kube_new(s->loop, s->writes, &s->status_conf);
         BUG_ON(!s->status); /* boot */
         for (size_t i = 0; r == 0 && i < N_MIRRORED; i++) {
-                const struct reflector_conf rc = {.kind = mirrored[i].kind,
-                                                  .path = mirrored[i].path,
-                                                  .selector = mirrored[i].selector,
-                                                  .with_status = status_kube_kind(mirrored[i].kind),
-                                                  .page = conf->page,
-                                                  .retry_ms = conf->retry_ms};
+                const struct reflector_conf rc = { .kind = mirrored[i].kind, .path = mirrored[i].path, .selector = mirrored[i].selector,
+                                                   .with_status = status_kube_kind(mirrored[i].kind), .page = conf->page, .retry_ms = conf->retry_ms };
                 r = reflector_new(s->loop, s->reads, &rc, &reflector_ops, s, &s->reflectors[i]);
         }
         ask_version(&s->version_timer, loop_now_ms(s->loop));
         return r < 0 ? err_set(reterr, -r, s->k->server, "cannot begin: %s", strerror(-r)) : 0;
 }
 
-int kube_source_new(struct loop *l, const struct settings *conf, struct status_memory *m,
-                    const struct source_events *ev, void *arg, struct source **ret, struct err *reterr)
+int kube_source_new(struct loop *l, const struct settings *conf, struct status_memory *m, const struct source_events *ev, void *arg,
+                    struct source **ret, struct err *reterr)
 {
         struct kube_source *s = calloc(1, sizeof *s);
         BUG_ON(!s); /* boot */
-        *s = (struct kube_source){
-                .s = {.ops = &ops, .name = "kubernetes"}, .loop = l, .conf = conf, .ev = ev, .arg = arg, .memory = m};
+        *s = (struct kube_source){ .s = { .ops = &ops, .name = "kubernetes" }, .loop = l, .conf = conf, .ev = ev, .arg = arg, .memory = m };
         s->s.bundle_version = s->version;
         arena_init(&s->boot, 16 * 1024, SIZE_MAX); /* bounded by the Gateways */
         timer_init(&s->version_timer, ask_version);

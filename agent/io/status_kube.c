@@ -1,7 +1,6 @@
 /* agent/io/status_kube.c - see status_kube.h.
  *
- *   seen, write -> entry -> queue -> pump: merge -> token -> PATCH -> 200: seen | 409: GET -> seen, queue | else: queue
- * later */
+ *   seen, write -> entry -> queue -> pump: merge -> token -> PATCH -> 200: seen | 409: GET -> seen, queue | else: queue later */
 #include "lib/base.h"
 #include "agent/io/status_kube.h"
 #include "agent/core/json_node.h"
@@ -17,13 +16,9 @@
 #define GATEWAY_API "/apis/gateway.networking.k8s.io/v1"
 
 /* Kinds with a status of ours, in the order they are written. */
-static const struct {
-        enum object_kind kind;
-        const char *resource;
-} kinds[] = {
-        {OBJECT_GATEWAY_CLASS, "gatewayclasses"},
-        {OBJECT_GATEWAY, "gateways"},
-        {OBJECT_HTTP_ROUTE, "httproutes"},
+static const struct { enum object_kind kind; const char *resource; } kinds[] = {
+        { OBJECT_GATEWAY_CLASS, "gatewayclasses" }, { OBJECT_GATEWAY, "gateways" }, { OBJECT_HTTP_ROUTE, "httproutes" },
+        { OBJECT_GRPC_ROUTE, "grpcroutes" },
 };
 #define N_KINDS ARRAY_SIZE(kinds)
 #define CONFLICT_MS 20 /* somebody else writes the same object: soon, but not in step with them */
@@ -31,26 +26,24 @@ static const struct {
 
 struct entry { /* one object of the server; lives while the server has it */
         struct status_kube *k;
-        size_t rank; /* index in kinds */
+        size_t rank;                /* index in kinds */
         char *key, *ns, *name;
-        char *rv, *seen; /* what the server has: resourceVersion, status as JSON (NULL = none) */
+        char *rv, *seen;            /* what the server has: resourceVersion, status as JSON (NULL = none) */
         int64_t generation;
-        char *want; /* our document, YAML; NULL = the object is none of ours */
+        char *want;                 /* our document, YAML; NULL = the object is none of ours */
         int64_t want_generation;
         bool marked, queued;
         struct entry *next, **pprev; /* of its queue */
         struct api_request *request;
-        uint64_t not_before_ms; /* queued, but wait */
+        uint64_t not_before_ms;     /* queued, but wait */
         struct backoff errors, conflicts;
-        uint64_t war_since_ms; /* first of the writes counted in war_writes */
+        uint64_t war_since_ms;      /* first of the writes counted in war_writes */
         unsigned war_writes;
-        bool at_war;  /* not_before_ms is because of that */
-        bool refused; /* 422: until want or seen changes */
-        bool changed; /* one of them did since the patch under way was made */
+        bool at_war;                /* not_before_ms is because of that */
+        bool refused;               /* 422: until want or seen changes */
+        bool changed;               /* one of them did since the patch under way was made */
 };
-struct queue {
-        struct entry *head, **tail;
-};
+struct queue { struct entry *head, **tail; };
 struct status_kube {
         struct loop *loop;
         struct api_client *c;
@@ -61,7 +54,7 @@ struct status_kube {
         double tokens;
         uint64_t filled_ms;
         struct timer pump;
-        bool begun; /* nothing is compared before we have said what we want for the first time */
+        bool begun;                 /* nothing is compared before we have said what we want for the first time */
         struct log_limit limit;
         uint64_t counters[STATUS_KUBE_COUNTER_N];
 };
@@ -143,13 +136,11 @@ static void entry_free(struct entry *e)
         free(e);
 }
 
-static struct entry *entry_get(struct status_kube *k, enum object_kind kind, const char *ns, const char *name,
-                               bool make)
+static struct entry *entry_get(struct status_kube *k, enum object_kind kind, const char *ns, const char *name, bool make)
 {
         char key[600];
         size_t rank = 0;
-        (void)snprintf(key, sizeof key, "%s %s/%s", object_kind_str(kind), ns,
-                       name); /* names are limited to 253 each */
+        (void)snprintf(key, sizeof key, "%s %s/%s", object_kind_str(kind), ns, name); /* names are limited to 253 each */
         struct entry *e = map_get(&k->entries, span_str(key));
         if (e || !make)
                 return e;
@@ -159,13 +150,8 @@ static struct entry *entry_get(struct status_kube *k, enum object_kind kind, con
         e = calloc(1, sizeof *e);
         if (!e)
                 return NULL;
-        *e = (struct entry){.k = k,
-                            .rank = rank,
-                            .key = strdup(key),
-                            .ns = strdup(ns),
-                            .name = strdup(name),
-                            .errors = backoff_of(k->conf->retry_ms, KUBE_RETRY_MAX_MS),
-                            .conflicts = backoff_of(CONFLICT_MS, CONFLICT_MAX_MS)};
+        *e = (struct entry){ .k = k, .rank = rank, .key = strdup(key), .ns = strdup(ns), .name = strdup(name),
+                              .errors = backoff_of(k->conf->retry_ms, KUBE_RETRY_MAX_MS), .conflicts = backoff_of(CONFLICT_MS, CONFLICT_MAX_MS) };
         if (e->key && e->ns && e->name && map_put(&k->entries, span_str(e->key), e) == 0)
                 return e;
         free(e->key);
@@ -175,15 +161,12 @@ static struct entry *entry_get(struct status_kube *k, enum object_kind kind, con
         return NULL;
 }
 
-static bool same_text(const char *a, const char *b)
-{
-        return a && b ? strcmp(a, b) == 0 : a == b;
-}
+static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
 /* Entries of ours in the status of a route that is none of ours any more? */
 static bool has_ours(const struct entry *e)
 {
-        return kinds[e->rank].kind == OBJECT_HTTP_ROUTE && e->seen && strstr(e->seen, e->k->conf->controller_name);
+        return object_is_route(kinds[e->rank].kind) && e->seen && strstr(e->seen, e->k->conf->controller_name);
 }
 
 /* Takes json. */
@@ -235,10 +218,10 @@ static int merge(struct entry *e, struct buf *out)
 {
         struct status_kube *k = e->k;
         CLEANUP(arena_fini) struct arena a;
-        struct yaml_docs docs = {0};
+        struct yaml_docs docs = { 0 };
         struct node *seen = NULL;
         const struct node *ours = NULL;
-        struct err err = {0};
+        struct err err = { 0 };
         struct json j;
         int r = 0;
         arena_init(&a, 32 * 1024, KUBE_TREE_BYTES);
@@ -249,8 +232,7 @@ static int merge(struct entry *e, struct buf *out)
         if (r == 0 && e->seen)
                 r = json_node_read(span_str(e->seen), "status", &a, &seen, &err);
         if (r < 0) {
-                log_error("status_unreadable", "object=%s place=%s why=%s", LOG_ESC(e->key), LOG_ESC(err.place),
-                          LOG_ESC(err.msg));
+                log_error("status_unreadable", "object=%s place=%s why=%s", LOG_ESC(e->key), LOG_ESC(err.place), LOG_ESC(err.msg));
                 return r;
         }
         json_init(&j, out);
@@ -274,8 +256,8 @@ static int merge(struct entry *e, struct buf *out)
 static void url_of(const struct entry *e, bool status, struct buf *b)
 {
         bool namespaced = object_namespaced(kinds[e->rank].kind);
-        buf_printf(b, GATEWAY_API "%s%s/%s/%s%s", namespaced ? "/namespaces/" : "", e->ns, kinds[e->rank].resource,
-                   e->name, status ? "/status?fieldManager=gatehouse-agent" : "");
+        buf_printf(b, GATEWAY_API "%s%s/%s/%s%s", namespaced ? "/namespaces/" : "", e->ns, kinds[e->rank].resource, e->name,
+                   status ? "/status?fieldManager=gatehouse-agent" : "");
 }
 
 static void start(struct entry *e, bool patch, struct span body)
@@ -284,14 +266,9 @@ static void start(struct entry *e, bool patch, struct span body)
         CLEANUP(buf_fini) struct buf url;
         buf_init(&url, 4096);
         url_of(e, patch, &url);
-        const struct api_call call = {.method = patch ? "PATCH" : "GET",
-                                      .path = buf_cstr(&url),
-                                      .content_type = "application/merge-patch+json",
-                                      .body = body,
-                                      .deadline_ms = KUBE_REPLY_MS,
-                                      .max_body = KUBE_REPLY_BYTES,
-                                      .done = patch ? on_patched : on_read,
-                                      .arg = e};
+        const struct api_call call = { .method = patch ? "PATCH" : "GET", .path = buf_cstr(&url), .content_type = "application/merge-patch+json",
+                                       .body = body, .deadline_ms = KUBE_REPLY_MS, .max_body = KUBE_REPLY_BYTES,
+                                       .done = patch ? on_patched : on_read, .arg = e };
         if (api_call_start(k->c, &call, &e->request) < 0) {
                 e->request = NULL;
                 later(e, &e->errors, 0);
@@ -315,9 +292,7 @@ static void take_answer(struct entry *e, struct span body)
                 return; /* the watch brings it */
         const struct node *status = node_get(n, "status");
         const char *rv = arena_printf(&a, "%.*s", SPAN_FMT(node_text2(n, "metadata", "resourceVersion")));
-        char *json = status && status->type == NODE_MAP && json_node_write(status, &j) == 0
-                             ? strndup((const char *)b.p, b.n)
-                             : NULL;
+        char *json = status && status->type == NODE_MAP && json_node_write(status, &j) == 0 ? strndup((const char *)b.p, b.n) : NULL;
         const char *generation = arena_printf(&a, "%.*s", SPAN_FMT(node_text2(n, "metadata", "generation")));
         if (rv && *rv)
                 entry_seen(e, rv, generation ? strtoll(generation, NULL, 10) : 0, json);
@@ -339,8 +314,7 @@ static void war_check(struct entry *e)
         e->k->counters[STATUS_KUBE_WARS]++;
         e->not_before_ms = now + KUBE_WAR_MS;
         e->at_war = true;
-        log_warn("status_war", "object=%s why=%s", LOG_ESC(e->key),
-                 LOG_ESC("somebody keeps changing what we write: once a minute from now"));
+        log_warn("status_war", "object=%s why=%s", LOG_ESC(e->key), LOG_ESC("somebody keeps changing what we write: once a minute from now"));
 }
 
 static void on_patched(void *arg, const struct api_reply *r)
@@ -372,8 +346,7 @@ static void on_patched(void *arg, const struct api_reply *r)
         k->counters[STATUS_KUBE_ERRORS]++;
         e->refused = (r->status == 422 || r->status == 400) && !e->changed;
         if (log_permit(&k->limit, 10, 10000, &suppressed))
-                log_error("status_refused", "object=%s status=%d why=%s suppressed=%u", LOG_ESC(e->key), r->status,
-                          LOG_ESC(r->why), suppressed);
+                log_error("status_refused", "object=%s status=%d why=%s suppressed=%u", LOG_ESC(e->key), r->status, LOG_ESC(r->why), suppressed);
         if (!e->refused)
                 later(e, &e->errors, r->retry_after_ms);
 }
@@ -502,7 +475,7 @@ struct status_kube *status_kube_new(struct loop *l, struct api_client *c, const 
         struct status_kube *k = calloc(1, sizeof *k);
         if (!k)
                 return NULL;
-        *k = (struct status_kube){.loop = l, .c = c, .conf = conf, .tokens = conf->burst, .filled_ms = loop_now_ms(l)};
+        *k = (struct status_kube){ .loop = l, .c = c, .conf = conf, .tokens = conf->burst, .filled_ms = loop_now_ms(l) };
         for (size_t i = 0; i < N_KINDS; i++)
                 k->queues[i].tail = &k->queues[i].head;
         map_init(&k->entries);
@@ -523,11 +496,5 @@ void status_kube_free(struct status_kube *k)
         free(k);
 }
 
-size_t status_kube_queued(const struct status_kube *k)
-{
-        return k->n_queued + k->n_requests;
-}
-const uint64_t *status_kube_counters(const struct status_kube *k)
-{
-        return k->counters;
-}
+size_t status_kube_queued(const struct status_kube *k) { return k->n_queued + k->n_requests; }
+const uint64_t *status_kube_counters(const struct status_kube *k) { return k->counters; }

@@ -1,5 +1,5 @@
-/* image/core/render_daemons.c - the daemons' own files.  See render.h.  Every setting they are given is here; the rest
- * is their default (configs/l4lb.cfg, l7gw.cfg, agent.cfg). */
+/* image/core/render_daemons.c - the daemons' own files.  See render.h.  Every setting they are given is here; the rest is
+ * their default (configs/l4lb.cfg, l7gw.cfg, agent.cfg). */
 #include "lib/base.h"
 #include "image/core/render_parts.h"
 #include "image/core/users.h"
@@ -13,10 +13,10 @@ static void include(const struct render *r, const char *name, struct buf *b)
         buf_printf(b, "\n@include \"%s" RENDER_ETC "/ports/%s.cfg\"\n", r->root, name);
 }
 
-static void port(const struct render *r, const char *name, const char *role, unsigned mtu, unsigned queues,
+static void port(const struct render *r, const char *name, const char *role, const char *more, unsigned mtu, unsigned queues,
                  const struct ipprefix *addrs, size_t n, struct buf *b)
 {
-        buf_printf(b, "  { name = \"%s\"; role = \"%s\"; mtu = %u; queues = %u; addresses = ", name, role, mtu, queues);
+        buf_printf(b, "  { name = \"%s\"; role = \"%s\";%s mtu = %u; queues = %u; addresses = ", name, role, more, mtu, queues);
         cfg_prefixes(b, addrs, n);
         buf_str(b, ";");
         include(r, name, b);
@@ -29,14 +29,25 @@ static void l4_ports(const struct render *r, struct buf *b)
         buf_str(b, "ports = (\n");
         for (size_t i = 0; i < c->n_data; i++) {
                 const struct data_nic *n = &c->data[i];
+                char kernel[32] = "";
+                if (render_has_exception(c, i))
+                        snprintf(kernel, sizeof kernel, " kernel = \"k%zu\";", i);
                 buf_str(b, i ? ",\n" : "");
-                port(r, n->name, "uplink", n->mtu, n->queues, n->addresses, n->n_addresses, b);
+                port(r, n->name, "uplink", kernel, n->mtu, n->queues, n->addresses, n->n_addresses, b);
         }
         for (size_t i = 0; i < config_shards(c); i++) {
                 struct shard_plan p;
                 plan_shard(c, i, &p);
                 buf_str(b, ",\n");
-                port(r, p.link, "shard", c->data[0].mtu, 0, p.l4, 2, b);
+                port(r, p.link, "shard", "", c->data[0].mtu, 0, p.l4, 2, b);
+        }
+        for (size_t i = 0; i < c->n_data; i++) {
+                char name[32];
+                if (!render_has_exception(c, i))
+                        continue;
+                snprintf(name, sizeof name, "k%zu", i);
+                buf_str(b, ",\n");
+                port(r, name, "kernel", "", c->data[i].mtu, 0, NULL, 0, b);
         }
         buf_str(b, " );\n");
 }
@@ -62,8 +73,8 @@ static void l4lb_cfg(const struct render *r, struct files *out)
         buf_str(b, "routes = (");
         for (size_t i = 0; i < c->n_routes; i++) {
                 char p[PREFIX_STR_MAX], via[IPADDR_STR_MAX];
-                buf_printf(b, "%s\n  { prefix = \"%s\"; via = \"%s\"; }", i ? "," : "",
-                           prefix_str(&c->routes[i].prefix, p), ipaddr_str(&c->routes[i].via, via));
+                buf_printf(b, "%s\n  { prefix = \"%s\"; via = \"%s\"; }", i ? "," : "", prefix_str(&c->routes[i].prefix, p),
+                           ipaddr_str(&c->routes[i].via, via));
         }
         buf_printf(b, " );\nflows = { table_entries = %u; };\n", c->l4_flows);
         files_end(out, 0644, NULL, RENDER_ETC "/l4lb.cfg");
@@ -78,6 +89,10 @@ static void placeholders(const struct render *r, struct files *out)
         for (size_t i = 0; i < r->c->n_data; i++) {
                 buf_printf(b, "device = \"net_null%zu\";\n", n++);
                 files_end(out, 0644, NULL, RENDER_ETC "/ports/%s.cfg", r->c->data[i].name);
+                if (!render_has_exception(r->c, i))
+                        continue;
+                buf_printf(b, "device = \"net_null%zu\";\n", n++);
+                files_end(out, 0644, NULL, RENDER_ETC "/ports/k%zu.cfg", i);
         }
         for (size_t i = 0; i < config_shards(r->c); i++) {
                 struct shard_plan p;
@@ -121,11 +136,9 @@ static void agent_pools(const struct render *r, struct buf *b)
                         struct shard_plan p;
                         char a4[IPADDR_STR_MAX], a6[IPADDR_STR_MAX];
                         plan_shard(r->c, k++, &p);
-                        buf_printf(
-                                b,
-                                "%s\n      { name = \"%s\"; address = \"%s\"; address6 = \"%s\"; health_port = %u; }",
-                                i ? "," : "", p.name, ipaddr_str(&p.in[0].addr, a4), ipaddr_str(&p.in[1].addr, a6),
-                                r->c->health_port);
+                        buf_printf(b, "%s\n      { name = \"%s\"; address = \"%s\"; address6 = \"%s\"; health_port = %u; }",
+                                   i ? "," : "", p.name, ipaddr_str(&p.in[0].addr, a4), ipaddr_str(&p.in[1].addr, a6),
+                                   r->c->health_port);
                 }
                 buf_str(b, " );\n    gateways = ");
                 cfg_strings(b, s->gateways, s->n_gateways);
@@ -156,10 +169,7 @@ static void agent_cfg(const struct render *r, struct files *out)
         }
         buf_str(b, " ];\n};\n");
         if (c->agent.source == SOURCE_KUBERNETES) {
-                buf_printf(b,
-                           "source = \"kubernetes\";\nkubernetes = { kubeconfig = \"%s" RENDER_ETC
-                           "/kubeconfig\"; context = ",
-                           r->root);
+                buf_printf(b, "source = \"kubernetes\";\nkubernetes = { kubeconfig = \"%s" RENDER_ETC "/kubeconfig\"; context = ", r->root);
                 cfg_str(b, c->agent.context);
                 buf_str(b, "; };\n");
         } else {
@@ -187,8 +197,7 @@ static int agent_source(const struct render *r, struct files *out, struct err *r
         if (*a->manifests)
                 files_bytes(out, 0640, AGENT_GROUP, span_str(a->manifests), RENDER_ETC "/manifests/gatehouse.yaml");
         for (size_t i = 0; i < r->seed->n_manifests; i++)
-                files_bytes(out, 0640, AGENT_GROUP, r->seed->manifests[i].bytes, RENDER_ETC "/manifests/%s",
-                            r->seed->manifests[i].name);
+                files_bytes(out, 0640, AGENT_GROUP, r->seed->manifests[i].bytes, RENDER_ETC "/manifests/%s", r->seed->manifests[i].name);
         if (!*a->manifests && r->seed->n_manifests == 0)
                 return err_set(reterr, EINVAL, "agent", "manifests: are neither in the file nor beside it");
         return 0;
@@ -199,8 +208,7 @@ static void ports_input(const struct render *r, struct files *out)
 {
         const struct config *c = r->c;
         struct buf *b = &out->text;
-        buf_printf(b, HEAD "hugepages=%d memory_mb=%u cores=%s links=", c->l4_hugepages, c->l4_memory_mb,
-                   c->l4_cores.text);
+        buf_printf(b, HEAD "hugepages=%d memory_mb=%u cores=%s links=", c->l4_hugepages, c->l4_memory_mb, c->l4_cores.text);
         cfg_prefixes(b, (const struct ipprefix[]){c->links4, c->links6}, 2);
         buf_str(b, "\n");
         for (size_t i = 0; i < c->n_data; i++) {

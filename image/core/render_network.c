@@ -18,24 +18,24 @@ static bool match(const struct nic_match *m, struct buf *b)
         case NIC_NAME:
                 buf_printf(b, "[Match]\nName=%s\n", m->text);
                 return true;
-        case NIC_SHARED:
-                buf_printf(b, "[Match]\nName=k%u\n", m->shared);
-                return true;
+        case NIC_SHARED: /* exception_nics */
         case NIC_ANY:
                 break;
         }
         return false;
 }
 
-static void addresses(const struct config *c, const struct kernel_nic *k, struct buf *b)
+/* also: a data NIC whose addresses the host has as well, by its exception port; NULL = none. */
+static void addresses(const struct config *c, const struct kernel_nic *k, const struct data_nic *also, struct buf *b)
 {
         char s[PREFIX_STR_MAX];
         buf_printf(b,
-                   "[Network]\nDHCP=%s\nIPv6AcceptRA=%s\nLinkLocalAddressing=ipv6\nIPForward=yes\nLLMNR="
-                   "no\nMulticastDNS=no\n",
+                   "[Network]\nDHCP=%s\nIPv6AcceptRA=%s\nLinkLocalAddressing=ipv6\nIPForward=yes\nLLMNR=no\nMulticastDNS=no\n",
                    k->dhcp4 ? "ipv4" : "no", k->dhcp6_ra ? "yes" : "no");
         for (size_t i = 0; i < k->n_addresses; i++)
                 buf_printf(b, "Address=%s\n", prefix_str(&k->addresses[i], s));
+        for (size_t i = 0; also && i < also->n_addresses; i++)
+                buf_printf(b, "Address=%s\n", prefix_str(&also->addresses[i], s));
         if (k->gateway4.af)
                 buf_printf(b, "Gateway=%s\n", ipaddr_str(&k->gateway4, s));
         if (k->gateway6.af)
@@ -49,7 +49,7 @@ static void addresses(const struct config *c, const struct kernel_nic *k, struct
 static void kernel_nic(const struct config *c, const char *what, const struct kernel_nic *k, struct files *out)
 {
         struct buf *b = &out->text;
-        if (!k->present)
+        if (!k->present || k->nic.by == NIC_SHARED)
                 return;
         if (!match(&k->nic, b)) /* any NIC: of the management side, when data NICs say which they are */
                 buf_str(b, "[Match]\nType=ether\nKind=!*\n");
@@ -62,12 +62,30 @@ static void kernel_nic(const struct config *c, const char *what, const struct ke
                 buf_printf(b, "[NetDev]\nName=%s\nKind=vlan\n[VLAN]\nId=%u\n", what, k->vlan);
                 files_end(out, 0644, NULL, RENDER_NETWORK "/21-%s.netdev", what);
                 buf_printf(b, "[Match]\nName=%s\n[Link]\nRequiredForOnline=no\n", what);
-                addresses(c, k, b);
+                addresses(c, k, NULL, b);
                 files_end(out, 0644, NULL, RENDER_NETWORK "/22-%s.network", what);
                 return;
         }
-        addresses(c, k, b);
+        addresses(c, k, NULL, b);
         files_end(out, 0644, NULL, RENDER_NETWORK "/20-%s.network", what);
+}
+
+/* The host's side of exception ports: management or backend behind a data NIC, BGP from its addresses. */
+static void exception_nics(const struct config *c, struct files *out)
+{
+        static const struct kernel_nic bgp_only;
+        const struct kernel_nic *sides[] = {&c->management, &c->backend};
+        for (size_t i = 0; i < c->n_data; i++) {
+                const struct kernel_nic *k = &bgp_only;
+                if (!render_has_exception(c, i))
+                        continue;
+                for (size_t j = 0; j < ARRAY_SIZE(sides); j++)
+                        if (sides[j]->present && sides[j]->nic.by == NIC_SHARED && sides[j]->nic.shared == i)
+                                k = sides[j];
+                buf_printf(&out->text, "[Match]\nName=k%zu\n[Link]\nRequiredForOnline=no\n", i);
+                addresses(c, k, &c->data[i], &out->text);
+                files_end(out, 0644, NULL, RENDER_NETWORK "/20-k%zu.network", i);
+        }
 }
 
 static void data_nics(const struct config *c, struct files *out)
@@ -84,8 +102,7 @@ static void vip_rules(const struct config *c, unsigned af, struct buf *b)
         char s[PREFIX_STR_MAX];
         for (size_t i = 0; i < c->n_vips; i++)
                 if (c->vips[i].addr.af == af)
-                        buf_printf(b, "rule add from %s lookup %d priority 100\n", prefix_str(&c->vips[i], s),
-                                   VIP_TABLE);
+                        buf_printf(b, "rule add from %s lookup %d priority 100\n", prefix_str(&c->vips[i], s), VIP_TABLE);
 }
 
 /* Inside the shard's namespace, where `ports` has put eth0 and eth1: replies (from a VIP) by eth0, all else by eth1. */
@@ -116,8 +133,7 @@ static void allowed(const struct ipprefix *v, size_t n, unsigned af, struct buf 
         char s[PREFIX_STR_MAX];
         for (size_t i = 0; i < n; i++)
                 if (v[i].addr.af == af)
-                        buf_printf(b, "                %s saddr %s accept\n", af == 4 ? "ip" : "ip6",
-                                   prefix_str(&v[i], s));
+                        buf_printf(b, "                %s saddr %s accept\n", af == 4 ? "ip" : "ip6", prefix_str(&v[i], s));
 }
 
 static void nft_input(const struct config *c, struct buf *b)
@@ -128,8 +144,7 @@ static void nft_input(const struct config *c, struct buf *b)
                    "                iif lo accept\n"
                    "                ct state established,related accept\n"
                    "                ct state invalid drop\n"
-                   "                meta l4proto ipv6-icmp icmpv6 type { nd-router-advert, nd-neighbor-solicit, "
-                   "nd-neighbor-advert } ip6 hoplimit 255 accept\n"
+                   "                meta l4proto ipv6-icmp icmpv6 type { nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept\n"
                    "                udp sport 67 udp dport 68 accept\n"
                    "                ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept\n"
                    "                icmp type echo-request limit rate 50/second accept\n"
@@ -137,8 +152,7 @@ static void nft_input(const struct config *c, struct buf *b)
                    "                iifname \"b*\" drop comment \"a shard has no business with the box\"\n");
         for (size_t i = 0; i < c->n_neighbours; i++) {
                 const struct ipaddr *a = &c->neighbours[i].address;
-                buf_printf(b, "                %s saddr %s tcp dport 179 accept\n", a->af == 4 ? "ip" : "ip6",
-                           ipaddr_str(a, s));
+                buf_printf(b, "                %s saddr %s tcp dport 179 accept\n", a->af == 4 ? "ip" : "ip6", ipaddr_str(a, s));
         }
         allowed(c->allow, c->n_allow, 4, b);
         allowed(c->allow, c->n_allow, 6, b);
@@ -174,6 +188,7 @@ void render_network(const struct render *r, struct files *out)
         data_nics(c, out);
         kernel_nic(c, "management", &c->management, out);
         kernel_nic(c, "backend", &c->backend, out);
+        exception_nics(c, out);
         for (size_t i = 0; i < config_shards(c); i++)
                 shard_net(c, i, out);
         nftables(c, out);

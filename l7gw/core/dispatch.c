@@ -1,6 +1,7 @@
 /* l7gw/core/dispatch.c - see dispatch.h. */
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
+#include "l7gw/core/grpc.h"
 #include "l7gw/core/websocket.h"
 
 static void answer(struct dispatch *d, enum reason r)
@@ -204,6 +205,9 @@ int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_
                         r = msg_add(m, span_str(d->fixed->headers[i]->name), span_str(d->fixed->headers[i]->value));
         } else if (d->reason == REASON_CORS_PREFLIGHT) {
                 r = cors_preflight_fields(d->cors, &s->req, m);
+        } else if (d->reason != REASON_REDIRECT && grpc_is(&s->req)) {
+                bool deadline = d->grpc_deadline && d->reason == REASON_REQUEST_TIMEOUT;
+                r = grpc_error(m, deadline ? GRPC_DEADLINE_EXCEEDED : grpc_status_of(d->status), span_str(reason_text(d->reason)));
         } else if (d->reason != REASON_REDIRECT) {
                 char *text = arena_printf(&s->arena, "%s\n", reason_text(d->reason));
                 body = span_str(text);

@@ -14,7 +14,7 @@ struct dispatch_in {
         bool peer_trusted;   /* its X-Forwarded-* are believed */
         char request_id[33]; /* used unless a trusted peer sent one */
         uint8_t nonce[16];   /* random: for a key of WebSocket */
-        uint64_t rnd;        /* where in the weights this request falls: evenly spread from request to request */
+        uint64_t rnd; /* where in the weights this request falls: evenly spread from request to request */
 };
 struct dispatch {
         enum reason reason; /* REASON_NONE = forward */
@@ -24,7 +24,8 @@ struct dispatch {
         const Model__RouteEntry *entry;
         const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
         const Model__Fixed *fixed;
-        struct span location;    /* REASON_REDIRECT */
+        bool grpc_deadline;   /* the client's own, by grpc-timeout */
+        struct span location; /* REASON_REDIRECT */
         const struct cors *cors; /* what its responses have to say to the origin; NULL = nothing */
         struct span origin;
 };

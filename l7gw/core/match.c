@@ -1,6 +1,7 @@
 /* l7gw/core/match.c - see match.h. */
 #include "lib/base.h"
 #include "l7gw/core/chars.h"
+#include "l7gw/core/grpc.h"
 #include "l7gw/core/match.h"
 #include "l7gw/core/refused.tbl.h"
 #include "lib/control.pb-c.h"
@@ -13,8 +14,8 @@ static int unsupported(struct model_error *e, const char *section, const Model__
 
 static const char *match_refused(const Model__Match *o)
 {
-#define R(cond, text)                                                                                                  \
-        if (cond)                                                                                                      \
+#define R(cond, text)     \
+        if (cond)         \
                 return text;
         REFUSED_MATCH(R)
 #undef R
@@ -64,8 +65,7 @@ static int named_build(const struct named_build *b, Model__NamedMatch *const *v,
         if (!t)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                t[i] = (struct text_match){
-                        .name = span_str(v[i]->name), .kind = text_kind_of(v[i]), .invert = v[i]->invert};
+                t[i] = (struct text_match){ .name = span_str(v[i]->name), .kind = text_kind_of(v[i]), .invert = v[i]->invert };
                 if (t[i].kind != TEXT_PRESENT)
                         t[i].value = span_str(v[i]->value->value);
                 int r = t[i].kind == TEXT_REGEX ? regex_build(b, v[i]->name, t[i].value, &t[i].regex) : 0;
@@ -92,14 +92,14 @@ static int named_build(const struct named_build *b, Model__NamedMatch *const *v,
         return 0;
 }
 
-int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src,
-                const char *section, struct match *ret, struct model_error *reterr)
+int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,
+                struct model_error *reterr)
 {
-        struct named_build b = {a, rs, src, section, reterr};
+        struct named_build b = { a, rs, src, section, reterr };
         const char *why = match_refused(m);
         if (why)
                 return unsupported(reterr, section, src, why);
-        *ret = (struct match){.method = span_str(m->method), .n_headers = m->n_headers, .n_query = m->n_query};
+        *ret = (struct match){ .method = span_str(m->method), .n_headers = m->n_headers, .n_query = m->n_query };
         int r = named_build(&b, m->headers, m->n_headers, true, &ret->headers);
         if (r == 0)
                 r = named_build(&b, m->query, m->n_query, false, &ret->query);
@@ -110,10 +110,7 @@ int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, co
         return r;
 }
 
-static enum match_rc rc_of(bool yes)
-{
-        return yes ? MATCH_YES : MATCH_NO;
-}
+static enum match_rc rc_of(bool yes) { return yes ? MATCH_YES : MATCH_NO; }
 
 static enum match_rc regex_rc(const struct regex *r, struct span v)
 {
@@ -140,10 +137,7 @@ static enum match_rc text_test(const struct text_match *t, struct span v)
 
 /* ------------------------------------------------------------------------------------------------ headers */
 
-static bool field_is(const struct field *f, const struct text_match *t)
-{
-        return f->id == t->id && span_eq(f->name, t->name);
-}
+static bool field_is(const struct field *f, const struct text_match *t) { return f->id == t->id && span_eq(f->name, t->name); }
 
 /* One line of a joined header, at byte pos of the whole: does it agree with want, which stands at byte `from`? */
 static bool part_agrees(struct span part, size_t pos, struct span want, size_t from)
@@ -242,8 +236,7 @@ static uint8_t query_byte(struct span s, size_t *i)
         return (uint8_t)(hex_value(s.p[at + 1]) << 4 | hex_value(s.p[at + 2]));
 }
 
-/* Decoded `enc` begins with (whole: equals) `plain`.  Nothing is stored: a request may be tested against many entries.
- */
+/* Decoded `enc` begins with (whole: equals) `plain`.  Nothing is stored: a request may be tested against many entries. */
 static bool query_begins(struct span enc, struct span plain, bool whole)
 {
         size_t i = 0, k = 0;
@@ -317,6 +310,8 @@ enum match_rc match_test(const struct match *m, const struct msg *req)
 {
         struct span v;
         if (m->method.n && !span_eq(m->method, req->method))
+                return MATCH_NO;
+        if (m->grpc && !grpc_is(req))
                 return MATCH_NO;
         for (size_t i = 0; i < m->n_headers; i++) {
                 enum match_rc rc = header_test(req, &m->headers[i]);

@@ -16,7 +16,7 @@ struct text_match {
         struct span name, value;
         enum text_kind kind;
         bool invert;
-        enum field_id id;          /* headers */
+        enum field_id id; /* headers */
         const struct regex *regex; /* TEXT_REGEX */
 };
 struct match {
@@ -24,9 +24,10 @@ struct match {
         const struct text_match *headers, *query;
         size_t n_headers, n_query;
         const struct regex *path; /* NULL = judged elsewhere */
+        bool grpc;                /* only gRPC requests */
 };
 /* Refuses with src what it cannot do: -ENOTSUP, -EINVAL, -ENOMEM. */
-int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src,
-                const char *section, struct match *ret, struct model_error *reterr) NONNULL(1, 2, 3, 6, 7) MUST_USE;
+int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, const Model__Source *src, const char *section, struct match *ret,
+                struct model_error *reterr) NONNULL(1, 2, 3, 6, 7) MUST_USE;
 enum match_rc { MATCH_NO, MATCH_YES, MATCH_LIMIT }; /* LIMIT: a regular expression gave up */
 enum match_rc match_test(const struct match *m, const struct msg *req) NONNULL(1, 2);

@@ -21,12 +21,10 @@
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
         R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \
         R(o->persistence != NULL, "rule: session persistence is not supported") \
-        R(policies_any(o->policies), "rule: policies are not supported") \
-        R(o->grpc, "rule: gRPC routes are not supported")
+        R(policies_any(o->policies), "rule: policies are not supported")
 
 #define REFUSED_MATCH(R) /* const Model__Match *o */ \
         R(o->n_cookies != 0, "match: cookies are not supported") \
-        R(o->grpc_service[0] || o->grpc_method[0], "match: gRPC methods are not supported") \
         R(o->n_sources != 0, "match: client addresses are not supported")
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \

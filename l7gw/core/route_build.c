@@ -1,6 +1,5 @@
-/* l7gw/core/route_build.c - compiles the model's Gateways into a struct route_table, or says which object cannot be
- * done. Works Gateway by Gateway: rules, then listeners with their virtual hosts, then all binds merged by address and
- * port. */
+/* l7gw/core/route_build.c - compiles the model's Gateways into a struct route_table, or says which object cannot be done.
+ * Works Gateway by Gateway: rules, then listeners with their virtual hosts, then all binds merged by address and port. */
 #include "lib/base.h"
 #include "l7gw/core/path.h"
 #include "l7gw/core/path_edit.h"
@@ -22,8 +21,7 @@ struct build {
 };
 
 #define NO(b, src, stage, ...) no((b), CONTROL__NACK_STAGE__NACK_##stage, (src), __VA_ARGS__)
-PRINTF(4, 5)
-static int no(const struct build *b, Control__NackStage stage, const Model__Source *src, const char *fmt, ...)
+PRINTF(4, 5) static int no(const struct build *b, Control__NackStage stage, const Model__Source *src, const char *fmt, ...)
 {
         char text[256];
         va_list ap;
@@ -35,36 +33,28 @@ static int no(const struct build *b, Control__NackStage stage, const Model__Sour
                : stage == CONTROL__NACK_STAGE__NACK_INTERNAL  ? -ENOMEM
                                                               : -EINVAL;
 }
-static int no_memory(const struct build *b)
-{
-        return NO(b, NULL, INTERNAL, "out of memory");
-}
+static int no_memory(const struct build *b) { return NO(b, NULL, INTERNAL, "out of memory"); }
 
 static bool policies_any(const Model__Policies *p)
 {
         if (!p)
                 return false;
-        const char *const ids[] = {p->rate_limit,    p->global_rate_limit,
-                                   p->external_auth, p->jwt,
-                                   p->basic_auth,    p->api_key,
-                                   p->cors,          p->authorization,
-                                   p->headers,       p->compression,
-                                   p->buffer,        p->access_log,
-                                   p->tracing,       p->fault,
-                                   p->response};
+        const char *const ids[] = { p->rate_limit, p->global_rate_limit, p->external_auth, p->jwt, p->basic_auth, p->api_key,
+                                    p->cors, p->authorization, p->headers, p->compression, p->buffer, p->access_log,
+                                    p->tracing, p->fault, p->response };
         for (size_t i = 0; i < ARRAY_SIZE(ids); i++)
                 if (ids[i][0])
                         return true;
         return false;
 }
 
-#define REFUSER(name, type, table)                                                                                     \
-        static const char *name(const type *o)                                                                         \
-        {                                                                                                              \
-                table(REFUSER_ROW_) return NULL;                                                                       \
+#define REFUSER(name, type, table)                \
+        static const char *name(const type *o)    \
+        {                                         \
+                table(REFUSER_ROW_) return NULL;  \
         }
-#define REFUSER_ROW_(cond, text)                                                                                       \
-        if (cond)                                                                                                      \
+#define REFUSER_ROW_(cond, text) \
+        if (cond)                \
                 return text;
 REFUSER(bind_refused, Model__Bind, REFUSED_BIND)
 REFUSER(listener_refused, Model__Listener, REFUSED_LISTENER)
@@ -83,8 +73,7 @@ static int cluster_find(struct build *b, const char *id, const Model__Source *sr
         return why ? NO(b, src, UNSUPPORTED, "%s: cluster %s", why, id) : 0;
 }
 
-static int mirrors_build(struct build *b, Model__Filter *const *f, size_t n, const Model__Source *owner,
-                         struct route_mirrors *ret)
+static int mirrors_build(struct build *b, Model__Filter *const *f, size_t n, const Model__Source *owner, struct route_mirrors *ret)
 {
         struct route_mirror *v = NULL;
         for (size_t i = 0; i < n; i++) {
@@ -95,7 +84,7 @@ static int mirrors_build(struct build *b, Model__Filter *const *f, size_t n, con
                 if (!v && !(v = arena_calloc(b->a, n, sizeof *v)))
                         return no_memory(b);
                 struct route_mirror *o = &v[ret->n++];
-                *o = (struct route_mirror){.share = 1, .of = 1};
+                *o = (struct route_mirror){ .share = 1, .of = 1 };
                 if (m->fraction) {
                         o->share = m->fraction->numerator;
                         o->of = m->fraction->denominator;
@@ -243,8 +232,7 @@ static struct route_node *node_at(struct build *b, struct route_vhost *v, struct
 }
 
 /* The model's path in normal form, put into the item's own copy of the entry. */
-static int item_path(struct build *b, const Model__RouteEntry *e, const Model__Source *src, struct route_item *it,
-                     struct span *ret)
+static int item_path(struct build *b, const Model__RouteEntry *e, const Model__Source *src, struct route_item *it, struct span *ret)
 {
         struct span path;
         int r = path_normalise(b->a, span_str(e->match->path), &path);
@@ -272,6 +260,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
         int r = match_build(b->a, b->t->regexes, e->match, src, b->section, &it->match, b->err);
         if (r < 0)
                 return r;
+        it->match.grpc = rule->model->grpc;
         it->rule = rule;
         it->order = order;
         it->entry = *e;
@@ -279,8 +268,7 @@ static int entry_build(struct build *b, struct route_vhost *v, const Model__Rout
         it->entry.match = &it->model_match;
         if (rule_needs_prefix(rule) && e->match->path_kind != MODEL__MATCH__PATH_KIND__PREFIX)
                 return NO(b, src, CHECK, "a prefix can only be replaced where a path prefix is matched");
-        if (e->match->path_kind == MODEL__MATCH__PATH_KIND__ANY ||
-            e->match->path_kind == MODEL__MATCH__PATH_KIND__REGEX) {
+        if (e->match->path_kind == MODEL__MATCH__PATH_KIND__ANY || e->match->path_kind == MODEL__MATCH__PATH_KIND__REGEX) {
                 list_add(&v->any, it);
                 return 0;
         }
@@ -355,7 +343,7 @@ static int listener_build(struct build *b, const Model__Listener *m, struct rout
                         return NO(b, m->source, CHECK, "virtual host \"%s\": %s", m->virtual_hosts[i]->hostname,
                                   r == -EEXIST ? "twice" : "not a host name");
         }
-        *ret = (struct route_listener){m, (uint32_t)b->t->n_listeners++, h};
+        *ret = (struct route_listener){ m, (uint32_t)b->t->n_listeners++, h };
         return 0;
 }
 
@@ -399,8 +387,7 @@ static int listener_refs(struct build *b, const struct route_listener *l, struct
                         return NO(b, m->source, CHECK, "listener: no bind %u", m->binds[i]);
                 const Model__Bind *bind = b->gw->binds[m->binds[i]];
                 struct bind_ref *ref = &refs[*n];
-                if (ipaddr_from_bytes(bind->addr.data, bind->addr.len, &ref->addr) < 0 || bind->port == 0 ||
-                    bind->port > 65535)
+                if (ipaddr_from_bytes(bind->addr.data, bind->addr.len, &ref->addr) < 0 || bind->port == 0 || bind->port > 65535)
                         return NO(b, m->source, CHECK, "listener: bind address or port");
                 const char *why = bind_refused(bind);
                 if (why)
@@ -421,14 +408,12 @@ static int bind_build(struct build *b, const struct bind_ref *refs, size_t n, st
         struct route_listener_index *ix = arena_calloc(b->a, 1, sizeof *ix);
         if (!v || !ix || host_index_init(&ix->hosts, b->a, &b->hash_key, n) < 0)
                 return no_memory(b);
-        *ret = (struct route_bind){
-                refs[0].addr, (uint16_t)refs[0].bind->port, refs[0].listener->model->protocol, v, 0, ix};
+        *ret = (struct route_bind){ refs[0].addr, (uint16_t)refs[0].bind->port, refs[0].listener->model->protocol, v, 0, ix };
         for (size_t i = 0; i < n; i++) {
                 const Model__Listener *m = refs[i].listener->model;
                 b->section = refs[i].section;
                 if (m->protocol != ret->protocol)
-                        return NO(b, m->source, CHECK,
-                                  "listener: another one of this address and port has another protocol");
+                        return NO(b, m->source, CHECK, "listener: another one of this address and port has another protocol");
                 int r = host_index_put(&ix->hosts, b->a, m->hostname, (void *)(uintptr_t)refs[i].listener);
                 if (r == -ENOMEM)
                         return no_memory(b);
@@ -449,8 +434,7 @@ static int binds_build(struct build *b, struct bind_ref *refs, size_t n)
         if (n)
                 qsort(refs, n, sizeof *refs, ref_cmp);
         for (size_t i = 0, k; i < n; i = k) {
-                for (k = i + 1;
-                     k < n && refs[k].bind->port == refs[i].bind->port && ipaddr_eq(&refs[k].addr, &refs[i].addr);)
+                for (k = i + 1; k < n && refs[k].bind->port == refs[i].bind->port && ipaddr_eq(&refs[k].addr, &refs[i].addr);)
                         k++;
                 int r = bind_build(b, refs + i, k - i, &binds[b->t->n_binds++]);
                 if (r < 0)
@@ -485,10 +469,9 @@ static int clusters_index(struct build *b)
         return 0;
 }
 
-int route_table_build(struct arena *a, const struct model *m, const struct route_table **ret,
-                      struct model_error *reterr)
+int route_table_build(struct arena *a, const struct model *m, const struct route_table **ret, struct model_error *reterr)
 {
-        struct build b = {.a = a, .model = m, .err = reterr, .section = ""};
+        struct build b = { .a = a, .model = m, .err = reterr, .section = "" };
         memcpy(&b.hash_key, m->hash.b, sizeof b.hash_key);
         size_t n_refs = 0, max_refs = 0;
         for (size_t i = 0; i < m->n_gateways; i++)

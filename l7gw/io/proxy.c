@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/io/proxy.h"
 #include "l7gw/core/access_line.h"
+#include "l7gw/core/grpc.h"
 #include "l7gw/io/access_log.h"
 #include "l7gw/io/mirror.h"
 #include "l7gw/io/replay.h"
@@ -107,9 +108,7 @@ static enum reason exchange_overdue(struct exchange *x, uint64_t now_ms, uint64_
         if (x->total_deadline_ms && x->total_deadline_ms <= now_ms)
                 return REASON_REQUEST_TIMEOUT;
         if (x->progress_ms + x->idle_ms <= now_ms)
-                return body_owed(x)           ? REASON_BODY_TIMEOUT
-                       : x->s.resp_body.n > 0 ? REASON_CLIENT_SLOW
-                                              : REASON_IDLE_TIMEOUT;
+                return body_owed(x) ? REASON_BODY_TIMEOUT : x->s.resp_body.n > 0 ? REASON_CLIENT_SLOW : REASON_IDLE_TIMEOUT;
         if (x->reader.since_ms + reader_ms <= now_ms)
                 return REASON_CLIENT_SLOW;
         if (!x->rate.off && x->rate.since_ms + L7_BODY_WINDOW_MS <= now_ms) {
@@ -137,23 +136,18 @@ static void exchange_timer(struct timer *t, uint64_t now_ms)
                 proxy_fail(x, r);
 }
 
-static bool is_grpc(const struct msg *m)
-{
-        const struct field *type = msg_find_id(m, FIELD_CONTENT_TYPE);
-        return type && type->value.n >= 16 && span_ieq(SPAN(type->value.p, 16), SPAN_LIT("application/grpc"));
-}
-
 void exchange_deadlines(struct exchange *x, uint32_t idle_ms)
 {
         const Model__Rule *rule = x->d.rule ? x->d.rule->model : NULL;
         uint64_t now = loop_now_ms(x->w->loop), next;
         x->progress_ms = x->reader.since_ms = now;
-        x->idle_ms = idle_ms                         ? idle_ms
-                     : rule && rule->idle_timeout_ms ? rule->idle_timeout_ms
-                                                     : x->w->options->stream_idle_ms;
-        x->total_deadline_ms = rule && rule->request_timeout_ms ? now + rule->request_timeout_ms : 0;
-        x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || x->s.req.upgrade.n ||
-                      is_grpc(&x->s.req); /* messages come when they come */
+        x->idle_ms = idle_ms ? idle_ms : rule && rule->idle_timeout_ms ? rule->idle_timeout_ms : x->w->options->stream_idle_ms;
+        uint32_t total_ms = rule ? rule->request_timeout_ms : 0, call_ms = rule && rule->grpc ? grpc_timeout_ms(&x->s.req) : 0;
+        x->d.grpc_deadline = call_ms && (total_ms == 0 || call_ms <= total_ms);
+        if (x->d.grpc_deadline)
+                total_ms = call_ms;
+        x->total_deadline_ms = total_ms ? now + total_ms : 0;
+        x->rate.off = x->w->options->body_rate == 0 || x->s.req_done || x->s.req.upgrade.n || grpc_is(&x->s.req); /* messages come when they come */
         rate_begin(x);
         if (exchange_overdue(x, now, &next) != REASON_NONE)
                 next = now;

@@ -176,6 +176,8 @@ def applied(box, check):
           box.current() == before, (rc, out))
     rc, out = apply(config(more='l4 = { cores = "5000"; };'))
     check("apply: a bad value is refused", rc == 1 and "cores" in out, (rc, out))
+    rc, out = box.system("check", os.path.join(ROOT, "configs/gatehouse.cfg"))
+    check("the annotated example is valid", rc == 0 and "edge-1" in out, out)
     rc, out = apply(config(name="from-smbios", via=9), "--confirm", "60")
     calls = box.take_calls()
     check("apply: in force, waiting to be confirmed", rc == 0 and "gatectl system confirm" in out, (rc, out))
@@ -207,6 +209,11 @@ def applied(box, check):
     check("the old route is back", 'via = "192.0.2.9"' in box.read("run/gatehouse/etc/l4lb.cfg"))
     rc, out = apply(config(name="from-smbios", via=6), "--confirm", "0")
     check("--confirm 0 needs no confirmation", rc == 0 and "applied" in out, (rc, out))
+    one_nic = config(name="from-smbios", via=6).replace('nic = "ens3"; dhcp = true;', 'shared_with = "up"; addresses = [ "192.0.2.3/24" ];')
+    rc, out = apply(one_nic + 'bgp = { as = 64512; router_id = "192.0.2.2"; neighbours = ( { address = "192.0.2.1"; as = 64513; } ); };', "--confirm", "0")
+    check("one NIC for all, and BGP: l4lb takes its exception port", rc == 0 and "applied" in out and 'kernel = "k0"' in box.read("run/gatehouse/etc/l4lb.cfg"), (rc, out))
+    rc, out = apply(config(name="from-smbios", via=6), "--confirm", "0")
+    check("and back: BGP is stopped", rc == 0 and "stop gatehouse-bird.service" in box.take_calls(), (rc, out))
     box.take_calls()
 
 

@@ -1,6 +1,7 @@
 /* tests/unit/l7gw/dispatch_test.c - the decision about one request, and what it makes of the request. */
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
+#include "l7gw/core/grpc.h"
 #include "tests/unit/l7gw/route_rows.h"
 
 static struct world w; /* large: not on the stack */
@@ -18,6 +19,8 @@ static const struct row rows[] = {
         {"", "regex.example", '~', "/(?:a+)+", .rule = "regex"},
         {"", "regex.example", '^', "/", .rule = "behind"},
         {"", "fixed.example", '^', "/", .rule = "fixed"},
+        {"", "grpc.example", '=', "/s/M", .rule = "grpc"},
+        {"", "grpc.example", '^', "/s", .rule = "beside"},
         {"", "cors.example", '^', "/", .rule = "cors"},
         {"", "open.example", '^', "/", .rule = "open"},
         {"", "both.example", '^', "/", .rule = "both"},
@@ -34,8 +37,7 @@ static Model__Rule *rule_named(const char *name)
 }
 
 /* The demo of each: origins, methods, headers, what is exposed, credentials. */
-static Model__Filter **cors_filter(const char *origins, const char *methods, const char *headers, const char *expose,
-                                   bool credentials)
+static Model__Filter **cors_filter(const char *origins, const char *methods, const char *headers, const char *expose, bool credentials)
 {
         Model__Filter **v = take(&w, sizeof(void *)), *f = v[0] = NEW(&w, Model__Filter, MODEL__FILTER__INIT);
         Model__Cors *c = f->cors = NEW(&w, Model__Cors, MODEL__CORS__INIT);
@@ -60,16 +62,14 @@ static void cors_make(void)
                 const char *rule, *origins, *methods, *headers, *expose;
                 bool credentials;
         } all[] = {
-                {"cors", "https://www.foo.com https://*.bar.com http://*.bar.com:81", "GET OPTIONS", "x-1 x-2",
-                 "x-3 x-4", true},
+                {"cors", "https://www.foo.com https://*.bar.com http://*.bar.com:81", "GET OPTIONS", "x-1 x-2", "x-3 x-4", true},
                 {"open", "*", "*", "*", "", false},
                 {"both", "*", "*", "*", "", true},
                 {"leg-cors", "https://leg.example", "PUT", "", "", false},
         };
         for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
                 Model__Rule *r = rule_named(all[i].rule);
-                Model__Filter **f =
-                        cors_filter(all[i].origins, all[i].methods, all[i].headers, all[i].expose, all[i].credentials);
+                Model__Filter **f = cors_filter(all[i].origins, all[i].methods, all[i].headers, all[i].expose, all[i].credentials);
                 bool leg = strcmp(all[i].rule, "leg-cors") == 0;
                 *(leg ? &r->forward->legs[0]->filters : &r->filters) = f;
                 *(leg ? &r->forward->legs[0]->n_filters : &r->n_filters) = 1;
@@ -102,6 +102,8 @@ static void world_make(void)
         leg->filters[0]->redirect->path->value = arena_strdup(&w.arena, "/new");
         leg->filters[0]->redirect->status = 307;
         cors_make();
+        rule_named("grpc")->grpc = true;
+        rule_named("grpc")->forward->n_legs = 0;
         r = rule_named("fixed");
         r->action_case = MODEL__RULE__ACTION_FIXED;
         r->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT);
@@ -148,6 +150,7 @@ static void test_decisions(void **state)
                 enum reason reason;
                 unsigned status;
                 const char *body, *field, *value; /* expected in the answer */
+                unsigned answer;                  /* its status, when that is another */
         } cases[] = {
                 {"forward", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NONE},
                 {"TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405,
@@ -169,12 +172,16 @@ static void test_decisions(void **state)
                  .status = 500},
                 {"redirect", "GET /old/x?q HTTP/1.1\r\nHost: redirect.example\r\n\r\n", .reason = REASON_REDIRECT,
                  .status = 301, .body = "", .field = "location", .value = "https://redirect.example/old/x?q"},
-                {"redirect of a backend", "GET /old/x?q HTTP/1.1\r\nHost: leg.example\r\n\r\n",
-                 .reason = REASON_REDIRECT, .status = 307, .body = "", .field = "location",
-                 .value = "http://leg.example/new/x?q"},
-                {"a regular expression gives up",
-                 "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! HTTP/1.1\r\nHost: regex.example\r\n\r\n",
+                {"redirect of a backend", "GET /old/x?q HTTP/1.1\r\nHost: leg.example\r\n\r\n", .reason = REASON_REDIRECT,
+                 .status = 307, .body = "", .field = "location", .value = "http://leg.example/new/x?q"},
+                {"a regular expression gives up", "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa! HTTP/1.1\r\nHost: regex.example\r\n\r\n",
                  .reason = REASON_REGEX_LIMIT, .status = 500},
+                {"gRPC: no route is UNIMPLEMENTED", "POST /t/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc\r\n\r\n",
+                 .reason = REASON_NO_ROUTE, .status = 404, .body = "", .field = "grpc-status", .value = "12", .answer = 200},
+                {"gRPC: an error of ours", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc+proto\r\n\r\n",
+                 .reason = REASON_NO_BACKEND, .status = 500, .body = "", .field = "grpc-message", .value = "no valid backend", .answer = 200},
+                {"gRPC rules take gRPC only", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc-web\r\n\r\n",
+                 .reason = REASON_NONE},
                 {"fixed", "GET / HTTP/1.1\r\nHost: fixed.example\r\n\r\n", .reason = REASON_FIXED, .status = 403,
                  .body = "go away"},
                 {"HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE,
@@ -199,7 +206,7 @@ static void test_decisions(void **state)
                 ask(&a, cases[i].head, &in);
                 bool ok = a.d.reason == cases[i].reason && a.d.status == cases[i].status;
                 if (ok && cases[i].status)
-                        ok = a.s.resp.status == cases[i].status &&
+                        ok = a.s.resp.status == (cases[i].answer ? cases[i].answer : cases[i].status) &&
                              (!cases[i].body || span_eq_str(a.body, cases[i].body));
                 if (ok && cases[i].field) {
                         const struct field *f = msg_find(&a.s.resp, span_str(cases[i].field));
@@ -262,7 +269,8 @@ static void test_forwarding_fields(void **state)
                         .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted};
                 snprintf(head, sizeof head,
                          "%s /any HTTP/1.1\r\nHost: h\r\nUpgrade: %s\r\nConnection: upgrade\r\n%s\r\n",
-                         i % 2 ? "POST" : "GET", i % 3 ? "websocket" : "chess", cases[i].fields);
+                         i % 2 ? "POST" : "GET", i % 3 ? "websocket" : "chess",
+                         cases[i].fields);
                 ask(&a, head, &in);
                 assert_int_equal(a.d.reason, REASON_NONE);
                 bool offered = i % 2 == 0 && i % 3 != 0; /* requirement 54: WebSocket, by GET */
@@ -287,54 +295,37 @@ static void test_cors(void **state)
 #define PRE "OPTIONS /x HTTP/1.1\r\nHost: "
 #define ORIGIN(o) "\r\nOrigin: " o "\r\n"
 #define ASK(m) "Access-Control-Request-Method: " m "\r\nAccess-Control-Request-Headers: x-1, x-9\r\n\r\n"
-#define FULL(o)                                                                                                        \
-        "-allow-methods=GET, OPTIONS -allow-headers=x-1, x-2 -max-age=3600 vary=origin -allow-origin=" o               \
-        " -allow-credentials=true -expose-headers=x-3, x-4 "
+#define FULL(o) "-allow-methods=GET, OPTIONS -allow-headers=x-1, x-2 -max-age=3600 vary=origin -allow-origin=" o \
+                " -allow-credentials=true -expose-headers=x-3, x-4 "
         static const struct {
                 const char *name, *head;
                 enum reason reason;
                 const char *want;
         } cases[] = {
-                {"exact origin", PRE "cors.example" ORIGIN("https://www.foo.com") ASK("GET"), REASON_CORS_PREFLIGHT,
-                 FULL("https://www.foo.com")},
-                {"any case", PRE "cors.example" ORIGIN("HTTPS://WWW.Foo.com") ASK("GET"), REASON_CORS_PREFLIGHT,
-                 FULL("HTTPS://WWW.Foo.com")},
-                {"star", PRE "cors.example" ORIGIN("https://www.bar.com") ASK("GET"), REASON_CORS_PREFLIGHT,
-                 FULL("https://www.bar.com")},
-                {"star, several labels", PRE "cors.example" ORIGIN("https://a.b.bar.com") ASK("GET"),
-                 REASON_CORS_PREFLIGHT, FULL("https://a.b.bar.com")},
-                {"star with a port", PRE "cors.example" ORIGIN("http://a.bar.com:81") ASK("GET"), REASON_CORS_PREFLIGHT,
-                 FULL("http://a.bar.com:81")},
-                {"star: not the name itself", PRE "cors.example" ORIGIN("https://bar.com") ASK("GET"),
-                 REASON_CORS_DENIED, "vary=origin "},
-                {"star: an empty label", PRE "cors.example" ORIGIN("https://.bar.com") ASK("GET"), REASON_CORS_DENIED,
-                 "vary=origin "},
-                {"star: a host, not a path to it", PRE "cors.example" ORIGIN("https://evil/x.bar.com") ASK("GET"),
-                 REASON_CORS_DENIED, "vary=origin "},
-                {"another port", PRE "cors.example" ORIGIN("https://a.bar.com:8443") ASK("GET"), REASON_CORS_DENIED,
-                 "vary=origin "},
-                {"longer than allowed", PRE "cors.example" ORIGIN("https://www.foo.com.evil") ASK("GET"),
-                 REASON_CORS_DENIED, "vary=origin "},
-                {"two origins", PRE "cors.example" ORIGIN("https://www.foo.com") "Origin: https://x\r\n" ASK("GET"),
-                 REASON_CORS_DENIED, "vary=origin "},
+                {"exact origin", PRE "cors.example" ORIGIN("https://www.foo.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://www.foo.com")},
+                {"any case", PRE "cors.example" ORIGIN("HTTPS://WWW.Foo.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("HTTPS://WWW.Foo.com")},
+                {"star", PRE "cors.example" ORIGIN("https://www.bar.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://www.bar.com")},
+                {"star, several labels", PRE "cors.example" ORIGIN("https://a.b.bar.com") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("https://a.b.bar.com")},
+                {"star with a port", PRE "cors.example" ORIGIN("http://a.bar.com:81") ASK("GET"), REASON_CORS_PREFLIGHT, FULL("http://a.bar.com:81")},
+                {"star: not the name itself", PRE "cors.example" ORIGIN("https://bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"star: an empty label", PRE "cors.example" ORIGIN("https://.bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"star: a host, not a path to it", PRE "cors.example" ORIGIN("https://evil/x.bar.com") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"another port", PRE "cors.example" ORIGIN("https://a.bar.com:8443") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"longer than allowed", PRE "cors.example" ORIGIN("https://www.foo.com.evil") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
+                {"two origins", PRE "cors.example" ORIGIN("https://www.foo.com") "Origin: https://x\r\n" ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
                 {"null", PRE "cors.example" ORIGIN("null") ASK("GET"), REASON_CORS_DENIED, "vary=origin "},
                 {"OPTIONS without the question", PRE "cors.example" ORIGIN("https://www.foo.com") "\r\n", REASON_NONE,
                  "vary=origin -allow-origin=https://www.foo.com -allow-credentials=true -expose-headers=x-3, x-4 "},
-                {"a question without OPTIONS",
-                 "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://a.bar.com") ASK("GET"), REASON_NONE,
+                {"a question without OPTIONS", "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://a.bar.com") ASK("GET"), REASON_NONE,
                  "vary=origin -allow-origin=https://a.bar.com -allow-credentials=true -expose-headers=x-3, x-4 "},
-                {"another origin is served, and told nothing",
-                 "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://x") "\r\n", REASON_NONE, "vary=origin "},
+                {"another origin is served, and told nothing", "GET / HTTP/1.1\r\nHost: cors.example" ORIGIN("https://x") "\r\n", REASON_NONE, "vary=origin "},
                 {"no origin", "GET / HTTP/1.1\r\nHost: cors.example\r\n\r\n", REASON_NONE, "vary=origin "},
                 {"all stars", PRE "open.example" ORIGIN("https://any:1") ASK("PUT"), REASON_CORS_PREFLIGHT,
                  "-allow-methods=* -allow-headers=* -max-age=3600 -allow-origin=* "},
                 {"all stars, no origin", "GET / HTTP/1.1\r\nHost: open.example\r\n\r\n", REASON_NONE, ""},
-                {"credentials: no star goes out", PRE "both.example" ORIGIN("https://any") ASK("PUT"),
-                 REASON_CORS_PREFLIGHT,
-                 "-allow-methods=PUT -allow-headers=x-1, x-9 -max-age=3600 vary=origin -allow-origin=https://any "
-                 "-allow-credentials=true "},
-                {"of one backend", PRE "leg-cors.example" ORIGIN("https://leg.example") ASK("PUT"),
-                 REASON_CORS_PREFLIGHT,
+                {"credentials: no star goes out", PRE "both.example" ORIGIN("https://any") ASK("PUT"), REASON_CORS_PREFLIGHT,
+                 "-allow-methods=PUT -allow-headers=x-1, x-9 -max-age=3600 vary=origin -allow-origin=https://any -allow-credentials=true "},
+                {"of one backend", PRE "leg-cors.example" ORIGIN("https://leg.example") ASK("PUT"), REASON_CORS_PREFLIGHT,
                  "-allow-methods=PUT -max-age=3600 vary=origin -allow-origin=https://leg.example "},
         };
         world_make();
@@ -366,9 +357,35 @@ static void test_cors(void **state)
         world_fini(&w);
 }
 
+/* RFC-like grammar of gRPC's PROTOCOL-HTTP2: TimeoutValue TimeoutUnit */
+static void test_grpc(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *text;
+                uint32_t want;
+        } timeouts[] = {{"1S", 1000}, {"250m", 250}, {"1u", 1}, {"999999n", 1}, {"1000001n", 2}, {"2M", 120000}, {"1H", 3600000},
+                    {"99999999H", 86400000}, {"99999999S", 86400000}, {"0S", 1}, {"123456789m", 0}, {"S", 0}, {"1", 0}, {"1s", 0}, {"-1S", 0}, {"1.5S", 0}};
+        struct arena a;
+        struct msg m;
+        struct span text = SPAN_LIT("caf\xc3\xa9 100%\n");
+        arena_init(&a, 4096, SIZE_MAX);
+        for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
+                msg_init(&m, &a);
+                assert_int_equal(msg_add(&m, SPAN_LIT("grpc-timeout"), span_str(timeouts[i].text)), 0);
+                if (grpc_timeout_ms(&m) != timeouts[i].want)
+                        fail_msg("%s: %u", timeouts[i].text, grpc_timeout_ms(&m));
+        }
+        msg_init(&m, &a);
+        m.status = 503;
+        assert_int_equal(grpc_error(&m, grpc_status_of(m.status), text), 0);
+        assert_true(m.status == 200 && span_eq_str(msg_find(&m, SPAN_LIT("grpc-status"))->value, "14"));
+        assert_true(span_eq_str(msg_find(&m, SPAN_LIT("grpc-message"))->value, "caf%C3%A9 100%25%0A"));
+        arena_fini(&a);
+}
+
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors),
-                                           cmocka_unit_test(test_forwarding_fields)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_grpc), cmocka_unit_test(test_forwarding_fields)};
         return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }

@@ -1,5 +1,4 @@
-/* tests/unit/l7gw/route_build_test.c - compiling the model: merged binds, and every refusal with its stage and source.
- */
+/* tests/unit/l7gw/route_build_test.c - compiling the model: merged binds, and every refusal with its stage and source. */
 #include "lib/base.h"
 #include "tests/unit/l7gw/route_rows.h"
 
@@ -7,7 +6,7 @@ static struct world w;
 
 static void base(void)
 {
-        static const struct row rows[] = {{"", "", '^', "/a", .header = "h=v", .query = "q=v", .rule = "r"}};
+        static const struct row rows[] = { { "", "", '^', "/a", .header = "h=v", .query = "q=v", .rule = "r" } };
         world_init(&w);
         rows_add(&w, rows, 1);
 }
@@ -131,7 +130,7 @@ static void policy(Model__Policies **p)
 }
 static void tls(void)
 {
-        static char *certs[] = {(char *)"default/cert"};
+        static char *certs[] = { (char *)"default/cert" };
         LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS;
         LISTENER->tls = NEW(&w, Model__Tls, MODEL__TLS__INIT);
         LISTENER->tls->certificates = certs;
@@ -157,148 +156,123 @@ static void second_vhost(const char *hostname)
 }
 
 /* X(name, stage, source kind, what the reason holds, what is wrong) */
-#define CASES(X)                                                                                                       \
-        X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP)                       \
-        X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY",                                                        \
-          BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2)                                                      \
-        X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3)                                \
-        X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0)                                       \
-        X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7)                                       \
-        X("passthrough", UNSUPPORTED, "Gateway", "passthrough",                                                        \
-          LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH)                                             \
-        X("TLS to TCP", UNSUPPORTED, "Gateway", "termination",                                                         \
-          LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_TERMINATE)                                               \
-        X("TCP", UNSUPPORTED, "Gateway", "protocol TCP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TCP)          \
-        X("UDP", UNSUPPORTED, "Gateway", "protocol UDP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__UDP)          \
-        X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1)                \
-        X("client policy", UNSUPPORTED, "Gateway", "client policies", BIND->client_policy = STR("x"))                  \
-        X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies))                          \
-        X("client certificates", UNSUPPORTED, "Gateway", "client certificates",                                        \
-          (tls(), LISTENER->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY))                                   \
-        X("HTTPS without certificate", CHECK, "Gateway", "without a certificate",                                      \
-          LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS)                                                       \
-        X("HTTP with TLS", CHECK, "Gateway", "TLS settings",                                                           \
-          (tls(), LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTP))                                               \
-        X("listener host", CHECK, "Gateway", "not a host name", LISTENER->hostname = STR("a*b"))                       \
-        X("same host twice on a bind", CHECK, "second", "is taken", second_listener(""))                               \
-        X("two protocols on a bind", CHECK, "second", "another protocol",                                              \
-          (second_listener("a"), tls(), w.gw.listeners[1]->tls = NULL))                                                \
-        X("virtual host twice", CHECK, "Gateway", "twice", second_vhost(""))                                           \
-        X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b"))                               \
-        X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET)           \
-        X("persistence", UNSUPPORTED, "HTTPRoute", "persistence",                                                      \
-          RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT))                                   \
-        X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies))                                \
-        X("gRPC", UNSUPPORTED, "HTTPRoute", "gRPC", RULE->grpc = true)                                                 \
-        X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x"))                           \
-        X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404))          \
-        X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C)     \
-        X("least request", UNSUPPORTED, "HTTPRoute", "round robin",                                                    \
-          w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST)                                                 \
-        X("hash", UNSUPPORTED, "HTTPRoute", "hash",                                                                    \
-          w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT))                                       \
-        X("TLS backend", UNSUPPORTED, "HTTPRoute", "TLS",                                                              \
-          w.cluster.tls = NEW(&w, Model__UpstreamTls, MODEL__UPSTREAM_TLS__INIT))                                      \
-        X("health check", UNSUPPORTED, "HTTPRoute", "health",                                                          \
-          w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT))                             \
-        X("outlier", UNSUPPORTED, "HTTPRoute", "outlier",                                                              \
-          w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT))                                           \
-        X("breaker", UNSUPPORTED, "HTTPRoute", "breaker",                                                              \
-          w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT))                                           \
-        X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V1)  \
-        X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a"))                                       \
-        X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1)                           \
-        X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1)                                         \
-        X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2))                         \
-        X("mirror of nothing", CHECK, "HTTPRoute", "mirror: 0 of 0", mirror_add(w.cluster.id, 0, 0))                   \
-        X("mirror of more than all", CHECK, "HTTPRoute", "mirror: 3 of 2", mirror_add(w.cluster.id, 3, 2))             \
-        X("mirror by a protocol we cannot speak", UNSUPPORTED, "HTTPRoute", "HTTP/1.1",                                \
-          (mirror_add(w.cluster.id, 1, 2), LEG->cluster = STR(""),                                                     \
-           w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP))                                                        \
-        X("CORS origin", CHECK, "HTTPRoute", "origins: \"https://*.a*\"", cors_add("https://*.a*", "GET", "x"))        \
-        X("CORS method", CHECK, "HTTPRoute", "methods: \"G T\"", cors_add("*", "G T", "x"))                            \
-        X("CORS header", CHECK, "HTTPRoute", "headers: \"x\r\n\"", cors_add("*", "*", "x\r\n"))                        \
-        X("CORS twice", CHECK, "HTTPRoute", "twice", cors_twice())                                                     \
-        X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH))   \
-        X("redirect as a rule's filter", CHECK, "HTTPRoute", "it is an action",                                        \
-          leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, false))                                                           \
-        X("redirect of a backend: status", CHECK, "HTTPRoute", "status",                                               \
-          (leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, true), LEG->filters[0]->redirect->status = 200))                 \
-        X("prefix redirect of a backend behind the rule's rewrite", UNSUPPORTED, "HTTPRoute", "replaces the prefix",   \
-          leg_redirect_behind_rewrite())                                                                               \
-        X("prefix redirect of a backend of an exact match", CHECK, "HTTPRoute", "prefix can only",                     \
-          (leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT))     \
-        X("unknown filter", UNSUPPORTED, "HTTPRoute", "does not know", filter_add(MODEL__FILTER__KIND__NOT_SET))       \
-        X("header name", CHECK, "HTTPRoute", "not a header name",                                                      \
-          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("a b"), STR("v")))                                \
-        X("header value", CHECK, "HTTPRoute", "not a header value",                                                    \
-          set_add(edit_add(MODEL__FILTER__KIND_RESPONSE_HEADERS), STR("a"), STR("v\r\nx: y")))                         \
-        X("engine's header", UNSUPPORTED, "HTTPRoute", "not for filters",                                              \
-          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Transfer-Encoding"), STR("chunked")))            \
-        X("Host by a header filter", UNSUPPORTED, "HTTPRoute", "not for filters",                                      \
-          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Host"), STR("x")))                               \
-        X("rewrite by regex", UNSUPPORTED, "HTTPRoute", "regular expression",                                          \
-          rewrite(MODEL__PATH_EDIT__KIND__REGEX, STR("/x")))                                                           \
-        X("rewrite to no path", CHECK, "HTTPRoute", "not a path", rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("x")))     \
-        X("rewrite above the root", CHECK, "HTTPRoute", "not a path",                                                  \
-          rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/../x")))                                                       \
-        X("rewrite to no host", CHECK, "HTTPRoute", "not a host name",                                                 \
-          (rewrite(MODEL__PATH_EDIT__KIND__KEEP, STR("")), RULE->filters[0]->rewrite->hostname = STR("a/b")))          \
-        X("prefix rewrite of an exact match", CHECK, "HTTPRoute", "prefix can only",                                   \
-          (rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT))     \
-        X("prefix rewrite behind another", UNSUPPORTED, "HTTPRoute", "already rewritten",                              \
-          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, false))                                                        \
-        X("prefix rewrite of a backend behind the rule's", UNSUPPORTED, "HTTPRoute", "replaces the prefix",            \
-          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, true))                                                         \
-        X("prefix redirect of an exact match", CHECK, "HTTPRoute", "prefix can only",                                  \
-          (redirect(302)->path = path_edit(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")),                                 \
-           MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT))                                                         \
-        X("redirect status", CHECK, "HTTPRoute", "status", redirect(200))                                              \
-        X("redirect scheme", CHECK, "HTTPRoute", "scheme", redirect(301)->scheme = STR("javascript"))                  \
-        X("redirect host", CHECK, "HTTPRoute", "host name", redirect(301)->hostname = STR("a\r\n"))                    \
-        X("redirect port", CHECK, "HTTPRoute", "port", redirect(301)->port = 65536)                                    \
-        X("redirect path", CHECK, "HTTPRoute", "not a path",                                                           \
-          redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__FULL, STR("a")))                                     \
-        X("redirect by regex", UNSUPPORTED, "HTTPRoute", "regular",                                                    \
-          redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__REGEX, STR("/a")))                                   \
-        X("fixed status", CHECK, "HTTPRoute", "status",                                                                \
-          (RULE->action_case = MODEL__RULE__ACTION_FIXED, RULE->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT)))    \
+#define CASES(X) \
+        X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP) \
+        X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2) \
+        X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3) \
+        X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0) \
+        X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7) \
+        X("passthrough", UNSUPPORTED, "Gateway", "passthrough", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH) \
+        X("TLS to TCP", UNSUPPORTED, "Gateway", "termination", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) \
+        X("TCP", UNSUPPORTED, "Gateway", "protocol TCP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TCP) \
+        X("UDP", UNSUPPORTED, "Gateway", "protocol UDP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__UDP) \
+        X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1) \
+        X("client policy", UNSUPPORTED, "Gateway", "client policies", BIND->client_policy = STR("x")) \
+        X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies)) \
+        X("client certificates", UNSUPPORTED, "Gateway", "client certificates", \
+          (tls(), LISTENER->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY)) \
+        X("HTTPS without certificate", CHECK, "Gateway", "without a certificate", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS) \
+        X("HTTP with TLS", CHECK, "Gateway", "TLS settings", (tls(), LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTP)) \
+        X("listener host", CHECK, "Gateway", "not a host name", LISTENER->hostname = STR("a*b")) \
+        X("same host twice on a bind", CHECK, "second", "is taken", second_listener("")) \
+        X("two protocols on a bind", CHECK, "second", "another protocol", (second_listener("a"), tls(), \
+          w.gw.listeners[1]->tls = NULL)) \
+        X("virtual host twice", CHECK, "Gateway", "twice", second_vhost("")) \
+        X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b")) \
+        X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
+        X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
+        X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
+        X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
+        X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
+        X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C) \
+        X("least request", UNSUPPORTED, "HTTPRoute", "round robin", w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST) \
+        X("hash", UNSUPPORTED, "HTTPRoute", "hash", w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT)) \
+        X("TLS backend", UNSUPPORTED, "HTTPRoute", "TLS", w.cluster.tls = NEW(&w, Model__UpstreamTls, MODEL__UPSTREAM_TLS__INIT)) \
+        X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
+        X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
+        X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
+        X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V1) \
+        X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
+        X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
+        X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
+        X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2)) \
+        X("mirror of nothing", CHECK, "HTTPRoute", "mirror: 0 of 0", mirror_add(w.cluster.id, 0, 0)) \
+        X("mirror of more than all", CHECK, "HTTPRoute", "mirror: 3 of 2", mirror_add(w.cluster.id, 3, 2)) \
+        X("mirror by a protocol we cannot speak", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", \
+          (mirror_add(w.cluster.id, 1, 2), LEG->cluster = STR(""), w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP)) \
+        X("CORS origin", CHECK, "HTTPRoute", "origins: \"https://*.a*\"", cors_add("https://*.a*", "GET", "x")) \
+        X("CORS method", CHECK, "HTTPRoute", "methods: \"G T\"", cors_add("*", "G T", "x")) \
+        X("CORS header", CHECK, "HTTPRoute", "headers: \"x\r\n\"", cors_add("*", "*", "x\r\n")) \
+        X("CORS twice", CHECK, "HTTPRoute", "twice", cors_twice()) \
+        X("external auth", UNSUPPORTED, "HTTPRoute", "external auth", filter_add(MODEL__FILTER__KIND_EXTERNAL_AUTH)) \
+        X("redirect as a rule's filter", CHECK, "HTTPRoute", "it is an action", leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, false)) \
+        X("redirect of a backend: status", CHECK, "HTTPRoute", "status", \
+          (leg_redirect(MODEL__PATH_EDIT__KIND__KEEP, true), LEG->filters[0]->redirect->status = 200)) \
+        X("prefix redirect of a backend behind the rule's rewrite", UNSUPPORTED, "HTTPRoute", "replaces the prefix", \
+          leg_redirect_behind_rewrite()) \
+        X("prefix redirect of a backend of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (leg_redirect(MODEL__PATH_EDIT__KIND__PREFIX, true), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("unknown filter", UNSUPPORTED, "HTTPRoute", "does not know", filter_add(MODEL__FILTER__KIND__NOT_SET)) \
+        X("header name", CHECK, "HTTPRoute", "not a header name", set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("a b"), STR("v"))) \
+        X("header value", CHECK, "HTTPRoute", "not a header value", \
+          set_add(edit_add(MODEL__FILTER__KIND_RESPONSE_HEADERS), STR("a"), STR("v\r\nx: y"))) \
+        X("engine's header", UNSUPPORTED, "HTTPRoute", "not for filters", \
+          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Transfer-Encoding"), STR("chunked"))) \
+        X("Host by a header filter", UNSUPPORTED, "HTTPRoute", "not for filters", \
+          set_add(edit_add(MODEL__FILTER__KIND_REQUEST_HEADERS), STR("Host"), STR("x"))) \
+        X("rewrite by regex", UNSUPPORTED, "HTTPRoute", "regular expression", rewrite(MODEL__PATH_EDIT__KIND__REGEX, STR("/x"))) \
+        X("rewrite to no path", CHECK, "HTTPRoute", "not a path", rewrite(MODEL__PATH_EDIT__KIND__FULL, STR("x"))) \
+        X("rewrite above the root", CHECK, "HTTPRoute", "not a path", rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/../x"))) \
+        X("rewrite to no host", CHECK, "HTTPRoute", "not a host name", \
+          (rewrite(MODEL__PATH_EDIT__KIND__KEEP, STR("")), RULE->filters[0]->rewrite->hostname = STR("a/b"))) \
+        X("prefix rewrite of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (rewrite(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("prefix rewrite behind another", UNSUPPORTED, "HTTPRoute", "already rewritten", \
+          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, false)) \
+        X("prefix rewrite of a backend behind the rule's", UNSUPPORTED, "HTTPRoute", "replaces the prefix", \
+          rewrite_twice(MODEL__PATH_EDIT__KIND__PREFIX, true)) \
+        X("prefix redirect of an exact match", CHECK, "HTTPRoute", "prefix can only", \
+          (redirect(302)->path = path_edit(MODEL__PATH_EDIT__KIND__PREFIX, STR("/x")), MATCH->path_kind = MODEL__MATCH__PATH_KIND__EXACT)) \
+        X("redirect status", CHECK, "HTTPRoute", "status", redirect(200)) \
+        X("redirect scheme", CHECK, "HTTPRoute", "scheme", redirect(301)->scheme = STR("javascript")) \
+        X("redirect host", CHECK, "HTTPRoute", "host name", redirect(301)->hostname = STR("a\r\n")) \
+        X("redirect port", CHECK, "HTTPRoute", "port", redirect(301)->port = 65536) \
+        X("redirect path", CHECK, "HTTPRoute", "not a path", redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__FULL, STR("a"))) \
+        X("redirect by regex", UNSUPPORTED, "HTTPRoute", "regular", redirect(301)->path = path_edit(MODEL__PATH_EDIT__KIND__REGEX, STR("/a"))) \
+        X("fixed status", CHECK, "HTTPRoute", "status", (RULE->action_case = MODEL__RULE__ACTION_FIXED, \
+          RULE->fixed = NEW(&w, Model__Fixed, MODEL__FIXED__INIT))) \
         X("regex path", CHECK, "HTTPRoute", "path: regular expression \"/(a\": missing closing parenthesis at byte 3", \
-          (MATCH->path_kind = MODEL__MATCH__PATH_KIND__REGEX, MATCH->path = STR("/(a")))                               \
-        X("regex header", CHECK, "HTTPRoute", "h: regular expression \"*\": quantifier",                               \
-          regex(MATCH->headers[0], "*"))                                                                               \
-        X("regex query", CHECK, "HTTPRoute", "q: regular expression \"[\": missing terminating",                       \
-          regex(MATCH->query[0], "["))                                                                                 \
-        X("regex of single bytes", CHECK, "HTTPRoute", "is disabled", regex(MATCH->query[0], "\\C"))                   \
-        X("regex of Unicode", CHECK, "HTTPRoute", "UTF", regex(MATCH->query[0], "(*UTF)a"))                            \
-        X("regex that grows", CHECK, "HTTPRoute", "too large", regex(MATCH->query[0], "((a{1,999}){1,999}){1,999}"))   \
-        X("cookie", UNSUPPORTED, "HTTPRoute", "cookies", cookie())                                                     \
-        X("gRPC match", UNSUPPORTED, "HTTPRoute", "gRPC", MATCH->grpc_service = STR("s"))                              \
-        X("source match", UNSUPPORTED, "HTTPRoute", "client addresses", MATCH->n_sources = 1)                          \
-        X("header name of a match", CHECK, "HTTPRoute", "header name", MATCH->headers[0]->name = STR(":path"))         \
-        X("hop-by-hop header match", UNSUPPORTED, "HTTPRoute", "connection",                                           \
-          MATCH->headers[0]->name = STR("Connection"))                                                                 \
-        X("path of a match", CHECK, "HTTPRoute", "not a path", MATCH->path = STR("/a b"))                              \
-        X("no such rule", CHECK, "HTTPRoute", "no rule", ENTRY->rule = 1)                                              \
+          (MATCH->path_kind = MODEL__MATCH__PATH_KIND__REGEX, MATCH->path = STR("/(a"))) \
+        X("regex header", CHECK, "HTTPRoute", "h: regular expression \"*\": quantifier", regex(MATCH->headers[0], "*")) \
+        X("regex query", CHECK, "HTTPRoute", "q: regular expression \"[\": missing terminating", regex(MATCH->query[0], "[")) \
+        X("regex of single bytes", CHECK, "HTTPRoute", "is disabled", regex(MATCH->query[0], "\\C")) \
+        X("regex of Unicode", CHECK, "HTTPRoute", "UTF", regex(MATCH->query[0], "(*UTF)a")) \
+        X("regex that grows", CHECK, "HTTPRoute", "too large", regex(MATCH->query[0], "((a{1,999}){1,999}){1,999}")) \
+        X("cookie", UNSUPPORTED, "HTTPRoute", "cookies", cookie()) \
+        X("source match", UNSUPPORTED, "HTTPRoute", "client addresses", MATCH->n_sources = 1) \
+        X("header name of a match", CHECK, "HTTPRoute", "header name", MATCH->headers[0]->name = STR(":path")) \
+        X("hop-by-hop header match", UNSUPPORTED, "HTTPRoute", "connection", MATCH->headers[0]->name = STR("Connection")) \
+        X("path of a match", CHECK, "HTTPRoute", "not a path", MATCH->path = STR("/a b")) \
+        X("no such rule", CHECK, "HTTPRoute", "no rule", ENTRY->rule = 1) \
         X("no match", CHECK, "HTTPRoute", "no match", ENTRY->match = NULL)
 
 static void test_refusals(void **state)
 {
         (void)state;
-#define X(name_, stage_, kind_, reason_, change_)                                                                      \
-        do {                                                                                                           \
-                base();                                                                                                \
-                world_must_build(&w); /* the base is right: the change alone is refused */                             \
-                (void)(change_, 0);                                                                                    \
-                int r = world_build(&w);                                                                               \
-                bool ok = r < 0 && w.err.stage == CONTROL__NACK_STAGE__NACK_##stage_ && w.err.has_source &&            \
-                          strcmp(w.err.kind, kind_) == 0 && strstr(w.err.err.msg, reason_) &&                          \
-                          strcmp(w.err.section, "gateway/default/gw") == 0;                                            \
-                if (!ok)                                                                                               \
-                        print_error("%s: %d stage %u source \"%s\" section \"%s\": %s\n", name_, r, w.err.stage,       \
-                                    w.err.kind, w.err.section, w.err.err.msg);                                         \
-                assert_true(ok);                                                                                       \
-                world_fini(&w);                                                                                        \
+#define X(name_, stage_, kind_, reason_, change_)                                                                         \
+        do {                                                                                                              \
+                base();                                                                                                   \
+                world_must_build(&w); /* the base is right: the change alone is refused */                                \
+                (void)(change_, 0);                                                                                       \
+                int r = world_build(&w);                                                                                  \
+                bool ok = r < 0 && w.err.stage == CONTROL__NACK_STAGE__NACK_##stage_ && w.err.has_source &&               \
+                          strcmp(w.err.kind, kind_) == 0 && strstr(w.err.err.msg, reason_) &&                             \
+                          strcmp(w.err.section, "gateway/default/gw") == 0;                                               \
+                if (!ok)                                                                                                  \
+                        print_error("%s: %d stage %u source \"%s\" section \"%s\": %s\n", name_, r, w.err.stage, w.err.kind, \
+                                    w.err.section, w.err.err.msg);                                                        \
+                assert_true(ok);                                                                                          \
+                world_fini(&w);                                                                                           \
         } while (0);
         CASES(X)
 #undef X
@@ -308,8 +282,7 @@ static void test_refusals(void **state)
 static void test_merged_binds(void **state)
 {
         (void)state;
-        static const struct row rows[] = {{"", "", '^', "/", .rule = "first"},
-                                          {"*.b.org", "*.b.org", '^', "/", .rule = "wild"}};
+        static const struct row rows[] = { { "", "", '^', "/", .rule = "first" }, { "*.b.org", "*.b.org", '^', "/", .rule = "wild" } };
         world_init(&w);
         rows_add(&w, rows, 2);
         Model__Gateway *g2 = take(&w, sizeof *g2);
@@ -336,9 +309,8 @@ static void test_merged_binds(void **state)
         assert_string_equal(w.table->binds[0].listeners[2]->model->hostname, "");
         assert_int_equal(w.table->binds[1].port, 81);
         assert_int_equal(w.table->binds[1].n_listeners, 1);
-        static const struct probe probes[] = {{"x.org", "GET /", NULL, "first"},
-                                              {"c.b.org", "GET /", NULL, "wild"},
-                                              {"a.b.org", "GET /", NULL, "second"}};
+        static const struct probe probes[] = { { "x.org", "GET /", NULL, "first" }, { "c.b.org", "GET /", NULL, "wild" },
+                                               { "a.b.org", "GET /", NULL, "second" } };
         probes_run(&w, probes, ARRAY_SIZE(probes));
         world_fini(&w);
 }
@@ -390,7 +362,7 @@ static void test_starved(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_refusals), cmocka_unit_test(test_merged_binds),
-                                           cmocka_unit_test(test_nothing), cmocka_unit_test(test_starved)};
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_refusals), cmocka_unit_test(test_merged_binds),
+                                            cmocka_unit_test(test_nothing), cmocka_unit_test(test_starved) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
