@@ -56,19 +56,20 @@ static bool take_tag(struct span *in, struct span *app, struct span *pid)
                 i++;
         if (i == 0 || i == in->n)
                 return false;
-        *app = SPAN(in->p, MIN(i, (size_t)APP_NAME_MAX));
-        *pid = SPAN_NULL;
+        struct span name = SPAN(in->p, MIN(i, (size_t)APP_NAME_MAX)), number = SPAN_NULL;
         if (in->p[i] == '[') {
                 for (end = i + 1; end < in->n && is_digit(in->p[end]); end++)
                         ;
                 if (end == i + 1 || end == in->n || in->p[end] != ']')
                         return false;
-                *pid = SPAN(in->p + i + 1, MIN(end - i - 1, (size_t)PROCID_MAX));
+                number = SPAN(in->p + i + 1, MIN(end - i - 1, (size_t)PROCID_MAX));
                 i = end + 1;
         }
         if (i + 1 >= in->n || in->p[i] != ':' || in->p[i + 1] != ' ')
                 return false;
         *in = SPAN(in->p + i + 2, in->n - i - 2);
+        *app = name;
+        *pid = number;
         return true;
 }
 
@@ -76,9 +77,10 @@ size_t syslog_line(struct span in, const char *host, const char *timestamp, char
 {
         unsigned priority = PRIORITY_DEFAULT;
         struct span app = SPAN_LIT("-"), pid = SPAN_NULL;
-        if (take_priority(&in, &priority))
+        if (take_priority(&in, &priority)) { /* RFC 3164, 4.3.3: without it, all of it is the message */
                 take_old_time(&in);
-        (void)take_tag(&in, &app, &pid); /* no tag: all of it is the message */
+                (void)take_tag(&in, &app, &pid); /* no tag: the rest is the message */
+        }
         if (pid.n == 0)
                 pid = SPAN_LIT("-");
         int n = snprintf(ret, SYSLOG_LINE_MAX + 1, "<%u>1 %.40s %.255s %.*s %.*s - - ", priority, timestamp, *host ? host : "-", SPAN_FMT(app),

@@ -7,6 +7,7 @@
         C("configure", command_configure, "", "find the configuration, check it, render what depends on it") \
         C("ports", command_ports, "", "choose how l4lb drives each data NIC, take the NICs, make the links to the shards") \
         C("health", command_health, "[SECONDS]", "the gate of a boot: everything serves, or the reason why not") \
+        C("syslog", command_syslog, "", "send what journald forwards to a log server") \
         C("update", command_update, "SOURCE", "install an update into the idle slot") \
         C("rollback", command_rollback, "[--reboot]", "boot the other slot next") \
         C("reset", command_reset, "--yes", "factory reset: wipe the data partition on the next boot") \

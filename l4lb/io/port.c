@@ -290,7 +290,8 @@ static int port_start(struct port *p, const struct ports *ps, struct err *reterr
                 return err_set(reterr, -r, c->name, "cannot start: %s", rte_strerror(-r));
         p->started = true;
         /* ND is multicast, and a VIP may move to us with its MAC: the core filters by destination, not the device. */
-        r = c->role == PORT_KERNEL ? 0 : rte_eth_promiscuous_enable(p->id);
+        bool filters = c->role != PORT_KERNEL && strncmp(c->device, "net_virtio_user", 15) != 0; /* a tap has no filter */
+        r = filters ? rte_eth_promiscuous_enable(p->id) : 0;
         if (r < 0 && rte_eth_allmulticast_enable(p->id) < 0)
                 log_warn("port_filter", "port=%s reason=%s", c->name,
                          LOG_ESC("neither promiscuous nor allmulticast: IPv6 neighbour discovery may not work"));

@@ -15,6 +15,7 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "l4lb.service": 1.2,
     "l7gw@.service": 1.1,
     "gatehouse-agent.service": 1.3,
+    "gatehouse-syslog.service": 1.1,
     "gatehouse-metadata.service": 2.0,
     "gatehouse-bird.service": 3.3,
     "gatehouse-nftables.service": 3.5,
