@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l4lb/core/backend.h"
 #include "l4lb/core/net.h"
+#include "l4lb/core/wire.h"
 
 const char *health_str(enum health h)
 {
@@ -17,13 +18,18 @@ const char *backend_state_str(enum backend_state s)
         return names[s];
 }
 
-uint64_t backend_id(const char *pool, const struct ipaddr *addr)
+uint64_t backend_id(const char *pool, const struct ipaddr *addr, uint16_t nat_port)
 {
         static const struct siphash_key key = { 0x6261636b656e64, 0x6964 }; /* an identity, not a defence */
-        uint8_t b[17] = { addr->af };
-        memcpy(b + 1, addr->b, ipaddr_len(addr));
+        uint8_t b[19] = { addr->af };
+        size_t n = 1 + ipaddr_len(addr);
+        memcpy(b + 1, addr->b, n - 1);
+        if (nat_port) {
+                set_u16(b + n, nat_port);
+                n += 2;
+        }
         struct siphash_key second = { siphash24(&key, pool, strlen(pool)), key.k1 };
-        return siphash24(&second, b, 1 + ipaddr_len(addr));
+        return siphash24(&second, b, n);
 }
 
 void backends_init(struct backends *r, const struct net *net, struct neigh *n)
@@ -75,18 +81,55 @@ static enum health first_health(const struct backends *r, const char *pool)
         return HEALTH_UNKNOWN;
 }
 
-static int make(struct backends *r, uint16_t i, const char *pool, const struct ipaddr *addr, uint64_t now_ms)
+/* The way to a backend: a shard is on a shard port's link, an endpoint under NAT wherever the routes say.  Pins its neighbour. */
+static int way(struct backends *r, const struct ipaddr *addr, uint16_t nat_port, uint64_t now_ms, uint8_t *ret_port)
 {
-        uint8_t port = net_port_for(r->net, addr, PORT_SHARD);
-        if (port == PORT_NONE)
+        uint16_t adjacency = NEIGH_NONE;
+        *ret_port = PORT_NONE;
+        if (!nat_port) {
+                *ret_port = net_port_for(r->net, addr, PORT_SHARD);
+        } else if (addr->af == 4) {
+                const struct net_hop4 *h = net_route4(r->net, addr->b);
+                *ret_port = h ? h->port : PORT_NONE;
+                adjacency = h ? h->adjacency : NEIGH_NONE;
+        } else {
+                const struct net_hop6 *h = net_route6(r->net, addr->b);
+                *ret_port = h ? h->port : PORT_NONE;
+                adjacency = h ? h->adjacency : NEIGH_NONE;
+        }
+        if (*ret_port == PORT_NONE)
                 return -ENETUNREACH;
+        if (nat_port && !net_source_for(r->net, *ret_port, addr))
+                return -ENETUNREACH;
+        if (adjacency == NEIGH_NONE)
+                return neigh_pin(r->neigh, *ret_port, addr, now_ms);
+        neigh_hold(r->neigh, adjacency);
+        return adjacency;
+}
+
+static void target_set(struct backend_target *t, const struct ipaddr *addr, uint16_t nat_port, const struct ipaddr *own)
+{
+        uint8_t ports[4] = { 0 };
+        set_u16(ports, nat_port);
+        if (addr->af == 4)
+                tuple_set4(&t->reply, 0, addr->b, own->b, raw_u32(ports));
+        else
+                tuple_set6(&t->reply, 0, addr->b, own->b, raw_u32(ports));
+}
+
+static int make(struct backends *r, uint16_t i, const char *pool, const struct ipaddr *addr, uint16_t nat_port,
+                uint64_t now_ms)
+{
+        uint8_t port;
         CLEANUP(freep) char *pool_copy = strdup(pool);
         if (!pool_copy)
                 return -ENOMEM;
         enum health health = first_health(r, pool);
-        int adjacency = neigh_pin(r->neigh, port, addr, now_ms);
+        int adjacency = way(r, addr, nat_port, now_ms, &port);
         if (adjacency < 0)
                 return adjacency;
+        if (nat_port)
+                target_set(&r->targets[i], addr, nat_port, net_source_for(r->net, port, addr));
         struct backend *b = &r->b[i];
         *b = (struct backend){ .state = BACKEND_RESERVED,
                                .health = health,
@@ -94,14 +137,15 @@ static int make(struct backends *r, uint16_t i, const char *pool, const struct i
                                .epoch = (uint16_t)(b->epoch + 1),
                                .port = port,
                                .addr = *addr,
-                               .id = backend_id(pool, addr),
+                               .nat_port = nat_port,
+                               .id = backend_id(pool, addr, nat_port),
                                .pool = TAKE_PTR(pool_copy) };
         r->n = MAX(r->n, (size_t)i + 1);
         publish(r, i);
         return 0;
 }
 
-int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint64_t now_ms)
+int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint16_t nat_port, uint64_t now_ms)
 {
         int unused = -1;
         for (size_t i = 0; i < L4_MAX_BACKENDS; i++) {
@@ -111,14 +155,15 @@ int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *
                                 unused = (int)i;
                         if (i >= r->n)
                                 break;
-                } else if (b->state != BACKEND_RETIRED && ipaddr_eq(&b->addr, addr) && strcmp(b->pool, pool) == 0) {
+                } else if (b->state != BACKEND_RETIRED && ipaddr_eq(&b->addr, addr) && b->nat_port == nat_port &&
+                           strcmp(b->pool, pool) == 0) {
                         b->refs++;
                         return (int)i;
                 }
         }
         if (unused < 0)
                 return -ENOSPC;
-        int rc = make(r, (uint16_t)unused, pool, addr, now_ms);
+        int rc = make(r, (uint16_t)unused, pool, addr, nat_port, now_ms);
         if (rc < 0)
                 return rc;
         r->b[unused].refs = 1;

@@ -14,6 +14,7 @@
 #include "lib/core/hash.h"
 #include "lib/core/ipaddr.h"
 #include "l4lb/core/neigh.h"
+#include "l4lb/core/tuple.h"
 
 enum health { HEALTH_UNKNOWN, /* counts as up: at boot, flows of a running system must keep their backends */
               HEALTH_INITIAL, /* joined a pool that already works: gets traffic after its first success */
@@ -40,6 +41,7 @@ struct backend { /* control thread only */
         uint16_t epoch;
         uint8_t port;          /* net port it is reached by */
         struct ipaddr addr;
+        uint16_t nat_port;     /* of an endpoint under NAT; 0 = a shard on a layer 2 link */
         char *pool, *name;     /* owned copies */
         uint64_t id;           /* hash of pool and address: the identity Maglev permutes by; same on every node */
         struct health_check check;
@@ -47,8 +49,13 @@ struct backend { /* control thread only */
         uint32_t token;        /* of BACKEND_RETIRED */
         uint64_t transitions;  /* up/down changes seen */
 };
+/* Where a NAT backend is: written before any table names it, unchanged until a grace period after the last did. */
+struct backend_target {
+        struct tuple reply; /* of its answers to us, without our port: endpoint -> our address on its link, port -> 0 */
+};
 struct backends {
         _Atomic uint64_t words[L4_MAX_BACKENDS] CACHE_ALIGNED; /* read by workers */
+        struct backend_target targets[L4_MAX_BACKENDS]; /* read by workers */
         struct backend b[L4_MAX_BACKENDS];
         size_t n; /* indexes ever used: loops stop here */
         struct neigh *neigh;    /* borrowed */
@@ -64,9 +71,10 @@ static inline uint64_t backend_word(const struct backends *r, uint16_t i)
 
 void backends_init(struct backends *r, const struct net *net, struct neigh *n) NONNULL(1, 2, 3);
 void backends_fini(struct backends *r) NONNULL(1);
-/* Finds or makes the backend (pool, addr) and takes a reference: its index, or -ENOSPC, -ENOMEM, -ENETUNREACH (no
- * shard port has the address on-link). */
-int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint64_t now_ms) NONNULL(1, 2, 3) MUST_USE;
+/* Finds or makes the backend (pool, addr, nat_port) and takes a reference: its index, or -ENOSPC, -ENOMEM, -ENETUNREACH (no
+ * shard port has the address on-link; under NAT: no route, or no address of ours of that family on the way). */
+int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint16_t nat_port, uint64_t now_ms)
+        NONNULL(1, 2, 3) MUST_USE;
 void backends_put(struct backends *r, uint16_t index, uint64_t now_ms) NONNULL(1);
 /* Makes it part of the active generation: name, check and admin_down as the model says now. */
 void backends_commit(struct backends *r, uint16_t index, const char *name, const struct health_check *hc, bool admin_down)
@@ -78,6 +86,6 @@ bool backends_set_health(struct backends *r, uint16_t index, bool up) NONNULL(1)
 /* Retires what lingered long enough; a token > 0 when something was.  After a grace period: backends_reclaim. */
 uint32_t backends_retire(struct backends *r, uint64_t now_ms) NONNULL(1);
 void backends_reclaim(struct backends *r, uint32_t token) NONNULL(1);
-uint64_t backend_id(const char *pool, const struct ipaddr *addr) NONNULL(1, 2);
+uint64_t backend_id(const char *pool, const struct ipaddr *addr, uint16_t nat_port) NONNULL(1, 2);
 const char *health_str(enum health h);
 const char *backend_state_str(enum backend_state s);

@@ -42,7 +42,7 @@ static void live_add(struct flow_table *t, int delta)
         metric_set(&t->live, t->n_live);
 }
 
-void flow_remove(struct flow_table *t, uint32_t slot)
+static void slot_free(struct flow_table *t, uint32_t slot)
 {
         struct flow_bucket *b = &t->buckets[slot / FLOW_WAYS];
         uint32_t entry = b->entry[slot % FLOW_WAYS];
@@ -54,22 +54,24 @@ void flow_remove(struct flow_table *t, uint32_t slot)
         live_add(t, -1);
 }
 
+void flow_remove(struct flow_table *t, uint32_t slot)
+{
+        const struct flow *f = flow_at(t, slot);
+        if (f->flags & FLOW_NAT)
+                slot_free(t, t->flows[f->peer].slot);
+        slot_free(t, slot);
+}
+
 /* Collects what has expired in the bucket; returns how many of its ways are used. */
 static unsigned bucket_collect(struct flow_table *t, uint32_t bucket, uint16_t now_s)
 {
         struct flow_bucket *b = &t->buckets[bucket];
-        unsigned used = 0;
-        for (unsigned i = 0; i < FLOW_WAYS; i++) {
-                if (b->tag[i] == 0)
-                        continue;
-                if (flow_expired(b->expires[i], now_s)) {
+        for (unsigned i = 0; i < FLOW_WAYS; i++)
+                if (b->tag[i] != 0 && flow_expired(b->expires[i], now_s)) {
                         flow_remove(t, bucket * FLOW_WAYS + i);
                         flow_count(t, FLOW_COUNT_EXPIRED);
-                } else {
-                        used++;
                 }
-        }
-        return used;
+        return FLOW_WAYS - (unsigned)__builtin_popcount(flow_match(b->tag, 0));
 }
 
 static void bucket_oldest(const struct flow_table *t, uint32_t bucket, uint16_t now_s, uint32_t *slot, uint16_t *left)
@@ -138,6 +140,36 @@ uint32_t flow_insert(struct flow_table *t, uint64_t hash, const struct tuple *ke
         return bucket * FLOW_WAYS + way;
 }
 
+uint32_t flow_pair_insert(struct flow_table *t, uint64_t hash, const struct tuple *key, uint64_t reverse_hash,
+                          const struct tuple *reverse, uint16_t backend, uint16_t epoch, uint16_t idle_s, uint16_t now_s)
+{
+        uint32_t slot = flow_insert(t, hash, key, backend, epoch, idle_s, now_s);
+        if (slot == FLOW_NONE)
+                return FLOW_NONE;
+        struct flow *f = flow_at(t, slot);
+        uint16_t *expires = &t->buckets[slot / FLOW_WAYS].expires[slot % FLOW_WAYS], until = *expires;
+        f->state = FLOW_ESTABLISHED; /* while room is made for the other half, this one is not the first to go */
+        *expires = (uint16_t)(now_s + idle_s);
+        uint32_t other = flow_insert(t, reverse_hash, reverse, backend, epoch, idle_s, now_s);
+        if (other == FLOW_NONE || t->buckets[slot / FLOW_WAYS].tag[slot % FLOW_WAYS] == 0 || flow_at(t, slot) != f) {
+                if (other != FLOW_NONE)
+                        flow_remove(t, other);
+                if (t->buckets[slot / FLOW_WAYS].tag[slot % FLOW_WAYS] != 0 && flow_at(t, slot) == f)
+                        flow_remove(t, slot);
+                return FLOW_NONE;
+        }
+        struct flow *r = flow_at(t, other);
+        f->state = FLOW_EMBRYONIC;
+        *expires = until;
+        f->flags = FLOW_NAT;
+        r->flags = FLOW_NAT | FLOW_REVERSE;
+        f->slot = slot;
+        r->slot = other;
+        f->peer = (uint32_t)(r - t->flows);
+        r->peer = (uint32_t)(f - t->flows);
+        return slot;
+}
+
 void flow_restart(struct flow_table *t, uint32_t slot, uint16_t backend, uint16_t epoch, uint16_t now_s)
 {
         struct flow *f = flow_at(t, slot);
@@ -174,6 +206,10 @@ bool flow_table_check(const struct flow_table *t)
                                 continue;
                         if (t->buckets[b].entry[i] >= t->n_entries ||
                             t->flows[t->buckets[b].entry[i]].state == FLOW_FREE)
+                                return false;
+                        const struct flow *f = &t->flows[t->buckets[b].entry[i]];
+                        if (f->flags & FLOW_NAT && (f->slot != b * FLOW_WAYS + i || f->peer >= t->n_entries ||
+                                                    &t->flows[t->flows[f->peer].peer] != f))
                                 return false;
                         used++;
                 }

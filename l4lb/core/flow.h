@@ -2,7 +2,10 @@
  * Thread rule: one worker.  No allocation after init; memory is the caller's (hugepages or not).
  *
  *   bucket, 64 bytes:  tag[8] u16 | entry[8] u32 | expires[8] u16 (seconds, wrapping)
- *   entry,  64 bytes:  key 40 | backend 2 | epoch 2 | state 1 | spare 1 | idle_s 2 | packets 4 | next 4 | bytes 8
+ *   entry,  64 bytes:  key 40 | backend 2 | epoch 2 | state 1 | flags 1 | idle_s 2 | packets 4 | next 4 | bytes 8
+ *
+ * A flow under NAT is a pair of entries that live and die together: the client's tuple and the tuple of the endpoint's answers.
+ * Each knows the other (peer) and where its own slot is; what one side's packets become is the other's key, turned around.
  *
  * Two choices of bucket (b, b ^ f(tag)); an entry goes to the emptier and never moves.  Expiry is a deadline in the bucket
  * line: lazily honoured on touch and collected by a small sweep per loop.  When both buckets are full or no entry is left, the
@@ -24,6 +27,9 @@
 #define FLOW_EVICT_IDLE_S 60
 #define FLOW_IDLE_MAX_S 30000   /* half of the wrapping clock */
 
+enum flow_flag { FLOW_NAT = 1, FLOW_REVERSE = 2, /* of a pair; the half that endpoints' packets find */
+                 FLOW_FIN_CLIENT = 4, FLOW_FIN_SERVER = 8, /* in the client's half */
+                 FLOW_RST_CLIENT = 16, FLOW_RST_SERVER = 32 };
 enum flow_state { FLOW_FREE, FLOW_EMBRYONIC, FLOW_ESTABLISHED, FLOW_CLOSING, FLOW_STATE_N };
 
 #define FLOW_COUNTERS(C) /* C(ID, name, help) */ \
@@ -50,10 +56,16 @@ struct flow {
         struct tuple key;
         uint16_t backend, epoch;
         uint8_t state; /* enum flow_state */
-        uint8_t spare;
+        uint8_t flags; /* enum flow_flag */
         uint16_t idle_s;
-        uint32_t packets;
-        uint32_t next; /* free list */
+        union {
+                uint32_t packets;
+                uint32_t slot; /* of a pair: where it is itself */
+        };
+        union {
+                uint32_t next; /* free list */
+                uint32_t peer; /* of a pair: the other entry */
+        };
         uint64_t bytes;
 } CACHE_ALIGNED;
 struct flow_table {
@@ -76,10 +88,14 @@ void flow_table_init(struct flow_table *t, void *mem, uint32_t n_entries) NONNUL
 /* A new embryonic flow (the caller knows that there is none), or FLOW_NONE when no room could be made. */
 uint32_t flow_insert(struct flow_table *t, uint64_t hash, const struct tuple *key, uint16_t backend, uint16_t epoch,
                      uint16_t idle_s, uint16_t now_s) NONNULL(1, 3);
+/* A new embryonic pair: the client's slot, or FLOW_NONE when no room could be made for both.  Nobody has either key. */
+uint32_t flow_pair_insert(struct flow_table *t, uint64_t hash, const struct tuple *key, uint64_t reverse_hash,
+                          const struct tuple *reverse, uint16_t backend, uint16_t epoch, uint16_t idle_s, uint16_t now_s)
+        NONNULL(1, 3, 5);
 /* A new connection on the tuple of an old one: back to embryonic, with this backend. */
 void flow_restart(struct flow_table *t, uint32_t slot, uint16_t backend, uint16_t epoch, uint16_t now_s) NONNULL(1);
 void flow_repick(struct flow_table *t, uint32_t slot, uint16_t backend, uint16_t epoch) NONNULL(1);
-void flow_remove(struct flow_table *t, uint32_t slot) NONNULL(1);
+void flow_remove(struct flow_table *t, uint32_t slot) NONNULL(1); /* of a pair: both */
 /* Collects expired entries of the next n buckets; returns how many. */
 uint32_t flow_sweep(struct flow_table *t, uint32_t n_buckets, uint16_t now_s) NONNULL(1);
 bool flow_table_check(const struct flow_table *t) NONNULL(1) MUST_USE; /* invariants, for tests: walks everything */
@@ -172,4 +188,38 @@ static inline void flow_touch(struct flow_table *t, uint32_t slot, bool closing,
         uint16_t until = (uint16_t)(now_s + left);
         if (*expires != until) /* once a second: do not dirty the line for every packet */
                 *expires = until;
+}
+/* A packet of a pair, in either direction; f is the half it found.  A half-closed connection lives on: it is closing when both
+ * sides have sent FIN, or one RST; data of the side that a RST claimed to come from makes it live again (RFC 5961: a forged
+ * one must not cut).  TCP is established by the client's second packet, never by the endpoint's: a SYN flood is answered. */
+static inline void flow_pair_touch(struct flow_table *t, struct flow *f, bool tcp, uint8_t tcp_fin, uint8_t tcp_rst, bool syn,
+                                   uint32_t bytes, uint16_t now_s)
+{
+        struct flow *peer = &t->flows[f->peer];
+        bool reverse = f->flags & FLOW_REVERSE;
+        struct flow *client = reverse ? peer : f;
+        f->bytes += bytes;
+        const uint8_t rst = reverse ? FLOW_RST_SERVER : FLOW_RST_CLIENT;
+        if (tcp_rst)
+                client->flags |= rst;
+        else if (!syn)
+                client->flags &= (uint8_t)~rst;
+        if (tcp_fin)
+                client->flags |= reverse ? FLOW_FIN_SERVER : FLOW_FIN_CLIENT;
+        const uint8_t both = FLOW_FIN_CLIENT | FLOW_FIN_SERVER;
+        uint8_t state = client->state;
+        if (client->flags & (FLOW_RST_CLIENT | FLOW_RST_SERVER) || (client->flags & both) == both)
+                state = FLOW_CLOSING;
+        else if (state == FLOW_CLOSING || (state == FLOW_EMBRYONIC && !syn && !(tcp && reverse)))
+                state = FLOW_ESTABLISHED;
+        else if (state == FLOW_EMBRYONIC)
+                return; /* its deadline stays: half-open connections go first */
+        if (f->state != state || peer->state != state) /* both: make_room looks at whichever it finds */
+                f->state = peer->state = state;
+        uint16_t until = (uint16_t)(now_s + (state == FLOW_CLOSING ? (uint16_t)FLOW_CLOSING_S : f->idle_s));
+        uint16_t *expires = &t->buckets[f->slot / FLOW_WAYS].expires[f->slot % FLOW_WAYS];
+        if (*expires != until) {
+                *expires = until;
+                t->buckets[peer->slot / FLOW_WAYS].expires[peer->slot % FLOW_WAYS] = until;
+        }
 }

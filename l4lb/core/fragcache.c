@@ -11,7 +11,7 @@ static uint32_t frag_home(uint64_t hash, unsigned choice)
 }
 
 void fragcache_put(struct fragcache *c, uint64_t hash, uint16_t backend, uint16_t epoch, uint16_t first_len,
-                   uint32_t now_s)
+                   uint32_t entry, uint32_t now_s)
 {
         hash |= 1; /* 0 = empty */
         struct frag_slot *a = &c->slots[frag_home(hash, 0)], *b = &c->slots[frag_home(hash, 1)];
@@ -20,7 +20,8 @@ void fragcache_put(struct fragcache *c, uint64_t hash, uint16_t backend, uint16_
                                  .expires_s = now_s + FRAGCACHE_S,
                                  .backend = backend,
                                  .epoch = epoch,
-                                 .first_len = first_len };
+                                 .first_len = first_len,
+                                 .entry = entry };
 }
 
 const struct frag_slot *fragcache_get(const struct fragcache *c, uint64_t hash, uint32_t now_s)

@@ -184,6 +184,12 @@ int neigh_pin(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64_t
         return k;
 }
 
+void neigh_hold(struct neigh *n, uint16_t index)
+{
+        BUG_ON(n->ctl[index].refs == 0);
+        n->ctl[index].refs++;
+}
+
 void neigh_unpin(struct neigh *n, uint16_t index, uint64_t now_ms)
 {
         struct neigh_ctl *c = &n->ctl[index];

@@ -59,6 +59,7 @@ struct neigh {
 void neigh_init(struct neigh *n, const struct net *net, struct siphash_key key) NONNULL(1, 2);
 /* Pins (port, addr) and starts resolving it: its index, or -ENOSPC.  Balanced by neigh_unpin. */
 int neigh_pin(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64_t now_ms) NONNULL(1, 3) MUST_USE;
+void neigh_hold(struct neigh *n, uint16_t index) NONNULL(1); /* one more reference to a pinned one; balanced by neigh_unpin */
 void neigh_unpin(struct neigh *n, uint16_t index, uint64_t now_ms) NONNULL(1);
 /* An on-link peer is wanted (PUNT_RESOLVE): takes the frame of the packet, as routed, and starts resolving. */
 void neigh_want(struct neigh *n, uint8_t port, const struct ipaddr *addr, uint64_t now_ms) NONNULL(1, 3);

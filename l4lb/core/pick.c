@@ -9,6 +9,9 @@
  *   no flow, UDP                       -> Maglev and an entry */
 #include "lib/base.h"
 #include "l4lb/core/pick.h"
+#include "l4lb/core/kernel.h"
+#include "l4lb/core/nat.h"
+#include "l4lb/core/refuse.h"
 #include "l4lb/core/wire.h"
 
 static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE)) == (BACKEND_USED | BACKEND_ALIVE); }
@@ -38,7 +41,7 @@ struct choice {             /* of the hash alone */
 };
 
 /* False: the verdict is set (policy, or nobody there). */
-static bool choose(const struct worker *w, const struct tables *t, struct pkt *p, struct choice *ret)
+static bool choose(struct worker *w, const struct tables *t, struct pkt *p, struct choice *ret)
 {
         const struct service *s = &t->services[p->service];
         struct tuple k = p->key;
@@ -46,14 +49,20 @@ static bool choose(const struct worker *w, const struct tables *t, struct pkt *p
                 k.w[0] &= UINT32_MAX; /* without ports: all connections of a client to this VIP */
         uint64_t hash = tuple_hash(&t->conf.cluster_key, &k);
         const struct leg *leg = tables_leg(t, s, hash);
-        if (leg->pool == POOL_NONE) {
-                pkt_done(p, DROP_POLICY);
+        if (leg->pool >= POOL_REJECT) {
+                if (leg->pool == POOL_NONE)
+                        pkt_done(p, DROP_POLICY);
+                else
+                        refuse_closed(w, w->now_ms, p, DROP_POLICY);
                 return false;
         }
         const struct pool *pool = &t->pools[leg->pool];
         const struct maglev *now = pool_now(pool), *prev = pool_prev(pool);
-        if (!now) {
-                pkt_done(p, DROP_NO_BACKEND);
+        if (!now) { /* what opens something is told at once; what is open may see the pool come back */
+                if (p->kind == PKT_TCP && !(p->tcp_flags & TCP_SYN))
+                        pkt_done(p, DROP_NO_BACKEND);
+                else
+                        refuse_closed(w, w->now_ms, p, DROP_NO_BACKEND);
                 return false;
         }
         ret->now = maglev_pick(now, hash);
@@ -107,8 +116,17 @@ static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, 
                 pkt_done(p, DROP_MARTIAN);
                 return;
         }
+        const struct service *s = &t->services[p->service];
+        if (s->nat && p->kind == PKT_TCP && !(p->tcp_flags & TCP_SYN)) { /* strict: only a SYN opens a connection under NAT */
+                refuse_closed(w, w->now_ms, p, DROP_NO_FLOW);
+                return;
+        }
         if (!choose(w, t, p, &c))
                 return;
+        if (s->nat) {
+                nat_open(w, s, p, c.now);
+                return;
+        }
         bool tcp = p->kind == PKT_TCP, syn = p->tcp_flags & TCP_SYN, closing = p->tcp_flags & (TCP_FIN | TCP_RST);
         uint16_t backend = c.now;
         if (tcp && !syn && c.prev != BACKEND_NONE && word_holds(w, backend_word(w->backends, c.prev))) {
@@ -121,7 +139,7 @@ static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, 
                 flow_count(&w->flows, FLOW_COUNT_STATELESS);
         else
                 (void)flow_insert(&w->flows, p->hash, &p->key, backend, backend_word_epoch(word),
-                                  t->services[p->service].idle_s,
+                                  s->idle_s,
                                   now_s); /* no room is counted there; the packet goes on without state */
         send_to(w, p, backend, word);
 }
@@ -138,15 +156,48 @@ static uint64_t fragment_hash(const struct worker *w, const struct pkt *p)
         return tuple_hash(&w->key, &k);
 }
 
+void pick_new(struct worker *w, const struct tables *t, struct pkt *p)
+{
+        flow_miss(w, t, (uint16_t)(w->now_ms / 1000), p);
+}
+
+static void pick_slot(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
+{
+        if (unlikely(slot == FLOW_NONE)) {
+                if (p->service == SERVICE_NONE)
+                        nat_stray(w, p);
+                else
+                        flow_miss(w, t, (uint16_t)now_s, p);
+        } else if (flow_at(&w->flows, slot)->flags & FLOW_NAT) {
+                nat_hit(w, t, p, slot);
+        } else {
+                flow_hit(w, t, (uint16_t)now_s, p, slot);
+        }
+}
+
+/* A first fragment: what it was decided is kept for the later ones, by the addresses it came with. */
+static void pick_first(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
+{
+        uint64_t hash = fragment_hash(w, p);
+        pick_slot(w, t, now_s, p, slot);
+        if (p->verdict == HAND_OVER)
+                fragcache_put(&w->frags, hash, BACKEND_NONE, 0, p->l4_len, FRAG_TO_WORKER + p->out_port, (uint32_t)now_s);
+        if (p->kind != PKT_SEND)
+                return;
+        slot = flow_find(&w->flows, p->hash, &p->key, (uint16_t)now_s);
+        const struct flow *f = slot != FLOW_NONE ? flow_at(&w->flows, slot) : NULL;
+        bool nat = f && f->flags & FLOW_NAT;
+        fragcache_put(&w->frags, hash, nat ? f->backend : p->backend, nat ? f->epoch : p->epoch, p->l4_len,
+                      nat ? (uint32_t)(f - w->flows.flows) : FRAG_NO_ENTRY, (uint32_t)now_s);
+}
+
 void pick_flow(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
 {
         uint32_t slot = flow_find(&w->flows, p->hash, &p->key, (uint16_t)now_s);
-        if (likely(slot != FLOW_NONE))
-                flow_hit(w, t, (uint16_t)now_s, p, slot);
+        if (likely(p->frag != PKT_FRAG_FIRST))
+                pick_slot(w, t, now_s, p, slot);
         else
-                flow_miss(w, t, (uint16_t)now_s, p);
-        if (unlikely(p->frag == PKT_FRAG_FIRST) && p->backend != BACKEND_NONE)
-                fragcache_put(&w->frags, fragment_hash(w, p), p->backend, p->epoch, p->l4_len, (uint32_t)now_s);
+                pick_first(w, t, now_s, p, slot);
 }
 
 void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
@@ -155,6 +206,10 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
         uint32_t slot = flow_find(&w->flows, hash, &p->key, (uint16_t)now_s);
         if (slot != FLOW_NONE) {
                 const struct flow *f = flow_at(&w->flows, slot);
+                if (f->flags & FLOW_NAT) {
+                        nat_icmp(w, p, f);
+                        return;
+                }
                 uint64_t word = backend_word(w->backends, f->backend);
                 bool holds = p->proto == PROTO_TCP ? word_holds(w, word) : word_alive(word);
                 if (holds && backend_word_epoch(word) == f->epoch) {
@@ -163,6 +218,14 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
                 }
         }
         struct choice c;
+        if (p->service == SERVICE_NONE) {
+                nat_stray_icmp(w, p);
+                return;
+        }
+        if (t->services[p->service].nat) {
+                nat_around(w, p);
+                return;
+        }
         if (!choose(w, t, p, &c))
                 return;
         bool follow = p->proto == PROTO_TCP && c.prev != BACKEND_NONE && word_holds(w, backend_word(w->backends, c.prev));
@@ -175,7 +238,17 @@ void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p)
 {
         const struct frag_slot *s = fragcache_get(&w->frags, fragment_hash(w, p), (uint32_t)now_s);
         uint64_t word = s ? backend_word(w->backends, s->backend) : 0;
-        if (!s || !(word & BACKEND_USED) || backend_word_epoch(word) != s->epoch)
+        if (s && s->entry >= FRAG_TO_WORKER && s->entry != FRAG_NO_ENTRY) {
+                p->out_port = (uint8_t)(s->entry - FRAG_TO_WORKER);
+                pkt_done(p, HAND_OVER);
+                return;
+        }
+        if (s && s->entry != FRAG_NO_ENTRY && p->frag_off >= s->first_len &&
+            nat_fragment(w, p, &w->flows.flows[s->entry]))
+                return;
+        if (!s && p->vip == VIP_NONE)
+                kernel_take(w, w->now_ms, p, DROP_NOT_OURS);
+        else if (!s || (s->entry != FRAG_NO_ENTRY && p->frag_off >= s->first_len) || !(word & BACKEND_USED) || backend_word_epoch(word) != s->epoch)
                 pkt_done(p, DROP_FRAGMENT_UNKNOWN);
         else if (p->frag_off < s->first_len)
                 pkt_done(p, DROP_FRAGMENT_OVERLAP);

@@ -8,11 +8,13 @@
 #include "lib/base.h"
 #include "l4lb/core/icmp.h"
 #include "l4lb/core/kernel.h"
+#include "l4lb/core/nat.h"
 #include "l4lb/core/parse.h"
 #include "l4lb/core/pick.h"
 #include "l4lb/core/probe.h"
 #include "l4lb/core/refuse.h"
 #include "l4lb/core/reply.h"
+#include "l4lb/core/route.h"
 #include "l4lb/core/wire.h"
 
 #define PREFETCH_AHEAD 4
@@ -27,7 +29,7 @@ void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash
         w->net = net;
         w->neigh = n;
         w->backends = r;
-        w->swept_ms = now_ms;
+        w->swept_ms = w->now_ms = now_ms;
         tokens_init(&w->echo, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->link, L4_MAX_REPLIES_PER_S, now_ms);
         tokens_init(&w->punt, L4_MAX_PUNTS_PER_S, now_ms);
@@ -110,9 +112,46 @@ static void classify_shared(struct worker *w, uint64_t now_ms, struct pkt *p)
                 kernel_take(w, now_ms, p, DROP_NOT_OURS);
 }
 
-/* To one of our own addresses: answers of health probes and pings. */
+/* Answers of endpoints under NAT: the key is the packet's own tuple. */
+static void classify_answer(const struct worker *w, struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3, *l4 = p->p + p->l4;
+        if (p->version == 4)
+                tuple_set4(&p->key, p->proto, ip + 12, ip + 16, raw_u32(l4));
+        else
+                tuple_set6(&p->key, p->proto, ip + 8, ip + 24, raw_u32(l4));
+        p->hash = tuple_hash(&w->key, &p->key);
+        flow_prefetch_buckets(&w->flows, p->hash);
+}
+
+/* Of an endpoint under NAT?  Errors and later fragments may be; pick tells. */
+static bool classify_nat(const struct worker *w, struct pkt *p)
+{
+        uint16_t port;
+        if (w->nat.n == 0)
+                return false;
+        if (p->kind == PKT_TCP || p->kind == PKT_UDP) {
+                if (!nat_port_ours(w, get_u16(p->p + p->l4 + 2)))
+                        return false;
+                classify_answer(w, p);
+                return true;
+        }
+        if (p->kind == PKT_FRAGMENT)
+                return p->proto == PROTO_TCP || p->proto == PROTO_UDP;
+        if (p->kind != PKT_ICMP)
+                return false;
+        struct pkt look = *p;
+        if (icmp_look(&look, &port) != ICMP_WHAT_ERROR || !nat_port_ours(w, port))
+                return false;
+        *p = look;
+        return true;
+}
+
+/* To one of our own addresses: answers of endpoints under NAT, of health probes, and pings. */
 static void classify_own(struct worker *w, const struct tables *t, uint64_t now_ms, uint8_t owner, struct pkt *p)
 {
+        if (owner == p->in_port && t && classify_nat(w, p))
+                return;
         if (w->net->ports[p->in_port].kernel != PORT_NONE && owner == p->in_port)
                 classify_shared(w, now_ms, p);
         else if (p->kind == PKT_ICMP)
@@ -126,34 +165,15 @@ static void classify_own(struct worker *w, const struct tables *t, uint64_t now_
 
 /* ---------------------------------------------------------------- from shards */
 
-static void classify_return(struct worker *w, uint64_t now_ms, struct pkt *p)
+static void classify_return(struct worker *w, struct pkt *p)
 {
         const uint8_t *ip = p->p + p->l3;
-        uint16_t adjacency;
-        uint8_t port;
-        if (p->version == 4) {
-                const struct net_hop4 *h = net_route4(w->net, ip + 16);
-                port = h ? h->port : PORT_NONE;
-                adjacency = h ? h->adjacency : NEIGH_NONE;
-        } else {
-                const struct net_hop6 *h = net_route6(w->net, ip + 24);
-                port = h ? h->port : PORT_NONE;
-                adjacency = h ? h->adjacency : NEIGH_NONE;
-        }
-        if (port == PORT_NONE || port == p->in_port) {
-                pkt_done(p, DROP_NO_ROUTE);
-                return;
-        }
-        bool on_link = adjacency == NEIGH_NONE;
-        p->adjacency = on_link ? neigh_lookup(w->neigh, port, p->version, p->version == 4 ? ip + 16 : ip + 24)
-                               : neigh_word(w->neigh, adjacency);
+        p->adjacency = route_adjacency(w, p, p->version, p->version == 4 ? ip + 16 : ip + 24);
         if (p->adjacency) {
                 p->verdict = FORWARD_RETURN;
                 p->kind = PKT_SEND;
-        } else if (!on_link) {
-                pkt_done(p, DROP_NO_NEIGHBOUR); /* pinned: the control thread is resolving it already */
-        } else {
-                pkt_done(p, tokens_take(&w->punt, now_ms) ? PUNT_RESOLVE : DROP_RATE_LIMITED);
+                if (adjacency_port(p->adjacency) == p->in_port)
+                        pkt_done(p, DROP_NO_ROUTE);
         }
 }
 
@@ -185,7 +205,7 @@ static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, 
         else if (!t)
                 kernel_take(w, now_ms, p, DROP_NO_TABLES);
         else if (shard && (v4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) != VIP_NONE)
-                classify_return(w, now_ms, p);
+                classify_return(w, p);
         else
                 kernel_take(w, now_ms, p, DROP_NOT_OURS);
 }
@@ -218,6 +238,7 @@ void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, str
 {
         BUG_ON(n > L4_MAX_BURST);
         uint64_t now_s = now_ms / 1000; /* once per burst */
+        w->now_ms = now_ms;
         for (size_t i = 0; i < n && i < PREFETCH_AHEAD; i++)
                 __builtin_prefetch(p[i].p);
         for (size_t i = 0; i < n; i++) {

@@ -22,6 +22,14 @@ struct worker {
         struct tokens punt, probe;       /* what others make us punt; probe answers: no flood may make shards look dead */
         struct tokens refuse;            /* RST and ICMP errors */
         struct tokens kernel;            /* what goes to this host's own stack */
+        struct nat_ports {
+                uint16_t lo, n;      /* all workers' local ports; n 0 = no NAT */
+                uint16_t own, n_own; /* this worker's share */
+                uint16_t next;       /* of the share: ports are used in turn, so that one rests as long as can be */
+                uint8_t index, workers;
+                uint32_t mul;        /* 2^16 * workers / n */
+        } nat;
+        uint64_t now_ms; /* of this burst */
         uint64_t swept_ms;
         struct fragcache frags;
 } CACHE_ALIGNED;
@@ -29,6 +37,8 @@ struct worker {
 /* mem: flow_table_bytes(n_entries) bytes, 64-byte aligned. */
 void worker_init(struct worker *w, void *mem, uint32_t n_entries, struct siphash_key key, const struct net *net,
                  const struct neigh *n, const struct backends *r, uint64_t now_ms) NONNULL(1, 2, 5, 6, 7);
+/* Local ports lo..hi for NAT, of which this worker, number index of n_workers, takes its share.  Every worker gets the same. */
+void worker_nat_ports(struct worker *w, uint16_t lo, uint16_t hi, unsigned index, unsigned n_workers) NONNULL(1);
 /* n <= L4_MAX_BURST.  t may be NULL (no configuration yet): ARP, ND and echo for our own addresses still work. */
 void pipeline_run(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p, size_t n) NONNULL(1, 4);
 /* Collects expired flows, a little per millisecond that has passed: the whole table about once a minute.  Call per loop. */

@@ -27,14 +27,16 @@ enum pkt_frag { PKT_WHOLE = 0, PKT_FRAG_FIRST = 1, PKT_FRAG_LATER = 2 };
 
 struct pkt {
         /* filled by io before pipeline_run */
-        uint8_t *p;        /* the frame, from the Ethernet header */
+        uint8_t *p;        /* the frame, from the Ethernet header; NAT across families moves it */
         void *mbuf;        /* io's; core never looks */
         uint32_t len;      /* contiguous bytes at p; replies may change it (never beyond cap) */
         uint32_t wire_len; /* whole frame, all segments; replies may change it with len */
         uint32_t rx_len;   /* wire_len as received, for the byte counters; set by pipeline_run */
+        uint32_t head;     /* writable bytes before p: a packet that becomes IPv6 grows there */
         uint32_t cap;      /* writable bytes at p (>= len): a neighbour advertisement is longer than its solicitation */
         uint8_t in_port;   /* index into net.ports */
         uint8_t rx_flags;
+        uint8_t handed;    /* workers that had it before this one */
         /* results, read by io */
         uint8_t verdict;   /* enum l4_verdict */
         uint8_t out_port;  /* valid for VERDICT_KIND_TX */

@@ -25,8 +25,9 @@ static int member_fail(struct model_error *e, const Model__EndpointSet *set, con
         char text[IPADDR_STR_MAX];
         ipaddr_str(a, text);
         if (rc == -ENETUNREACH)
-                return L4_FAIL(e, set->source, ENETUNREACH, "endpoint set %s: %s is on no shard port's network",
-                               set->id, text);
+                return L4_FAIL(e, set->source, ENETUNREACH,
+                               "endpoint set %s: %s is on no shard port's network, or under NAT: no route to it", set->id,
+                               text);
         if (rc == -ENOSPC)
                 return L4_LIMIT(e, set->source, "endpoint set %s: more than %d backends or %d neighbours", set->id,
                                 L4_MAX_BACKENDS, L4_MAX_NEIGHBOURS);
@@ -62,7 +63,7 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
         for (size_t i = 0; rc == 0 && i < set->n_endpoints; i++) {
                 const Model__Endpoint *ep = set->endpoints[i];
                 struct ipaddr a;
-                rc = tables_check_endpoint(set, ep, e);
+                rc = tables_check_endpoint(set, ep, p->nat, e);
                 if (rc < 0 || !endpoint_wanted(set, ep, p->af))
                         continue;
                 if (ipaddr_from_bytes(ep->addr.data, ep->addr.len, &a) < 0) {
@@ -70,7 +71,7 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
                                      ep->addr.len);
                         continue;
                 }
-                int b = backends_reserve(r, p->id, &a, now_ms);
+                int b = backends_reserve(r, p->id, &a, (uint16_t)(p->nat ? ep->port : 0), now_ms);
                 if (b < 0) {
                         rc = member_fail(e, set, &a, b);
                         continue;
@@ -181,17 +182,17 @@ static struct health_check check_of(const Model__HealthCheck *h)
 static const struct pool *pool_like(const struct tables *t, const struct pool *p)
 {
         for (uint32_t i = 0; t && i < t->n_pools; i++)
-                if (t->pools[i].af == p->af && strcmp(t->pools[i].id, p->id) == 0)
+                if (t->pools[i].af == p->af && t->pools[i].nat == p->nat && strcmp(t->pools[i].id, p->id) == 0)
                         return &t->pools[i];
         return NULL;
 }
 
 /* The pool of this id for VIPs of this family, made when it is first asked for. */
-static int pool_get(struct tables *t, const struct model *m, const char *id, uint8_t af, uint64_t now_ms, uint16_t *ret,
-                    struct model_error *e)
+static int pool_get(struct tables *t, const struct model *m, const char *id, uint8_t af, bool nat, uint64_t now_ms,
+                    uint16_t *ret, struct model_error *e)
 {
         for (uint32_t i = 0; i < t->n_pools; i++)
-                if (t->pools[i].af == af && strcmp(t->pools[i].id, id) == 0) {
+                if (t->pools[i].af == af && t->pools[i].nat == nat && strcmp(t->pools[i].id, id) == 0) {
                         *ret = (uint16_t)i;
                         return 0;
                 }
@@ -206,6 +207,7 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, uin
         if (!p->id || !p->endpoint_set)
                 return L4_FAIL(e, mp->source, ENOMEM, "out of memory");
         p->af = af;
+        p->nat = nat;
         p->check = check_of(mp->health_check);
         p->drain_ms = mp->drain_ms ? mp->drain_ms : t->conf.drain_ms;
         p->set_version = set->version;
@@ -230,11 +232,11 @@ static int legs_build(struct tables *t, const struct model *m, const Model__L4Di
         s->first_leg = t->n_legs;
         for (size_t i = 0; i < d->n_legs; i++) {
                 const Model__L4Leg *l = d->legs[i];
-                uint16_t pool = POOL_NONE;
+                uint16_t pool = l->verdict == MODEL__L4_LEG__VERDICT__REJECT ? POOL_REJECT : POOL_NONE;
                 if (l->weight == 0)
                         continue;
                 if (l->verdict == MODEL__L4_LEG__VERDICT__FORWARD) {
-                        int rc = pool_get(t, m, l->pool, af, now_ms, &pool, e);
+                        int rc = pool_get(t, m, l->pool, af, s->nat, now_ms, &pool, e);
                         if (rc < 0)
                                 return rc;
                 }
@@ -259,6 +261,7 @@ static int service_build(struct tables *t, const struct model *m, const Model__L
         s->udp = l->protocol == MODEL__L4_PROTOCOL__L4_UDP;
         s->port_lo = (uint16_t)l->port_lo;
         s->port_hi = (uint16_t)l->port_hi;
+        s->nat = l->target == MODEL__L4_LISTENER__TARGET__ENDPOINTS;
         s->source_affinity = l->affinity == MODEL__AFFINITY__AFFINITY_SOURCE;
         s->idle_s = (uint16_t)(l->idle_s ? l->idle_s : s->udp ? t->conf.udp_idle_s : t->conf.tcp_idle_s);
         t->service_ids[t->n_services] = arena_strdup(&t->arena, l->id);
@@ -295,7 +298,7 @@ static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *n
 
 static int tables_alloc(struct tables *t, const Model__L4 *l4)
 {
-        size_t n_listeners = l4 ? l4->n_listeners : 0, n_vips = l4 ? l4->n_vips : 0, n_pools = l4 ? 2 * l4->n_pools : 0,
+        size_t n_listeners = l4 ? l4->n_listeners : 0, n_vips = l4 ? l4->n_vips : 0, n_pools = l4 ? 4 * l4->n_pools : 0,
                n_legs = 0;
         for (size_t i = 0; i < n_listeners; i++)
                 n_legs += MODEL_MAX_L4_LEGS;

@@ -32,6 +32,7 @@ struct pool {
         uint64_t pad[6];
         /* control thread only */
         const char *id, *endpoint_set; /* in the tables' arena */
+        bool nat;                      /* its members are endpoints under NAT */
         uint8_t af;                    /* of the VIPs it serves: endpoints of that family, or all when there are none */
         uint64_t set_version;
         struct health_check check;
@@ -42,9 +43,10 @@ struct pool {
         bool fail_open;                /* no member is healthy: the table is over all that are not DOWN */
 };
 #define POOL_NONE 0xffff
+#define POOL_REJECT 0xfffe
 struct leg {
         uint32_t upto; /* cumulative share of 2^32 - 1: the first leg with hash <= upto is taken */
-        uint16_t pool; /* index, or POOL_NONE: the leg drops */
+        uint16_t pool; /* index; POOL_NONE: the leg drops, POOL_REJECT: it refuses */
 };
 struct service {
         uint32_t first_leg;
@@ -52,6 +54,7 @@ struct service {
         uint16_t idle_s;
         uint8_t source_affinity;
         uint8_t udp; /* 0 or 1 */
+        uint8_t nat; /* straight to endpoints; 0 = layer 2, to shards */
         uint16_t vip;
         uint16_t port_lo, port_hi; /* 0, 0 = any */
 };

@@ -20,10 +20,11 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
 {
         if (l->protocol != MODEL__L4_PROTOCOL__L4_TCP && l->protocol != MODEL__L4_PROTOCOL__L4_UDP)
                 return L4_REFUSE(e, l->source, "listener %s: QUIC connection ids are not supported", l->id);
-        if (l->target != MODEL__L4_LISTENER__TARGET__SHARDS)
-                return L4_REFUSE(e, l->source, "listener %s: forwarding to endpoints is not supported", l->id);
-        if (l->forward != MODEL__L4_LISTENER__FORWARD__L2)
-                return L4_REFUSE(e, l->source, "listener %s: only layer 2 forwarding is supported", l->id);
+        bool shards = l->target == MODEL__L4_LISTENER__TARGET__SHARDS;
+        if (shards && l->forward != MODEL__L4_LISTENER__FORWARD__L2)
+                return L4_REFUSE(e, l->source, "listener %s: shards are reached by layer 2 only", l->id);
+        if (!shards && l->forward != MODEL__L4_LISTENER__FORWARD__FULL_NAT)
+                return L4_REFUSE(e, l->source, "listener %s: endpoints are reached by full NAT only", l->id);
         if (l->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF)
                 return L4_REFUSE(e, l->source, "listener %s: PROXY protocol is not supported", l->id);
         if (l->affinity != MODEL__AFFINITY__AFFINITY_TUPLE && l->affinity != MODEL__AFFINITY__AFFINITY_SOURCE)
@@ -43,10 +44,8 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
 static int check_distribution(const Model__L4Distribution *d, struct model_error *e)
 {
         for (size_t i = 0; i < d->n_legs; i++)
-                if (d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__FORWARD &&
-                    d->legs[i]->verdict != MODEL__L4_LEG__VERDICT__DROP)
-                        return L4_REFUSE(e, d->source,
-                                         "distribution %s: rejecting (RST, ICMP unreachable) is not supported", d->id);
+                if (d->legs[i]->verdict > MODEL__L4_LEG__VERDICT__DROP)
+                        return L4_REFUSE(e, d->source, "distribution %s: this verdict is not supported", d->id);
         return 0;
 }
 
@@ -81,9 +80,13 @@ static int check_pool(const Model__Pool *p, struct model_error *e)
         return p->health_check ? check_health(p, p->health_check, e) : 0;
 }
 
-int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, struct model_error *reterr)
+int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, bool nat,
+                          struct model_error *reterr)
 {
-        if (e->port)
+        if (nat && (e->port == 0 || e->port > UINT16_MAX))
+                return L4_FAIL(reterr, set->source, EINVAL, "endpoint set %s: %s has port %u: NAT needs one", set->id,
+                               e->name, e->port);
+        if (!nat && e->port)
                 return L4_REFUSE(reterr, set->source,
                                  "endpoint set %s: layer 2 forwarding keeps the port, but %s has port %u", set->id,
                                  e->name, e->port);

@@ -11,7 +11,7 @@ enum l4_verdict {
 #undef V
         VERDICT_N
 };
-enum verdict_kind { VERDICT_KIND_NONE, VERDICT_KIND_TX, VERDICT_KIND_PUNT, VERDICT_KIND_DROP };
+enum verdict_kind { VERDICT_KIND_NONE, VERDICT_KIND_TX, VERDICT_KIND_HAND, VERDICT_KIND_PUNT, VERDICT_KIND_DROP };
 
 extern const uint8_t verdict_kinds[VERDICT_N];
 static inline enum verdict_kind verdict_kind(uint8_t v) { return (enum verdict_kind)verdict_kinds[v]; }

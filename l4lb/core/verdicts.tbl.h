@@ -1,12 +1,15 @@
 /* l4lb/core/verdicts.tbl.h - every way a packet can end.  Each packet ends in exactly one; their sum is packets received.
  * V(NAME, kind, help)
  *   kind  TX    the frame leaves by pkt.out_port (pkt.len may have changed for replies)
+ *         HAND  the frame is given to the worker out_port
  *         PUNT  the frame is handed to the control thread, which frees it
  *         DROP  the frame is freed */
 #pragma once
 #define VERDICTS(V) \
         V(FORWARD_SHARD,         TX,   "sent to a shard, destination MAC rewritten") \
         V(FORWARD_RETURN,        TX,   "reply of a shard, routed to its next hop") \
+        V(FORWARD_NAT,           TX,   "sent to an endpoint, addresses and ports rewritten") \
+        V(FORWARD_NAT_RETURN,    TX,   "answer of an endpoint, sent to the client as from the VIP") \
         V(FORWARD_KERNEL,        TX,   "not ours: handed to this host's own stack by the uplink's kernel port") \
         V(FORWARD_WIRE,          TX,   "sent by this host's own stack, passed on to the uplink") \
         V(REPLY_ARP,             TX,   "ARP request answered") \
@@ -15,6 +18,7 @@
         V(REPLY_RST,             TX,   "TCP to a closed port, or without a connection where one is needed: reset") \
         V(REPLY_UNREACHABLE,     TX,   "UDP to a closed port: ICMP port unreachable") \
         V(REPLY_TOO_BIG,         TX,   "larger than the link it would leave by: ICMP fragmentation needed, packet too big") \
+        V(HAND_OVER,             HAND, "of another worker's NAT connection: given to it, which counts the packet again") \
         V(PUNT_NEIGH,            PUNT, "ARP reply, gratuitous ARP or neighbour advertisement for the neighbour table") \
         V(PUNT_CONFLICT,         PUNT, "another station claims one of our addresses: the control thread defends it") \
         V(PUNT_PROBE,            PUNT, "answer of a backend to one of our health probes") \
@@ -50,6 +54,10 @@
         V(DROP_ICMP_FRAGMENT,    DROP, "ICMP towards us in fragments") \
         V(DROP_ICMP_MTU,         DROP, "packet-too-big with an MTU below the protocol's minimum") \
         V(DROP_RATE_LIMITED,     DROP, "a reply or a punt over this worker's budget") \
+        V(DROP_NO_FLOW,          DROP, "NAT: no connection has these addresses and ports") \
+        V(DROP_NAT_PORTS,        DROP, "NAT: no free port of ours towards this endpoint") \
+        V(DROP_FLOWS_FULL,       DROP, "NAT: no room for another connection") \
+        V(DROP_NAT_FAMILY,       DROP, "NAT between IPv4 and IPv6: a fragment, an ICMP error, or no room for the larger header") \
         V(DROP_KERNEL_LIMIT,     DROP, "for this host's own stack, over the budget of limits.to_kernel_pps") \
         V(DROP_KERNEL_MAC,       DROP, "frame of the kernel port from another MAC address than its uplink's") \
         V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port, and no answer (limits.refusals_pps)") \

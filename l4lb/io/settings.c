@@ -1,5 +1,6 @@
 /* l4lb/io/settings.c - see settings.h.  Each check names its file and line through lib/io/config. */
 #include "lib/base.h"
+#include "l4lb/core/probe.h"
 #include "l4lb/io/settings.h"
 #include "lib/io/config.h"
 
@@ -257,6 +258,15 @@ static void read_all(struct conf *c, struct settings *s)
                 s->flow_entries = (unsigned)conf_int_or(g, "table_entries", 1024, 1 << 26, s->flow_entries);
                 s->tcp_idle_s = (unsigned)conf_int_or(g, "tcp_idle_s", 10, 6000, s->tcp_idle_s);
                 s->udp_idle_s = (unsigned)conf_int_or(g, "udp_idle_s", 5, 6000, s->udp_idle_s);
+        }
+        s->nat_lo = 1024;
+        s->nat_hi = 32767;
+        g = conf_sub_or_null(root, "nat");
+        if (g) {
+                s->nat_lo = (unsigned)conf_int_or(g, "port_min", 1, PROBE_PORT_LO - 1, s->nat_lo);
+                s->nat_hi = (unsigned)conf_int_or(g, "port_max", 1, PROBE_PORT_LO - 1, s->nat_hi);
+                if (s->nat_hi < s->nat_lo + SETTINGS_MAX_WORKERS - 1)
+                        conf_error(g, "port_max", "port_min to port_max must hold at least %d ports", SETTINGS_MAX_WORKERS);
         }
         s->refusals_pps = L4_MAX_REFUSALS_PER_S;
         s->to_kernel_pps = L4_MAX_TO_KERNEL_PER_S;

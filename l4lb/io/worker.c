@@ -52,6 +52,8 @@ static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf *
                 p[i].mbuf = m[i];
                 p[i].len = rte_pktmbuf_data_len(m[i]);
                 p[i].wire_len = rte_pktmbuf_pkt_len(m[i]);
+                p[i].head = rte_pktmbuf_headroom(m[i]);
+                p[i].handed = 0;
                 p[i].cap = p[i].len + rte_pktmbuf_tailroom(m[i]);
                 p[i].in_port = port;
                 p[i].rx_flags = (m[i]->ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD
@@ -63,16 +65,20 @@ static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf *
                 metric_add(&w->counters[WORKER_MULTISEG], multiseg);
 }
 
-/* A frame whose length the core changed (a reply) lies in the first buffer: the others are let go. */
+/* A frame that the core made longer or shorter, at its end (a reply, all of it in the first buffer: the others are let go) or
+ * at its beginning (another IP version). */
 static void mbuf_fit(struct rte_mbuf *m, const struct pkt *p)
 {
-        if (unlikely(p->wire_len != rte_pktmbuf_pkt_len(m))) {
+        if (likely(p->wire_len == rte_pktmbuf_pkt_len(m)))
+                return;
+        if (p->len == p->wire_len) {
                 rte_pktmbuf_free(m->next);
                 m->next = NULL;
                 m->nb_segs = 1;
-                m->data_len = (uint16_t)p->len;
-                m->pkt_len = p->len;
         }
+        m->data_off = (uint16_t)(p->p - (uint8_t *)m->buf_addr);
+        m->data_len = (uint16_t)p->len;
+        m->pkt_len = p->wire_len;
 }
 
 static void worker_flush(struct io_worker *w, unsigned out, struct pkt *p)
@@ -84,6 +90,22 @@ static void worker_flush(struct io_worker *w, unsigned out, struct pkt *p)
         if (unlikely(sent < t->n))
                 rte_pktmbuf_free_bulk(t->m + sent, t->n - sent);
         t->n = 0;
+}
+
+/* Packets of other workers' connections.  A worker that rests is woken. */
+static void worker_hand(struct io_worker *w, struct pkt *p, uint16_t i)
+{
+        struct io_worker *to = w->all->w[p[i].out_port];
+        struct rte_mbuf *m = p[i].mbuf;
+        m->port = p[i].in_port; /* our number, not the device's */
+        m->hash.usr = p[i].handed + 1u;
+        if (rte_ring_mp_enqueue(to->handed, m) < 0) {
+                p[i].verdict = DROP_TX_FULL;
+                rte_pktmbuf_free(m);
+                return;
+        }
+        atomic_thread_fence(memory_order_seq_cst); /* it is in the ring before we look at `resting`; see worker_rest */
+        worker_wake(to);
 }
 
 static void worker_punt(struct io_worker *w, struct pkt *p, const uint16_t *punts, unsigned n)
@@ -119,6 +141,9 @@ static void pkts_out(struct io_worker *w, struct pkt *p, unsigned n)
                         outs |= UINT64_C(1) << p[i].out_port;
                         break;
                 }
+                case VERDICT_KIND_HAND:
+                        worker_hand(w, p, (uint16_t)i);
+                        break;
                 case VERDICT_KIND_PUNT:
                         punts[n_punts++] = (uint16_t)i;
                         break;
@@ -145,12 +170,20 @@ static void traffic_add(struct traffic *t, uint32_t bytes)
 static void count_traffic(struct io_worker *w, const struct generation *g, const struct pkt *p, unsigned n)
 {
         for (unsigned i = 0; i < n; i++)
-                if (p[i].verdict == FORWARD_SHARD) {
+                if (p[i].verdict == FORWARD_SHARD || p[i].verdict == FORWARD_NAT) {
                         if (p[i].backend < L4_MAX_BACKENDS)
                                 traffic_add(&w->backends[p[i].backend], p[i].wire_len);
                         if (g && p[i].service < g->tables->n_services)
                                 traffic_add(&w->services[g->counter_of[p[i].service]], p[i].wire_len);
                 }
+}
+
+static void worker_burst(struct io_worker *w, const struct generation *g, struct pkt *p, unsigned n)
+{
+        pipeline_run(&w->core, g ? g->tables : NULL, w->now_ms, p, n);
+        pkts_out(w, p, n);
+        verdicts_count(&w->core.verdicts, p, n);
+        count_traffic(w, g, p, n);
 }
 
 static unsigned worker_port(struct io_worker *w, const struct generation *g, uint8_t port)
@@ -161,10 +194,23 @@ static unsigned worker_port(struct io_worker *w, const struct generation *g, uin
         if (n == 0)
                 return 0;
         pkts_from_mbufs(w, port, m, p, n);
-        pipeline_run(&w->core, g ? g->tables : NULL, w->now_ms, p, n);
-        pkts_out(w, p, n);
-        verdicts_count(&w->core.verdicts, p, n);
-        count_traffic(w, g, p, n);
+        worker_burst(w, g, p, n);
+        return n;
+}
+
+/* What other workers received of our NAT connections. */
+static unsigned worker_handed(struct io_worker *w, const struct generation *g)
+{
+        struct rte_mbuf *m[WORKER_BURST];
+        struct pkt p[WORKER_BURST];
+        unsigned n = rte_ring_sc_dequeue_burst(w->handed, (void **)m, WORKER_BURST, NULL);
+        if (n == 0)
+                return 0;
+        for (unsigned i = 0; i < n; i++) {
+                pkts_from_mbufs(w, (uint8_t)m[i]->port, &m[i], &p[i], 1);
+                p[i].handed = (uint8_t)m[i]->hash.usr;
+        }
+        worker_burst(w, g, p, n);
         return n;
 }
 
@@ -184,12 +230,19 @@ static unsigned worker_frames(struct io_worker *w)
         return n;
 }
 
-/* The whole packet path but the devices: what the health gate asks for.  A SYN leaves nothing in the flow table. */
+/* The whole packet path but the devices: what the health gate asks for.  A SYN leaves nothing in the flow table; under NAT,
+ * a half-open connection for half a minute. */
 static void worker_trace(struct io_worker *w, const struct generation *g)
 {
         struct trace *t = &w->trace;
-        struct pkt p = {
-                .p = t->frame, .len = t->len, .wire_len = t->len, .cap = sizeof t->frame, .in_port = t->in_port};
+        uint8_t room[RTE_PKTMBUF_HEADROOM + sizeof t->frame], *f = room + RTE_PKTMBUF_HEADROOM;
+        memcpy(f, t->frame, sizeof t->frame);
+        struct pkt p = {.p = f,
+                        .head = RTE_PKTMBUF_HEADROOM,
+                        .len = t->len,
+                        .wire_len = t->len,
+                        .cap = sizeof t->frame,
+                        .in_port = t->in_port};
         pipeline_run(&w->core, g ? g->tables : NULL, w->now_ms, &p, 1);
         t->verdict = p.verdict;
         t->out_port = p.out_port;
@@ -207,6 +260,8 @@ unsigned worker_turn(struct io_worker *w)
         const struct generation *g = atomic_load_explicit(&w->all->active, memory_order_acquire);
         for (unsigned port = 0; port < w->all->ports->n; port++)
                 n += worker_port(w, g, (uint8_t)port);
+        if (w->handed)
+                n += worker_handed(w, g);
         frames = worker_frames(w);
         if (unlikely(atomic_load_explicit(&w->trace.state, memory_order_acquire) == TRACE_ASKED))
                 worker_trace(w, g);
@@ -259,7 +314,8 @@ static void worker_rest(struct io_worker *w)
         /* seq_cst, as in workers_send: either we see its frame in the ring or it sees us resting and wakes us */
         atomic_store_explicit(&w->resting, true, memory_order_seq_cst);
         atomic_thread_fence(memory_order_seq_cst);
-        if (rte_ring_empty(w->frames) && atomic_load_explicit(&w->trace.state, memory_order_relaxed) == TRACE_IDLE &&
+        if (rte_ring_empty(w->frames) && (!w->handed || rte_ring_empty(w->handed)) &&
+            atomic_load_explicit(&w->trace.state, memory_order_relaxed) == TRACE_IDLE &&
             !atomic_load_explicit(&w->all->stop, memory_order_relaxed)) {
                 rte_rcu_qsbr_thread_offline(w->all->qs, w->index);
                 if (w->epfd >= 0) {

@@ -3,6 +3,7 @@
  * shared.  A worker takes the active generation once per turn and reports a quiescent state after its last use.
  *
  *   control thread --frames ring--> worker --tx--> port        requests of neighbours and probes, announcements
+ *   worker --handed ring--> worker                         packets of the other's NAT connections
  *   port --rx--> worker --punts ring--> control thread         ARP / ND answers, probe answers; loop_wake */
 #pragma once
 #include "l4lb/core/pipeline.h"
@@ -67,6 +68,7 @@ struct io_worker {
         uint64_t now_ms, next_ms_tsc, ms_tsc;
         bool rested;                     /* since the clock was read last */
         struct rte_ring *punts, *frames; /* shared: single producer, single consumer */
+        struct rte_ring *handed;         /* shared: many producers; NULL = there is no other worker */
         int epfd, wakefd;                /* epfd -1: some port gives nothing to wait on */
         int intr_epfd;                   /* DPDK's, of the ports with rx interrupts; inside epfd.  -1: none has them */
         _Atomic bool resting;            /* shared: set before the last look at the frames ring */

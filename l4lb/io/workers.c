@@ -66,11 +66,11 @@ static int worker_wait_init(struct io_worker *w)
         return epoll_ctl(w->epfd, EPOLL_CTL_ADD, w->wakefd, &ev) < 0 ? -errno : 0;
 }
 
-static struct rte_ring *ring_new(const char *what, unsigned index, struct err *reterr)
+static struct rte_ring *ring_new(const char *what, unsigned index, unsigned producers, struct err *reterr)
 {
         char name[32];
         snprintf(name, sizeof name, "%s%u", what, index);
-        struct rte_ring *r = rte_ring_create(name, WORKER_RING, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+        struct rte_ring *r = rte_ring_create(name, WORKER_RING, SOCKET_ID_ANY, producers | RING_F_SC_DEQ);
         if (!r)
                 (void)err_set(reterr, rte_errno, "dpdk.memory_mb", "no room for a ring: %s", rte_strerror(rte_errno));
         return r;
@@ -89,9 +89,11 @@ static int worker_memory(struct io_worker *w, struct err *reterr)
                 return err_set(reterr, ENOMEM, "flows.table_entries",
                                "no room for a flow table of %zu MiB: raise dpdk.memory_mb or lower flows.table_entries",
                                bytes >> 20);
-        w->punts = ring_new("punts", w->index, reterr);
-        w->frames = w->punts ? ring_new("frames", w->index, reterr) : NULL;
-        return w->frames ? 0 : -ENOMEM;
+        w->punts = ring_new("punts", w->index, RING_F_SP_ENQ, reterr);
+        w->frames = w->punts ? ring_new("frames", w->index, RING_F_SP_ENQ, reterr) : NULL;
+        bool alone = w->all->ports->n_workers == 1;
+        w->handed = w->frames && !alone ? ring_new("handed", w->index, 0, reterr) : NULL;
+        return w->frames && (alone || w->handed) ? 0 : -ENOMEM;
 }
 
 static int worker_new(struct workers *ws, unsigned index, const struct net *net, const struct neigh *n,
@@ -118,6 +120,9 @@ static int worker_new(struct workers *ws, unsigned index, const struct net *net,
         if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
                 return err_set(reterr, EIO, "worker", "no random key");
         worker_init(&w->core, w->flow_memory, ws->settings->flow_entries, key, net, n, r, now_ms);
+        worker_nat_ports(&w->core, (uint16_t)ws->settings->nat_lo, (uint16_t)ws->settings->nat_hi, index,
+                         ws->ports->n_workers);
+        w->core.nat.next = (uint16_t)(key.k0 % w->core.nat.n_own); /* not the same ports again after a restart */
         e = worker_wait_init(w);
         if (e < 0)
                 return err_set(reterr, -e, "worker", "cannot wait on the ports: %s", strerror(-e));
@@ -163,7 +168,7 @@ int workers_start(struct workers *ws, struct err *reterr)
         return 0;
 }
 
-static void worker_wake(struct io_worker *w)
+void worker_wake(struct io_worker *w)
 {
         uint64_t one = 1;
         if (w->wakefd < 0 || !atomic_load_explicit(&w->resting, memory_order_seq_cst))
@@ -197,6 +202,7 @@ void workers_fini(struct workers *ws)
                 struct io_worker *w = ws->w[i];
                 ring_free(w->punts);
                 ring_free(w->frames);
+                ring_free(w->handed);
                 if (w->epfd >= 0)
                         close(w->epfd);
                 if (w->wakefd >= 0)

@@ -129,6 +129,8 @@ static void settings_make(struct settings *s, const struct options *o)
                                .n_cores = 1,
                                .hugepages = o->hugepages,
                                .n_ports = 3,
+                               .nat_lo = 1024,
+                               .nat_hi = 32767,
                                .tcp_idle_s = 350,
                                .udp_idle_s = 120,
                                .spin_polls = UINT32_MAX};

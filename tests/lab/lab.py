@@ -5,6 +5,7 @@
       fd00:10::2     10.20.0.0/24           │   10.30.1.0/30         ├──────── origin: pods 10.40.0.101 ...
                      fd00:20::/64           │s2 ─────────── shard-2 ─┘         (echo_origin, nginx)
                                                 10.30.2.0/30  eth1: 10.40.0.11, .12 ...
+      l4lb's b0 (10.40.0.3, fd00:40::3) is on that bridge too: TCPRoute and UDPRoute go straight to the pods by NAT.
 
 The router sends the VIP pools (192.0.2.0/26, 2001:db8:10::/64) to l4lb's uplink address; in each shard the pools are local
 (AnyIP) and the default route is l4lb.  l4lb's interfaces have no kernel address: DPDK owns them.  IPv6 everywhere beside IPv4.
@@ -205,6 +206,8 @@ class Lab:
             netns.veth(origin, "p%d" % i, shard, "eth1")
             netns.batch(["link set p%d master br0" % i], origin)
             netns.address(shard, "eth1", self.shard_backend(i) + "/24", "fd00:40::%d/64" % (10 + i))
+        netns.veth(origin, "pb", l4lb, "b0")
+        netns.batch(["link set pb master br0"], origin)
         netns.run(netns.in_ns(origin, ["ethtool", "-K", "br0", "tx", "off"]), check=False)  # software device: nothing on a wire
         if self.root_client:
             netns.veth(None, self.prefix + "-r", router, "r0")
@@ -337,6 +340,8 @@ timeouts = { header = 10000; idle = 60000; connect = 3000; upstream_idle = 50000
         for i in self.shard_numbers():
             ports.append('  { name = "s%d"; device = "%s"; role = "shard"; addresses = [ "10.30.%d.1/30", "fd00:30:%d::1/64" ]; }'
                          % (i, device(i, "s%d" % i), i, i))
+        ports.append('  { name = "b0"; device = "%s"; role = "shard"; addresses = [ "10.40.0.3/24", "fd00:40::3/64" ]; }' % device(
+            self.n_shards + 1, "b0"))
         return """name = "l4-1";
 control = { agent = "%s"; admin = "%s"; state_dir = "%s"; };
 log_level = "info";

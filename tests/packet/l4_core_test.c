@@ -11,6 +11,7 @@
 
 #define FLOWS 256
 #define ROOM 64 /* what io leaves behind a frame */
+#define HEAD 64 /* and before it */
 
 static struct world *world;
 static size_t n_failed; /* rows that failed so far: a run shows them all */
@@ -29,18 +30,29 @@ static void fail_row(const struct l4_row *r, const char *what, const struct pkt 
         n_failed++;
 }
 
+/* "@N frame": the port, and *s moves to the frame. */
+static uint8_t row_port(const struct l4_row *r, char **s)
+{
+        if (**s != '@')
+                return r->in_port;
+        uint8_t port = (uint8_t)((*s)[1] - '0');
+        *s += 3;
+        return port;
+}
+
 static void run_before(const struct l4_row *r)
 {
         char *copy = strdup(r->before ? r->before : ""), *s = copy;
         assert_non_null(copy);
         while (s && *s) {
                 char *end = strstr(s, " ;; ");
-                uint8_t f[FRAME_MAX + ROOM];
+                uint8_t f[HEAD + FRAME_MAX + ROOM];
                 struct pkt p;
                 if (end)
                         *end = 0;
-                size_t n = frame_make(s, world->net.ports[r->in_port].mac, f);
-                world_run(world, r->in_port, f, n, n, n + ROOM, &p);
+                uint8_t port = row_port(r, &s);
+                size_t n = frame_make(s, world->net.ports[port].mac, f + HEAD);
+                world_run(world, port, f + HEAD, n, n, n + ROOM, &p);
                 assert_int_equal(verdict_kind(p.verdict), VERDICT_KIND_TX);
                 s = end ? end + 4 : NULL;
         }
@@ -71,7 +83,7 @@ static void check_forward(const struct l4_row *r, const struct pkt *p, const uin
 
 static void check_row(const struct l4_row *r)
 {
-        uint8_t in[FRAME_MAX], f[FRAME_MAX + ROOM], out[FRAME_MAX];
+        uint8_t in[FRAME_MAX], room[HEAD + FRAME_MAX + ROOM], out[FRAME_MAX], *f = room + HEAD;
         struct pkt p;
         world_reset_worker(world, FLOWS);
         run_before(r);
@@ -84,10 +96,14 @@ static void check_row(const struct l4_row *r)
                 size_t n_out = frame_make(r->out, world->net.ports[r->in_port].mac, out);
                 if (p.len != n_out || p.wire_len != n_out || memcmp(p.p, out, n_out) != 0)
                         fail_row(r, "wrong frame out", &p, out, n_out);
-                if (p.out_port != r->in_port)
-                        fail_row(r, "a reply leaves by another port", &p, NULL, 0);
+                uint8_t want = p.verdict == FORWARD_NAT ? WORLD_BACKENDS : p.verdict == FORWARD_NAT_RETURN ? 0 : r->in_port;
+                if (p.out_port != want)
+                        fail_row(r, "wrong port", &p, NULL, 0);
         } else if (p.verdict == FORWARD_KERNEL || p.verdict == FORWARD_WIRE) {
                 check_kernel(r, &p, in, n);
+        } else if (p.verdict == FORWARD_NAT || p.verdict == FORWARD_NAT_RETURN) { /* a checksum that cannot be written down */
+                if (p.out_port != (p.verdict == FORWARD_NAT ? WORLD_BACKENDS : 0))
+                        fail_row(r, "wrong port", &p, NULL, 0);
         } else if (verdict_kind(p.verdict) == VERDICT_KIND_TX) {
                 check_forward(r, &p, in, n);
         } else if (p.len != n || memcmp(p.p, in, n) != 0) {
@@ -102,16 +118,16 @@ static void check_cuts(const struct l4_row *r)
         for (size_t cut = 0; cut <= n; cut++)
                 for (int segmented = 0; segmented < 2; segmented++) {
                         size_t cap = cut; /* exact: a byte too far is seen by the sanitizer */
-                        uint8_t *f = malloc(cap ? cap : 1);
+                        uint8_t *room = malloc(HEAD + cap), *f = room + HEAD;
                         struct pkt p;
-                        assert_non_null(f);
+                        assert_non_null(room);
                         memcpy(f, in, cut);
                         world_run(world, r->in_port, f, cut, segmented ? n : cut, cap, &p);
                         if (p.verdict == VERDICT_NONE || p.verdict >= VERDICT_N)
                                 fail_row(r, "no verdict when cut", &p, NULL, 0);
                         if (p.len > p.cap)
                                 fail_row(r, "longer than its room when cut", &p, NULL, 0);
-                        free(f);
+                        free(room);
                 }
 }
 
@@ -141,7 +157,8 @@ static void test_all_verdicts_have_rows(void **state)
 {
         static const enum l4_verdict elsewhere[] = {
                 DROP_RATE_LIMITED, DROP_NO_NEIGHBOUR, DROP_NO_TABLES, DROP_KERNEL_LIMIT, /* pipeline_test: need a state of the world */
-                DROP_TX_FULL,      DROP_PUNT_FULL,                    /* io */
+                DROP_NAT_PORTS, DROP_FLOWS_FULL, HAND_OVER, /* nat_test: too */
+                DROP_TX_FULL, DROP_PUNT_FULL,               /* io */
         };
         (void)state;
         for (unsigned v = 1; v < VERDICT_N; v++) {
@@ -160,7 +177,7 @@ static void test_all_verdicts_have_rows(void **state)
 static void test_burst(void **state)
 {
         (void)state;
-        static uint8_t frames[L4_MAX_BURST][FRAME_MAX + ROOM];
+        static uint8_t rooms[L4_MAX_BURST][HEAD + FRAME_MAX + ROOM];
         struct pkt p[L4_MAX_BURST];
         n_failed = 0;
         for (size_t from = 0; from < l4_n_rows; from += L4_MAX_BURST) {
@@ -168,9 +185,10 @@ static void test_burst(void **state)
                 world_reset_worker(world, FLOWS);
                 for (size_t i = 0; i < n; i++) {
                         const struct l4_row *r = &l4_rows[from + i];
-                        uint32_t len = (uint32_t)frame_make(r->in, world->net.ports[r->in_port].mac, frames[i]);
+                        uint8_t *f = rooms[i] + HEAD;
+                        uint32_t len = (uint32_t)frame_make(r->in, world->net.ports[r->in_port].mac, f);
                         p[i] = (struct pkt){
-                                .p = frames[i], .len = len, .wire_len = len, .cap = len + ROOM, .in_port = r->in_port
+                                .p = f, .head = HEAD, .len = len, .wire_len = len, .cap = len + ROOM, .in_port = r->in_port
                         };
                 }
                 pipeline_run(&world->worker, world->tables, world->now_ms, p, n);
@@ -184,9 +202,9 @@ static void test_burst(void **state)
         assert_int_equal(n_failed, 0);
 }
 
-static void write_record(FILE *o, const char *text, uint8_t port) /* a record of pipeline_fuzz.c */
+static void write_record(FILE *o, const struct l4_row *r, char *text) /* a record of pipeline_fuzz.c */
 {
-        uint8_t f[FRAME_MAX];
+        uint8_t f[FRAME_MAX], port = row_port(r, &text);
         size_t n = frame_make(text, world->net.ports[port].mac, f);
         uint8_t head[3] = { (uint8_t)((port & 3) | (port & 4) << 5), (uint8_t)(n >> 8), (uint8_t)n };
         fwrite(head, 1, sizeof head, o);
@@ -197,7 +215,7 @@ static int write_seeds(const char *dir)
 {
         for (size_t i = 0; i < l4_n_rows; i++) {
                 const struct l4_row *r = &l4_rows[i];
-                char path[512], before[512];
+                char path[512], before[1024], in[1024];
                 snprintf(path, sizeof path, "%s/row-%03zu", dir, i);
                 FILE *o = fopen(path, "wb");
                 if (!o)
@@ -207,9 +225,10 @@ static int write_seeds(const char *dir)
                         end = strstr(b, " ;; ");
                         if (end)
                                 *end = 0;
-                        write_record(o, b, r->in_port);
+                        write_record(o, r, b);
                 }
-                write_record(o, r->in, r->in_port);
+                snprintf(in, sizeof in, "%s", r->in);
+                write_record(o, r, in);
                 fclose(o);
         }
         return 0;
@@ -224,6 +243,7 @@ int main(int argc, char **argv)
                 cmocka_unit_test(test_all_verdicts_have_rows),
         };
         world = world_new(FLOWS);
+        world->head = HEAD;
         int r = argc == 3 && strcmp(argv[1], "--seeds") == 0
                         ? write_seeds(argv[2])
                         : cmocka_run_group_tests_name("l4_core", tests, NULL, NULL);

@@ -11,6 +11,19 @@
 #define C4 "ip4 198.51.100.7 > 192.0.2.1"
 #define C6 "ip6 2001:db8:99::7 > 2001:db8:10::1"
 #define R4 "ip4 192.0.2.1 > 198.51.100.7"
+#define BK "02:00:00:00:00:51"
+#define APP4 "02:ee:00:00:00:01"
+#define APP6 "02:ee:00:00:00:02"
+#define ROUTER "02:aa:00:00:00:01"
+#define TO4 "eth " APP4 " " BK " / ip4 10.40.0.3 > 10.40.0.101"
+#define TO6 "eth " APP6 " " BK " / ip6 fd00:40::3 > fd00:40::104"
+#define OUT4 "eth " ROUTER " " UP " / " R4
+#define OUT6 "eth " ROUTER " " UP " / " R6
+#define FROM4 "eth " BK " " APP4 " / ip4 10.40.0.101 > 10.40.0.3"
+#define FROM6 "eth " BK " " APP6 " / ip6 fd00:40::104 > fd00:40::3"
+#define OPEN "@0 " C4 " / tcp 4000 > 90 S"
+#define ESTABLISHED OPEN " ;; @5 " FROM4 " / tcp 8080 > 1024 SA ;; @0 " C4 " / tcp 4000 > 90 A"
+#define UDP_OPEN "@0 " C4 " / udp 4000 > 90 / data 5"
 #define BACK "eth " PEER " " UP " / "
 #define BACK1 "eth " PEER " " S1 " / "
 #define R6 "ip6 2001:db8:10::1 > 2001:db8:99::7"
@@ -69,7 +82,8 @@ const struct l4_row l4_rows[] = {
         { "v6 TCP without a listener", 0, NULL, C6 " / tcp 4000 > 81 S", REPLY_RST, BACK R6 " hl=64 / tcp 81 > 4000 RA seq=0 ack=2 win=0" },
         { "v6 FIN behind options without a listener", 0, NULL, C6 " / dopt / tcp 4000 > 81 FA ack=9", REPLY_RST, BACK R6 " hl=64 / tcp 81 > 4000 R seq=9 win=0" },
         { "v4 leg that drops", 0, NULL, C4 " / tcp 4000 > 81 S", DROP_POLICY, NULL },
-        { "v4 pool without endpoints", 0, NULL, C4 " / tcp 4000 > 82 S", DROP_NO_BACKEND, NULL },
+        { "v4 SYN to a pool without endpoints", 0, NULL, C4 " / tcp 4000 > 82 S", REPLY_RST, BACK R4 " df / tcp 82 > 4000 RA seq=0 ack=2 win=0" },
+        { "v4 data to a pool without endpoints: they may come back", 0, NULL, C4 " / tcp 4000 > 82 A", DROP_NO_BACKEND, NULL },
         { "v4 not a VIP", 0, NULL, "ip4 198.51.100.7 > 192.0.2.9 / tcp 4000 > 80 S", DROP_NOT_OURS, NULL },
         { "v6 not a VIP", 0, NULL, "ip6 2001:db8:99::7 > 2001:db8:10::9 / tcp 4000 > 80 S", DROP_NOT_OURS, NULL },
         { "v4 TCP to our own address", 0, NULL, "ip4 198.51.100.7 > 10.20.0.2 / tcp 4000 > 80 S", DROP_NOT_OURS, NULL },
@@ -285,6 +299,85 @@ const struct l4_row l4_rows[] = {
         { "kernel sends from another MAC address", 4, NULL, "eth " PEER " 02:00:00:00:00:99 / ip4 10.21.0.9 > 198.51.100.7 / tcp 22 > 4000 SA", DROP_KERNEL_MAC, NULL },
         { "kernel sends more than the uplink carries", 4, NULL, "eth " PEER " " MG " / ip4 10.21.0.9 > 198.51.100.7 / tcp 22 > 4000 A / data 1465", DROP_MTU, NULL },
         { "kernel sends less than an Ethernet header", 4, NULL, C4 " / tcp 4000 > 80 S / cut 13", DROP_SHORT, NULL },
+        /* ---- NAT straight to endpoints: both directions, both families, across them */
+        { "nat v4 SYN", 0, NULL, C4 " / tcp 4000 > 90 S / data 3", FORWARD_NAT, TO4 " ttl=63 / tcp 1024 > 8080 S / data 3" },
+        { "nat v4 SYN again: the same port", 0, OPEN, C4 " / tcp 4000 > 90 S", FORWARD_NAT, TO4 " ttl=63 / tcp 1024 > 8080 S" },
+        { "nat v4 another client gets another port", 0, OPEN, C4 " / tcp 4001 > 90 S", FORWARD_NAT, TO4 " ttl=63 / tcp 1025 > 8080 S" },
+        { "nat v4 SYN+ACK of the endpoint", 5, OPEN, FROM4 " / tcp 8080 > 1024 SA / data 2", FORWARD_NAT_RETURN, OUT4 " ttl=63 / tcp 90 > 4000 SA / data 2" },
+        { "nat v4 data of the client", 0, ESTABLISHED, C4 " id=9 df / tcp 4000 > 90 PA ack=7 / data 100", FORWARD_NAT,
+          TO4 " id=9 df ttl=63 / tcp 1024 > 8080 PA ack=7 / data 100" },
+        { "nat v4 data of the endpoint", 5, ESTABLISHED, FROM4 " / tcp 8080 > 1024 A / data 1460", FORWARD_NAT_RETURN, OUT4 " ttl=63 / tcp 90 > 4000 A / data 1460" },
+        { "nat v4 TTL 1 has reached us", 0, ESTABLISHED, C4 " ttl=1 / tcp 4000 > 90 A", FORWARD_NAT, TO4 " ttl=1 / tcp 1024 > 8080 A" },
+        { "nat v4 a wrong checksum stays wrong", 0, ESTABLISHED, C4 " / tcp 4000 > 90 A sum=bad / data 9", FORWARD_NAT, NULL },
+        { "nat v4 IP options stay", 0, ESTABLISHED, C4 " opt=01010101 / tcp 4000 > 90 A", FORWARD_NAT, TO4 " ttl=63 opt=01010101 / tcp 1024 > 8080 A" },
+        { "nat v4 padding stays", 0, ESTABLISHED, C4 " / tcp 4000 > 90 A / pad 60", FORWARD_NAT, TO4 " ttl=63 / tcp 1024 > 8080 A / pad 60" },
+        { "nat v4 FIN of one side: half-closed goes on", 5, ESTABLISHED " ;; @0 " C4 " / tcp 4000 > 90 FA", FROM4 " / tcp 8080 > 1024 A / data 5", FORWARD_NAT_RETURN,
+          OUT4 " ttl=63 / tcp 90 > 4000 A / data 5" },
+        { "nat v4 RST of the client", 0, ESTABLISHED, C4 " / tcp 4000 > 90 R", FORWARD_NAT, TO4 " ttl=63 / tcp 1024 > 8080 R" },
+        { "nat v4 SYN on a closing connection: a new one", 0, ESTABLISHED " ;; @0 " C4 " / tcp 4000 > 90 R", C4 " / tcp 4000 > 90 S", FORWARD_NAT,
+          TO4 " ttl=63 / tcp 1025 > 8080 S" },
+        { "nat v4 SYN on an established one is the endpoint's to judge", 0, ESTABLISHED, C4 " / tcp 4000 > 90 S", FORWARD_NAT, TO4 " ttl=63 / tcp 1024 > 8080 S" },
+        { "nat v4 data without a connection", 0, NULL, C4 " / tcp 4444 > 90 A ack=5 / data 9", REPLY_RST, BACK R4 " df / tcp 90 > 4444 R seq=5 win=0" },
+        { "nat v4 FIN without a connection", 0, NULL, C4 " / tcp 4444 > 90 FA ack=5", REPLY_RST, BACK R4 " df / tcp 90 > 4444 R seq=5 win=0" },
+        { "nat v4 RST without a connection", 0, NULL, C4 " / tcp 4444 > 90 RA", DROP_NO_FLOW, NULL },
+        { "nat v4 endpoint's data without a connection", 5, NULL, FROM4 " / tcp 8080 > 4444 A ack=3", REPLY_RST,
+          "eth " APP4 " " BK " / ip4 10.40.0.3 > 10.40.0.101 df / tcp 4444 > 8080 R seq=3 win=0" },
+        { "nat v4 another endpoint with the same ports", 5, OPEN, "eth " BK " " PEER " / ip4 10.40.0.102 > 10.40.0.3 / tcp 8080 > 1024 R", DROP_NO_FLOW, NULL },
+        { "nat v4 answer that comes in by the uplink", 0, OPEN, "ip4 10.40.0.101 > 10.40.0.3 / tcp 8080 > 1024 A", DROP_NOT_OURS, NULL },
+        { "nat v4 rejected TCP", 0, NULL, C4 " / tcp 4000 > 92 S", REPLY_RST, BACK R4 " df / tcp 92 > 4000 RA seq=0 ack=2 win=0" },
+        { "nat v4 rejected UDP", 0, NULL, C4 " / udp 4000 > 92", REPLY_UNREACHABLE, BACK R4 " / icmp 3.3 / " C4 " / udp 4000 > 92" },
+        { "nat v4 UDP", 0, NULL, C4 " / udp 4000 > 90 / data 30", FORWARD_NAT, TO4 " ttl=63 / udp 1024 > 8080 / data 30" },
+        { "nat v4 UDP answer", 5, UDP_OPEN, FROM4 " / udp 8080 > 1024 / data 7", FORWARD_NAT_RETURN, OUT4 " ttl=63 / udp 90 > 4000 / data 7" },
+        { "nat v4 UDP checksum 0 stays 0", 0, NULL, C4 " / udp 4000 > 90 sum=0 / data 30", FORWARD_NAT, TO4 " ttl=63 / udp 1024 > 8080 sum=0 / data 30" },
+        { "nat v4 TCP and UDP of one client are two connections", 0, OPEN, C4 " / udp 4000 > 90", FORWARD_NAT, TO4 " ttl=63 / udp 1025 > 8080" },
+        { "nat v6 SYN", 0, NULL, C6 " hl=60 / tcp 4000 > 90 S", FORWARD_NAT, TO6 " hl=59 / tcp 1024 > 8080 S" },
+        { "nat v6 SYN+ACK of the endpoint", 5, "@0 " C6 " / tcp 4000 > 90 S", FROM6 " hl=64 / tcp 8080 > 1024 SA", FORWARD_NAT_RETURN,
+          OUT6 " hl=63 / tcp 90 > 4000 SA" },
+        { "nat v6 UDP", 0, NULL, C6 " hl=60 / udp 4000 > 90 / data 30", FORWARD_NAT, TO6 " hl=59 / udp 1024 > 8080 / data 30" },
+        { "nat v6 options stay", 0, NULL, C6 " hl=60 / dopt / udp 4000 > 90 sum=9 / data 3", FORWARD_NAT, NULL },
+        { "nat 4 to 6: SYN", 0, NULL, C4 " / tcp 4000 > 91 S / data 20", FORWARD_NAT, TO6 " hl=63 / tcp 1024 > 8080 S / data 20" },
+        { "nat 4 to 6: answer", 5, "@0 " C4 " / tcp 4000 > 91 S", FROM6 " hl=64 / tcp 8080 > 1024 SA / data 5", FORWARD_NAT_RETURN,
+          OUT4 " df ttl=63 / tcp 91 > 4000 SA / data 5" },
+        { "nat 4 to 6: answer behind options, which are left", 5, "@0 " C4 " / tcp 4000 > 91 S", FROM6 " hl=64 / dopt / tcp 8080 > 1024 SA / data 5", FORWARD_NAT_RETURN, NULL },
+        { "nat 4 to 6: options are left", 0, NULL, C4 " opt=01010101 / tcp 4000 > 91 S", FORWARD_NAT, TO6 " hl=63 / tcp 1024 > 8080 S" },
+        { "nat 4 to 6: a UDP checksum is made", 0, NULL, C4 " / udp 4000 > 91 sum=0 / data 33", FORWARD_NAT, TO6 " hl=63 / udp 1024 > 8080 / data 33" },
+        { "nat 4 to 6: a wrong checksum stays wrong", 0, NULL, C4 " / tcp 4000 > 91 S sum=bad", FORWARD_NAT, NULL },
+        { "nat 4 to 6: 1480 bytes fit no more", 0, NULL, C4 " / tcp 4000 > 91 S / data 1441", REPLY_TOO_BIG,
+          BACK R4 " / icmp 3.4 rest=1480 / " C4 " keep=548 / tcp 4000 > 91 S / data 1441" },
+        { "nat 4 to 6: 1460 bytes fit", 0, NULL, C4 " / tcp 4000 > 91 S / data 1440", FORWARD_NAT, TO6 " hl=63 / tcp 1024 > 8080 S / data 1440" },
+        { "nat 4 to 6: a first fragment cannot pass", 0, NULL, C4 " mf id=7 / udp 4000 > 91 len=2000 / data 1400", DROP_NAT_FAMILY, NULL },
+        { "nat 6 to 4: SYN", 0, NULL, C6 " hl=60 / tcp 4000 > 91 S / data 20", FORWARD_NAT, TO4 " df ttl=59 / tcp 1024 > 8080 S / data 20" },
+        { "nat 6 to 4: answer", 5, "@0 " C6 " / tcp 4000 > 91 S", FROM4 " / tcp 8080 > 1024 SA", FORWARD_NAT_RETURN, OUT6 " hl=63 / tcp 91 > 4000 SA" },
+        { "nat 6 to 4: UDP answer without a checksum gets one", 5, "@0 " C6 " / udp 4000 > 91", FROM4 " / udp 8080 > 1024 sum=0 / data 9", FORWARD_NAT_RETURN,
+          OUT6 " hl=63 / udp 91 > 4000 / data 9" },
+        { "nat 6 to 4: answer of 1500 bytes does not fit", 5, "@0 " C6 " / tcp 4000 > 91 S", FROM4 " df / tcp 8080 > 1024 A / data 1460", REPLY_TOO_BIG,
+          "eth " APP4 " " BK " / ip4 10.40.0.3 > 10.40.0.101 / icmp 3.4 rest=1480 / ip4 10.40.0.101 > 10.40.0.3 df keep=548 / tcp 8080 > 1024 A / data 1460" },
+        { "nat v4 answer larger than the uplink", 5, ESTABLISHED, FROM4 " df / tcp 8080 > 1024 A / data 1461", REPLY_TOO_BIG,
+          "eth " APP4 " " BK " / ip4 10.40.0.3 > 10.40.0.101 / icmp 3.4 rest=1500 / ip4 10.40.0.101 > 10.40.0.3 df keep=548 / tcp 8080 > 1024 A / data 1461" },
+        { "nat v4 frag needed about an answer", 0, ESTABLISHED, "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / " R4 " / tcp 90 > 4000 A / data 8", FORWARD_NAT,
+          TO4 " ttl=63 / icmp 3.4 rest=1400 / ip4 10.40.0.101 > 10.40.0.3 / tcp 8080 > 1024 A / data 8" },
+        { "nat v4 frag needed quoting 8 bytes", 0, ESTABLISHED, "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.4 rest=1400 / " R4 " keep=28 / tcp 90 > 4000 A", FORWARD_NAT, NULL },
+        { "nat v4 unreachable about a client's packet", 5, ESTABLISHED,
+          "eth " BK " " PEER " / ip4 10.41.0.1 > 10.40.0.3 / icmp 3.1 / ip4 10.40.0.3 > 10.40.0.101 / tcp 1024 > 8080 A / data 8", FORWARD_NAT_RETURN,
+          OUT4 " ttl=63 / icmp 3.1 / " C4 " / tcp 4000 > 90 A / data 8" },
+        { "nat v4 port unreachable of the endpoint", 5, UDP_OPEN, FROM4 " / icmp 3.3 / ip4 10.40.0.3 > 10.40.0.101 / udp 1024 > 8080 / data 5", FORWARD_NAT_RETURN,
+          OUT4 " ttl=63 / icmp 3.3 / " C4 " / udp 4000 > 90 / data 5" },
+        { "nat v6 packet too big about an answer", 0, "@0 " C6 " / tcp 4000 > 90 S", "ip6 2001:db8:77::1 > 2001:db8:10::1 hl=64 / icmp 2.0 rest=1400 / " R6 " / tcp 90 > 4000 A / data 9",
+          FORWARD_NAT, TO6 " hl=63 / icmp 2.0 rest=1400 / ip6 fd00:40::104 > fd00:40::3 / tcp 8080 > 1024 A / data 9" },
+        { "nat v6 unreachable about a client's packet", 5, "@0 " C6 " / udp 4000 > 90 / data 5", FROM6 " hl=64 / icmp 1.4 / ip6 fd00:40::3 > fd00:40::104 / udp 1024 > 8080 / data 5",
+          FORWARD_NAT_RETURN, OUT6 " hl=63 / icmp 1.4 / " C6 " / udp 4000 > 90 / data 5" },
+        { "nat v4 error about no connection", 0, NULL, "ip4 203.0.113.1 > 192.0.2.1 / icmp 3.1 / " R4 " / tcp 90 > 4444 A", DROP_NO_FLOW, NULL },
+        { "nat v4 error about nobody's packet", 5, NULL, FROM4 " / icmp 3.3 / ip4 10.40.0.3 > 10.40.0.101 / udp 4444 > 8080", DROP_BAD_ICMP, NULL },
+        { "nat 4 to 6: an error cannot pass", 5, "@0 " C4 " / udp 4000 > 91", FROM6 " / icmp 1.4 / ip6 fd00:40::3 > fd00:40::104 / udp 1024 > 8080", DROP_NAT_FAMILY, NULL },
+        { "nat v4 first fragment", 0, NULL, C4 " mf id=7 / udp 4000 > 90 len=2000 sum=0 / data 1400", FORWARD_NAT, TO4 " mf id=7 ttl=63 / udp 1024 > 8080 len=2000 sum=0 / data 1400" },
+        { "nat v4 later fragment", 0, "@0 " C4 " mf id=7 / udp 4000 > 90 len=1488 / data 1400", C4 " off=1408 id=7 proto=17 / data 80", FORWARD_NAT,
+          TO4 " off=1408 id=7 ttl=63 proto=17 / data 80" },
+        { "nat v4 later fragment of an answer", 5, UDP_OPEN " ;; @5 " FROM4 " mf id=8 / udp 8080 > 1024 len=1488 / data 1400",
+          FROM4 " off=1408 id=8 proto=17 / data 80", FORWARD_NAT_RETURN, OUT4 " off=1408 id=8 ttl=63 proto=17 / data 80" },
+        { "nat v4 later fragment of nobody", 5, NULL, FROM4 " off=1408 id=8 proto=17 / data 80", DROP_NOT_OURS, NULL },
+        { "nat v4 overlapping fragment", 0, "@0 " C4 " mf id=7 / udp 4000 > 90 len=1488 / data 1400", C4 " off=1400 id=7 proto=17 / data 80", DROP_FRAGMENT_OVERLAP, NULL },
+        { "nat v6 later fragment", 0, "@0 " C6 " hl=64 / fh mf id=1 / udp 4000 > 90 len=1448 sum=9 / data 1000", C6 " hl=64 / fh off=1008 id=1 nh=17 / data 80",
+          FORWARD_NAT, TO6 " hl=63 / fh off=1008 id=1 nh=17 / data 80" },
         /* ---- broken or impossible */
         { "empty frame", 0, NULL, "data 0 / cut 0", DROP_SHORT, NULL },
         { "13 bytes", 0, NULL, C4 " / tcp 4000 > 80 S / cut 13", DROP_SHORT, NULL },

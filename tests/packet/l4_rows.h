@@ -4,8 +4,8 @@
 
 struct l4_row {
         const char *name;
-        uint8_t in_port;          /* 0 up, 1 s1, 2 s2, 3 mg (an uplink with a kernel port), 4 k (that kernel port) */
-        const char *before;       /* frames that came before on the same port, separated by " ;; "; NULL = none */
+        uint8_t in_port;          /* 0 up, 1 s1, 2 s2, 3 mg (an uplink with a kernel port), 4 k (that kernel port), 5 bk */
+        const char *before;       /* frames that came before, separated by " ;; "; "@N " = on port N, else on the same; NULL = none */
         const char *in;           /* notation of tests/unit/l4lb/frame.h */
         enum l4_verdict verdict;
         const char *out;          /* the emitted frame in the same notation; NULL: forwarded frames must be the frame in with

@@ -5,7 +5,8 @@
  *   vip 192.0.2.10
  *   pool default [PROBE_PORT]                     with a port: probed by TCP, 200 ms, fall 2
  *   shard default shard-1 10.30.1.2 [ready|draining|down]
- *   listener 192.0.2.10 80 tcp default            or a range, 8000-8099 */
+ *   endpoint apps app-1 10.40.0.101 8080          of a pool that listeners with `nat` use
+ *   listener 192.0.2.10 80 tcp default [nat]      or a range, 8000-8099; nat: straight to the pool's endpoints */
 #include "lib/base.h"
 #include "lib/core/arena.h"
 #include "lib/core/ipaddr.h"
@@ -103,7 +104,15 @@ static void add_shard(struct builder *b, char **w, size_t n, const char *line)
         set->endpoints[set->n_endpoints++] = e;
 }
 
-static void add_listener(struct builder *b, char **w, const char *line)
+static void add_endpoint(struct builder *b, char **w, const char *line)
+{
+        char *shard[] = {w[0], w[1], w[2], w[3]};
+        add_shard(b, shard, 4, line);
+        Model__EndpointSet *set = b->sets[pool_index(b, w[1], line)];
+        set->endpoints[set->n_endpoints - 1]->port = (uint32_t)strtoul(w[4], NULL, 10);
+}
+
+static void add_listener(struct builder *b, char **w, bool nat, const char *line)
 {
         Model__L4Listener *l = NEW(b, Model__L4Listener, model__l4_listener__init);
         Model__L4Distribution *d = NEW(b, Model__L4Distribution, model__l4_distribution__init);
@@ -114,6 +123,10 @@ static void add_listener(struct builder *b, char **w, const char *line)
         l->port_lo = (uint32_t)strtoul(w[2], NULL, 10);
         l->port_hi = dash ? (uint32_t)strtoul(dash + 1, NULL, 10) : l->port_lo;
         l->protocol = strcmp(w[3], "udp") == 0 ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
+        if (nat) {
+                l->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
+                l->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT;
+        }
         leg->pool = b->pools[pool_index(b, w[4], line)]->id;
         leg->weight = 1;
         d->legs = need(arena_dup(&b->arena, &leg, sizeof leg));
@@ -140,8 +153,10 @@ static void read_line(struct builder *b, char *line)
                 add_pool(b, w, n);
         else if (strcmp(w[0], "shard") == 0 && n >= 4)
                 add_shard(b, w, n, line);
-        else if (strcmp(w[0], "listener") == 0 && n == 5)
-                add_listener(b, w, line);
+        else if (strcmp(w[0], "endpoint") == 0 && n == 5)
+                add_endpoint(b, w, line);
+        else if (strcmp(w[0], "listener") == 0 && (n == 5 || (n == 6 && strcmp(w[5], "nat") == 0)))
+                add_listener(b, w, n == 6, line);
         else
                 die(line, "not understood");
 }

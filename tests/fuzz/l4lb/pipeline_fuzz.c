@@ -1,7 +1,7 @@
 /* tests/fuzz/l4lb/pipeline_fuzz.c - frames into the packet core, with time, health and control machines moving along.
  *
  * Input: records.  control (1) | length (2, big endian) | frame
- *   control: bits 0-1 and 7 port (5 and more count from 0) | bit 2: put the port's MAC in front and repair the IPv4 header checksum, so that
+ *   control: bits 0-1 and 7 port (6 and more count from 0) | bit 2: put the port's MAC in front and repair the IPv4 header checksum, so that
  *   mutations reach deep | bit 3: the clock moves by 700 ms | bit 4: shard-1's health flips | bit 5: frame is the first
  *   segment of one 200 bytes longer | bit 6: no tail room
  * Invariants: see check_one.  Corpus: l4_core_test --seeds writes one record per packet fixture. */
@@ -49,8 +49,13 @@ static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
                 return;
         }
         BUG_ON(memcmp(p->p + 6, world->net.ports[p->out_port].mac, 6) != 0);
-        bool v4 = get_u16(in + 12) == ETHERTYPE_IPV4;
-        if (p->verdict == FORWARD_SHARD || p->verdict == FORWARD_RETURN) {
+        bool v4 = get_u16(p->p + 12) == ETHERTYPE_IPV4;
+        if (p->verdict == FORWARD_NAT || p->verdict == FORWARD_NAT_RETURN) { /* the transport's bytes but its first 20 */
+                BUG_ON(p->verdict == FORWARD_NAT ? p->out_port != WORLD_BACKENDS : p->out_port == WORLD_BACKENDS);
+                BUG_ON((int64_t)p->wire_len - (int64_t)p->len != (int64_t)p->rx_len - (int64_t)n);
+                uint32_t from = p->l4 + 8u + 60u + 20u, left = p->len > from ? p->len - from : 0; /* an error: behind its quotation */
+                BUG_ON(memcmp(p->p + p->len - left, in + n - left, left) != 0);
+        } else if (p->verdict == FORWARD_SHARD || p->verdict == FORWARD_RETURN) {
                 BUG_ON(p->len != n || memcmp(p->p + 12, in + 12, n - 12) != 0);
                 BUG_ON(p->out_port == p->in_port);
                 BUG_ON(p->verdict == FORWARD_SHARD && world->net.ports[p->out_port].role != PORT_SHARD);
@@ -104,16 +109,17 @@ static void check_same_way(const struct pkt *first, const uint8_t *in, uint8_t *
         memcpy(f, in, n);
         world_run(world, first->in_port, f, n, wire, cap, &again);
         check_one(&again, in, n);
-        BUG_ON(again.verdict != FORWARD_SHARD || again.out_port != first->out_port);
+        BUG_ON(again.verdict != first->verdict || again.out_port != first->out_port);
 }
 
 static void record(uint8_t bits, const uint8_t *bytes, size_t n)
 {
-        uint8_t port = (uint8_t)(((bits & 3) | (bits >> 5 & 4)) % 5);
+        uint8_t port = (uint8_t)(((bits & 3) | (bits >> 5 & 4)) % 6);
         size_t cap = bits & 64 ? n : n + ROOM, wire = bits & 32 ? n + 200 : n;
-        uint8_t *f = malloc(cap ? cap : 1), *in = malloc(n ? n : 1);
+        uint8_t *room = malloc(ROOM + cap), *f = room + ROOM, *in = malloc(n ? n : 1);
         struct pkt p;
-        BUG_ON(!f || !in);
+        BUG_ON(!room || !in);
+        world->head = ROOM;
         if (n)
                 memcpy(in, bytes, n);
         if (bits & 4)
@@ -125,9 +131,9 @@ static void record(uint8_t bits, const uint8_t *bytes, size_t n)
         check_one(&p, in, n);
         punt(&p);
         bool fin = p.tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN); /* may restart a flow: a new choice is allowed */
-        if (p.verdict == FORWARD_SHARD && !fin)
+        if ((p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT) && !fin)
                 check_same_way(&p, in, f, n, wire, cap);
-        free(f);
+        free(room);
         free(in);
 }
 

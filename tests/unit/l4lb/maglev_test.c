@@ -16,7 +16,7 @@ static void fill(size_t n)
 {
         for (size_t i = 0; i < n; i++) {
                 struct ipaddr a = { .af = 4, .b = { 10, 0, (uint8_t)(i >> 8), (uint8_t)i } };
-                be[i] = (struct maglev_backend){ backend_id("pool", &a), 1, (uint16_t)i };
+                be[i] = (struct maglev_backend){ backend_id("pool", &a, 0), 1, (uint16_t)i };
         }
 }
 

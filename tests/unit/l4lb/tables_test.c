@@ -48,7 +48,8 @@ EDIT(listener_affinity_s, l4->listeners[0]->affinity_s = 60)
 EDIT(listener_rate, l4->listeners[0]->max_connections_per_s = 10)
 EDIT(listener_connections, l4->listeners[0]->max_connections = 10)
 EDIT(listener_idle, l4->listeners[0]->idle_s = 30001)
-EDIT(leg_reject, l4->distributions[0]->legs[0]->verdict = MODEL__L4_LEG__VERDICT__REJECT)
+EDIT(nat_no_port, l4->listeners[0]->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
+     l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT)
 EDIT(pool_http, l4->pools[0]->health_check->type = MODEL__HEALTH_CHECK_TYPE__HC_HTTP)
 EDIT(pool_no_port, l4->pools[0]->health_check->port = 0)
 EDIT(pool_path, l4->pools[0]->health_check->path = (char *)(uintptr_t)"/")
@@ -89,7 +90,7 @@ static const struct {
         { "connection rate", listener_rate, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "limits" },
         { "connection count", listener_connections, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "limits" },
         { "idle time", listener_idle, CONTROL__NACK_STAGE__NACK_LIMIT, "Gateway", "30001" },
-        { "leg REJECT", leg_reject, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "reject" },
+        { "NAT to an endpoint without a port", nat_no_port, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "port 0" },
         { "HTTP check", pool_http, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "TCP" },
         { "check without port", pool_no_port, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "port" },
         { "TCP check with path", pool_path, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "path" },
@@ -278,7 +279,7 @@ static void test_endpoints_fast_path(void **state)
         assert_int_equal(p->n_members, 2);
         unsigned used = 0;
         for (size_t i = 0; i < w->backends.n; i++)
-                used += w->backends.b[i].state == BACKEND_ACTIVE;
+                used += w->backends.b[i].state == BACKEND_ACTIVE && w->backends.b[i].nat_port == 0;
         assert_int_equal(used, 2); /* the IPv6 ones linger: the set has one family now */
         assert_true(maglev_equal(before, atomic_load(&p->now))); /* the same backend came back in time: same index, same table */
         maglev_put(before);

@@ -4,6 +4,7 @@
 #include "l4lb/core/wire.h"
 
 const uint8_t world_router_mac[6] = { 2, 0xaa, 0, 0, 0, 1 };
+const uint8_t world_app_macs[2][6] = { { 2, 0xee, 0, 0, 0, 1 }, { 2, 0xee, 0, 0, 0, 2 } };
 const uint8_t world_shard_macs[2][6] = { { 2, 0xbb, 0, 0, 0, 1 }, { 2, 0xbb, 0, 0, 0, 2 } };
 
 static struct ipaddr addr(const char *s)
@@ -31,6 +32,7 @@ static const struct {
         uint32_t lo, hi;
         bool udp;
         const char *distribution;
+        bool nat;
 } listeners[] = {
         { "192.0.2.1:80/tcp", "192.0.2.1", 80, 80, false, "shards" },
         { "192.0.2.1:81/tcp", "192.0.2.1", 81, 81, false, "drop" },
@@ -41,7 +43,19 @@ static const struct {
         { "192.0.2.2:any/tcp", "192.0.2.2", 0, 0, false, "shards" },
         { "[2001:db8:10::1]:80/tcp", "2001:db8:10::1", 80, 80, false, "shards" },
         { "[2001:db8:10::1]:53/udp", "2001:db8:10::1", 53, 53, true, "shards" },
+        { "192.0.2.1:90/tcp", "192.0.2.1", 90, 90, false, "apps", true },
+        { "192.0.2.1:90/udp", "192.0.2.1", 90, 90, true, "apps", true },
+        { "192.0.2.1:91/tcp", "192.0.2.1", 91, 91, false, "app6", true },
+        { "192.0.2.1:91/udp", "192.0.2.1", 91, 91, true, "app6", true },
+        { "192.0.2.1:92/tcp", "192.0.2.1", 92, 92, false, "reject", true },
+        { "192.0.2.1:92/udp", "192.0.2.1", 92, 92, true, "reject", true },
+        { "[2001:db8:10::1]:90/tcp", "2001:db8:10::1", 90, 90, false, "apps", true },
+        { "[2001:db8:10::1]:90/udp", "2001:db8:10::1", 90, 90, true, "apps", true },
+        { "[2001:db8:10::1]:91/tcp", "2001:db8:10::1", 91, 91, false, "app4", true },
+        { "[2001:db8:10::1]:91/udp", "2001:db8:10::1", 91, 91, true, "app4", true },
 };
+
+static const char *const nat_sets[] = { "apps", "app4", "app6" };
 
 static ProtobufCBinaryData bytes_of(struct arena *a, const char *text)
 {
@@ -125,17 +139,46 @@ static Model__L4 *make_l4(struct arena *a)
                 l->protocol = listeners[i].udp ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
                 l->distribution = (char *)(uintptr_t)listeners[i].distribution;
                 l->source = source(a, "Gateway", "web");
+                if (listeners[i].nat) {
+                        l->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
+                        l->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT;
+                }
         }
-        l4->n_distributions = 3;
-        l4->distributions = LIST(a, Model__L4Distribution, 3);
+        l4->n_distributions = 7;
+        l4->distributions = LIST(a, Model__L4Distribution, 7);
         l4->distributions[0] = distribution(a, "drop", "", MODEL__L4_LEG__VERDICT__DROP);
         l4->distributions[1] = distribution(a, "empty", "shards/empty", MODEL__L4_LEG__VERDICT__FORWARD);
         l4->distributions[2] = distribution(a, "shards", "shards/default", MODEL__L4_LEG__VERDICT__FORWARD);
-        l4->n_pools = 2;
-        l4->pools = LIST(a, Model__Pool, 2);
+        l4->distributions[3] = distribution(a, "apps", "apps", MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->distributions[4] = distribution(a, "app4", "app4", MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->distributions[5] = distribution(a, "app6", "app6", MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->distributions[6] = distribution(a, "reject", "", MODEL__L4_LEG__VERDICT__REJECT);
+        l4->n_pools = 5;
+        l4->pools = LIST(a, Model__Pool, 5);
+        for (size_t i = 0; i < 3; i++)
+                l4->pools[2 + i] = pool(a, nat_sets[i], nat_sets[i], false);
         l4->pools[0] = pool(a, "shards/default", "shards/default", true);
         l4->pools[1] = pool(a, "shards/empty", "shards/empty", false);
         return l4;
+}
+
+/* Endpoints under NAT: of both families, and of one. */
+static Model__EndpointSet *make_nat_set(struct arena *a, const char *id)
+{
+        Model__EndpointSet *s = NEW(a, Model__EndpointSet, model__endpoint_set__init);
+        s->id = (char *)(uintptr_t)id;
+        s->version = 1;
+        s->source = source(a, "Service", id);
+        s->endpoints = LIST(a, Model__Endpoint, 2);
+        for (unsigned v6 = 0; v6 < 2; v6++) {
+                if (strcmp(id, v6 ? "app4" : "app6") == 0)
+                        continue;
+                Model__Endpoint *e = s->endpoints[s->n_endpoints++] = NEW(a, Model__Endpoint, model__endpoint__init);
+                e->addr = bytes_of(a, v6 ? "fd00:40::104" : "10.40.0.101");
+                e->port = 8080;
+                e->name = (char *)(uintptr_t)(v6 ? "app-6" : "app-4");
+        }
+        return s;
 }
 
 static Model__EndpointSetList *make_sets(struct arena *a)
@@ -145,8 +188,10 @@ static Model__EndpointSetList *make_sets(struct arena *a)
         Model__EndpointSetList *sets = NEW(a, Model__EndpointSetList, model__endpoint_set_list__init);
         Model__EndpointSet *s = NEW(a, Model__EndpointSet, model__endpoint_set__init);
         Model__EndpointSet *empty = NEW(a, Model__EndpointSet, model__endpoint_set__init);
-        sets->n_sets = 2;
-        sets->sets = LIST(a, Model__EndpointSet, 2);
+        sets->n_sets = 5;
+        sets->sets = LIST(a, Model__EndpointSet, 5);
+        for (size_t i = 0; i < 3; i++)
+                sets->sets[2 + i] = make_nat_set(a, nat_sets[i]);
         sets->sets[0] = s;
         sets->sets[1] = empty;
         s->id = (char *)(uintptr_t) "shards/default";
@@ -218,6 +263,8 @@ static void port(struct net *net, const char *name, enum port_role role, uint8_t
 
 static const uint8_t *mac_of(const struct world *w, const struct neigh_slot *s)
 {
+        if (s->port == WORLD_BACKENDS)
+                return world_app_macs[s->af == 6];
         return w->net.ports[s->port].role == PORT_UPLINK ? world_router_mac : world_shard_macs[s->port - 1];
 }
 
@@ -266,6 +313,7 @@ void world_reset_worker(struct world *w, uint32_t flow_entries)
         BUG_ON(!w->flow_mem);
         worker_init(&w->worker, w->flow_mem, flow_entries, (struct siphash_key){ 11, 12 }, &w->net, &w->neigh,
                     &w->backends, w->now_ms);
+        worker_nat_ports(&w->worker, 1024, 32767, 0, 1);
 }
 
 struct world *world_new(uint32_t flow_entries)
@@ -284,6 +332,7 @@ struct world *world_new(uint32_t flow_entries)
         port(&w->net, "mg", PORT_UPLINK, 0x21, "10.21.0.2/24", "fd00:21::2/64");
         port(&w->net, "k", PORT_KERNEL, 0x31, NULL, NULL);
         w->net.ports[4].uplink = 3;
+        port(&w->net, "bk", PORT_SHARD, 0x51, "10.40.0.3/24", "fd00:40::3/64");
         w->net.refusals_pps = L4_MAX_REFUSALS_PER_S;
         w->net.routes[w->net.n_routes++] =
                 (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
@@ -318,6 +367,7 @@ void world_run(struct world *w, uint8_t in_port, uint8_t *frame, size_t len, siz
         *ret = (struct pkt){ .p = frame,
                              .len = (uint32_t)len,
                              .wire_len = (uint32_t)wire_len,
+                             .head = w->head,
                              .cap = (uint32_t)cap,
                              .in_port = in_port };
         pipeline_run(&w->worker, w->tables, w->now_ms, ret, 1);

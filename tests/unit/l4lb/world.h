@@ -6,12 +6,15 @@
  *                                 fd00:20::2/64            \------------------------------------------
  *   mg (port 3) is a second uplink, 10.21.0.2/24 and fd00:21::2/64, paired with the kernel port k (port 4).
  *   Port MACs 02:00:00:00:00:01, :11, :12, :21, :31; the router 02:aa:00:00:00:01; shards 02:bb:00:00:00:01, :02.
+ *   bk (port 5, MAC :51) is the link of endpoints under NAT: we are 10.40.0.3, fd00:40::3, they 10.40.0.101 (02:ee:00:00:00:01)
+ *   and fd00:40::104 (02:ee:00:00:00:02), port 8080.
  *   VIPs 192.0.2.1, 192.0.2.2, 2001:db8:10::1.  Listeners: see world_model in world.c. */
 #pragma once
 #include "l4lb/core/pipeline.h"
 #include "l4lb/core/probe.h"
 
-extern const uint8_t world_router_mac[6], world_shard_macs[2][6];
+#define WORLD_BACKENDS 5 /* port bk */
+extern const uint8_t world_router_mac[6], world_shard_macs[2][6], world_app_macs[2][6];
 
 struct world {
         struct net net;
@@ -23,6 +26,7 @@ struct world {
         struct tables_conf conf;
         void *flow_mem;
         uint64_t now_ms;
+        uint32_t head; /* writable bytes before the frames that world_run gets */
         size_t n_retired; /* Maglev tables handed over for deferred free, and freed */
 };
 
