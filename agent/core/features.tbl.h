@@ -3,8 +3,11 @@
  * refuses is in l7gw/core/refused.tbl.h. */
 #pragma once
 #define SUPPORTED_FEATURES(F) \
+        F("BackendTLSPolicy") \
+        F("BackendTLSPolicySANValidation") \
         F("Gateway") \
         F("GatewayAddressEmpty") \
+        F("GatewayBackendClientCertificate") \
         F("GatewayHTTPListenerIsolation") \
         F("GatewayHTTPSListenerDetectMisdirectedRequests") \
         F("GatewayPort8080") \

@@ -67,6 +67,19 @@ static bool address_type(struct span s)
         return span_eq_str(s, "IPAddress") || span_eq_str(s, "Hostname") || span_eq_str(s, "NamedAddress") ||
                controller(s);
 }
+static bool well_known_ca(struct span s) { return span_eq_str(s, "System") || controller(s); }
+static bool absolute_uri(struct span s) /* ^(([^:/?#]+):)(//([^/?#]*))([^?#]*)... : a scheme, "://", then visible ASCII */
+{
+        size_t n = 0;
+        while (n < s.n && !is_one_of(s.p[n], ":/?#"))
+                n++;
+        if (n == 0 || s.n < n + 3 || memcmp(s.p + n, "://", 3) != 0)
+                return false;
+        for (size_t i = 0; i < s.n; i++)
+                if (s.p[i] <= ' ' || s.p[i] > '~')
+                        return false;
+        return true;
+}
 static bool token(struct span s)
 {
         for (size_t i = 0; i < s.n; i++)

@@ -18,6 +18,8 @@
         F(HEADER_VALUE, header_value, "must be visible ASCII with single blanks inside") \
         F(URI_PATH, uri_path, "has a character that a path must write as %XX") \
         F(ORIGIN, origin, "must be \"*\" or an origin such as \"https://*.example.net:8443\"") \
+        F(WELL_KNOWN_CA, well_known_ca, "must be System, or \"example.net/word\"") \
+        F(ABSOLUTE_URI, absolute_uri, "must be an absolute URI such as \"spiffe://cluster.local/ns/a/sa/b\"") \
         F(LABEL_KEY, label_key, "must be a label key such as \"example.net/team\"") \
         F(LABEL_VALUE, label_value, "must be a label value: letters, digits, \"-\", \"_\", \".\", at most 63 characters") \
         F(DATA_KEY, data_key, "must be a key of letters, digits, \"-\", \"_\" and \".\"") \

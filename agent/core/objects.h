@@ -12,6 +12,7 @@
         K(GATEWAY, "Gateway", "gateway.networking.k8s.io", true) \
         K(HTTP_ROUTE, "HTTPRoute", "gateway.networking.k8s.io", true) \
         K(GRPC_ROUTE, "GRPCRoute", "gateway.networking.k8s.io", true) \
+        K(BACKEND_TLS_POLICY, "BackendTLSPolicy", "gateway.networking.k8s.io", true) \
         K(REFERENCE_GRANT, "ReferenceGrant", "gateway.networking.k8s.io", true) \
         K(SERVICE, "Service", "", true) \
         K(ENDPOINT_SLICE, "EndpointSlice", "discovery.k8s.io", true) \
@@ -179,6 +180,18 @@ struct http_route { /* GRPCRoute too: o.kind tells; its rules have the fields of
         struct strings hostnames; /* lower case */
         const struct http_rule *rules; size_t n_rules;
         const char *use_default_gateways; /* experimental: "" | "All" | "None" */
+};
+
+struct policy_target { const char *group, *kind, *name, *section_name; };
+struct subject_alt_name { const char *type, *hostname, *uri; }; /* type "Hostname" | "URI": which of the two counts */
+struct backend_tls_policy {
+        struct object o;
+        const struct policy_target *targets; size_t n_targets;
+        const struct object_ref *ca_refs; size_t n_ca_refs; /* namespace always "" */
+        const char *well_known;      /* "" | "System" | implementation-specific; one of the two is there */
+        const char *hostname;
+        const struct subject_alt_name *sans; size_t n_sans;
+        struct labels options;
 };
 
 struct grant_from { const char *group, *kind, *namespace; };

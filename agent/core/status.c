@@ -340,7 +340,8 @@ static void build_all(struct build *b)
         s->classes = arena_calloc(&s->arena, t->n_classes + 1, sizeof *s->classes);
         s->gateways = arena_calloc(&s->arena, t->n_gateways + 1, sizeof *s->gateways);
         s->routes = arena_calloc(&s->arena, t->n_routes + 1, sizeof *s->routes);
-        if (!s->classes || !s->gateways || !s->routes) {
+        s->policies = arena_calloc(&s->arena, t->n_policies + 1, sizeof *s->policies);
+        if (!s->classes || !s->gateways || !s->routes || !s->policies) {
                 b->failed = true;
                 return;
         }
@@ -354,6 +355,8 @@ static void build_all(struct build *b)
                 gateway_build(b, &t->gateways[i], &s->gateways[s->n_gateways++]);
         for (size_t i = 0; i < t->n_routes; i++)
                 route_build(b, &t->routes[i], &s->routes[s->n_routes++]);
+        for (size_t i = 0; i < t->n_policies; i++)
+                route_build(b, &t->policies[i], &s->policies[s->n_policies++]);
 }
 
 int status_build(struct status_memory *m, const struct translation *t, const struct dp_ack *acks, size_t n_acks,

@@ -44,6 +44,7 @@ struct status_set { /* borrows the translation it was made from */
         struct class_status *classes; size_t n_classes;
         struct gateway_status *gateways; size_t n_gateways;
         struct route_status *routes; size_t n_routes;
+        struct route_status *policies; size_t n_policies;
         uint64_t recheck_ms; /* build again then: a data plane that is gone stops counting; 0 = not needed */
 };
 int status_build(struct status_memory *m, const struct translation *t, const struct dp_ack *acks, size_t n_acks,

@@ -2,9 +2,16 @@
 #include "lib/base.h"
 #include "agent/core/status_merge.h"
 
+const struct status_list *status_list_of(enum object_kind kind)
+{
+        static const struct status_list parents = { "parents", "parentRef", 32 }, ancestors = { "ancestors", "ancestorRef", 16 };
+        return object_is_route(kind) ? &parents : kind == OBJECT_BACKEND_TLS_POLICY ? &ancestors : NULL;
+}
+
 struct merge { /* failed: out of memory, checked once at the end */
         struct arena *a;
         const char *ns, *controller;
+        const struct status_list *list;
         bool failed;
 };
 
@@ -123,7 +130,7 @@ static const struct node *find_parent(const struct merge *m, const struct node *
 {
         for (size_t i = 0; i < n_items(l); i++)
                 if (is_ours(m, l->items[i].value) &&
-                    same_parent(m, node_get(l->items[i].value, "parentRef"), node_get(entry, "parentRef")))
+                    same_parent(m, node_get(l->items[i].value, m->list->ref), node_get(entry, m->list->ref)))
                         return l->items[i].value;
         return NULL;
 }
@@ -134,7 +141,7 @@ static const struct node *merge_parents(struct merge *m, const struct node *ours
         struct node *to = new_container(m, NODE_SEQ, n_items(ours) + n_items(seen));
         for (size_t i = 0; i < n_items(seen); i++)
                 foreign += !is_ours(m, seen->items[i].value);
-        size_t room = foreign < STATUS_MAX_PARENTS ? STATUS_MAX_PARENTS - foreign : 0;
+        size_t room = foreign < m->list->max ? m->list->max - foreign : 0;
         for (size_t i = 0; to && i < n_items(seen); i++) {
                 const struct node *entry = seen->items[i].value;
                 const struct node *want = is_ours(m, entry) ? find_parent(m, ours, entry) : entry;
@@ -158,8 +165,8 @@ static const struct node *merge_member(struct merge *m, const struct node_item *
                 return merge_conditions(m, it->value, list(seen, "conditions"));
         if (span_eq_str(it->key, "listeners"))
                 return merge_listeners(m, it->value, list(seen, "listeners"));
-        if (span_eq_str(it->key, "parents"))
-                return merge_parents(m, it->value, list(seen, "parents"));
+        if (m->list && span_eq_str(it->key, m->list->name))
+                return merge_parents(m, it->value, list(seen, m->list->name));
         return it->value;
 }
 
@@ -196,12 +203,13 @@ int status_merge(enum object_kind kind, const char *ns, const char *controller, 
 {
         struct arena a;
         struct node none = { .type = NODE_SEQ };
-        struct node_item no_parents = { .key = SPAN_LIT("parents"), .value = &none };
-        const struct node gone = { .type = NODE_MAP, .items = &no_parents, .n = 1 };
-        if (!ours && !object_is_route(kind))
+        const struct status_list *several = status_list_of(kind);
+        struct node_item nothing = { .key = span_str(several ? several->name : ""), .value = &none };
+        const struct node gone = { .type = NODE_MAP, .items = &nothing, .n = 1 };
+        if (!ours && !several)
                 return 0;
         arena_init(&a, 8192, SIZE_MAX); /* bounded by its two inputs */
-        struct merge m = { .a = &a, .ns = ns, .controller = controller };
+        struct merge m = { .a = &a, .ns = ns, .controller = controller, .list = several };
         int r = merge(&m, ours ? ours : &gone, seen, out);
         arena_fini(&a);
         return r;

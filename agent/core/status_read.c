@@ -1,6 +1,7 @@
 /* agent/core/status_read.c - see status_read.h. */
 #include "lib/base.h"
 #include "agent/core/status_read.h"
+#include "agent/core/status_merge.h"
 
 struct reading {
         struct status_memory *m;
@@ -41,11 +42,11 @@ static void read_conditions(struct reading *r, const struct node *of, const char
         }
 }
 
-static void read_parents(struct reading *r, const struct node *status, const char *controller)
+static void read_entries(struct reading *r, const struct node *status, const struct status_list *l, const char *controller)
 {
-        const struct node *v = list(status, "parents");
+        const struct node *v = list(status, l->name);
         for (size_t i = 0; v && i < v->n; i++) {
-                const struct node *entry = v->items[i].value, *ref = node_get(entry, "parentRef");
+                const struct node *entry = v->items[i].value, *ref = node_get(entry, l->ref);
                 if (controller && strcmp(text(r->a, entry, "controllerName"), controller) != 0)
                         continue;
                 struct parent_ref p = { .group = "", .kind = "", .namespace = text(r->a, ref, "namespace"), .name = text(r->a, ref, "name"),
@@ -96,8 +97,9 @@ int status_read(enum object_kind kind, const char *ns, const char *name, const c
 {
         struct reading r = { .m = m, .a = a, .kind = kind, .ns = ns, .name = name };
         read_conditions(&r, status, "");
-        if (object_is_route(kind))
-                read_parents(&r, status, controller);
+        const struct status_list *l = status_list_of(kind);
+        if (l)
+                read_entries(&r, status, l, controller);
         if (kind == OBJECT_GATEWAY)
                 read_gateway(&r, status, g);
         return r.rc;

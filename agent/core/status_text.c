@@ -3,6 +3,7 @@
 #include "lib/base.h"
 #include "agent/core/features.tbl.h"
 #include "agent/core/status.h"
+#include "agent/core/status_merge.h"
 #include "lib/core/buf.h"
 #include <inttypes.h>
 
@@ -150,11 +151,12 @@ static void gateway_text(struct buf *b, const struct gateway_status *g)
 
 static void route_text(struct buf *b, const struct route_status *r, const char *controller)
 {
+        const struct status_list *l = status_list_of(r->report->id.kind);
         head(b, &r->report->id);
-        buf_printf(b, "  parents:%s\n", r->n_parents ? "" : " []");
+        buf_printf(b, "  %s:%s\n", l->name, r->n_parents ? "" : " []");
         for (size_t i = 0; i < r->n_parents; i++) {
                 const struct parent_ref *p = &r->parents[i].report->parent;
-                buf_str(b, "  - parentRef:\n");
+                buf_printf(b, "  - %s:\n", l->ref);
                 line(b, "      ", "group", p->group);
                 line(b, "      ", "kind", p->kind);
                 if (*p->namespace)
@@ -186,7 +188,7 @@ static int doc_take(struct arena *a, struct buf *b, const struct report_id *id, 
 
 int status_docs(const struct status_set *s, const char *controller_name, struct arena *a, struct status_doc **ret, size_t *ret_n)
 {
-        struct status_doc *v = arena_calloc(a, s->n_classes + s->n_gateways + s->n_routes + 1, sizeof *v);
+        struct status_doc *v = arena_calloc(a, s->n_classes + s->n_gateways + s->n_routes + s->n_policies + 1, sizeof *v);
         CLEANUP(buf_fini) struct buf b;
         size_t n = 0;
         int r = v ? 0 : -ENOMEM;
@@ -204,6 +206,10 @@ int status_docs(const struct status_set *s, const char *controller_name, struct 
         for (size_t i = 0; r == 0 && i < s->n_routes; i++) {
                 route_text(&b, &s->routes[i], controller_name);
                 r = doc_take(a, &b, &s->routes[i].report->id, &v[n++]);
+        }
+        for (size_t i = 0; r == 0 && i < s->n_policies; i++) {
+                route_text(&b, &s->policies[i], controller_name);
+                r = doc_take(a, &b, &s->policies[i].report->id, &v[n++]);
         }
         if (r < 0)
                 return r;

@@ -180,9 +180,14 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted", "All listeners are valid");
         }
-        if (g->gw->has_client_certificate) /* backends are spoken to without TLS: there is nobody to show it to */
-                condition_set(r->conditions, &r->n_conditions, "ResolvedRefs", false, "InvalidClientCertificateRef",
-                              "tls.backend.clientCertificateRef: client certificates for backends are not supported");
+        if (g->gw->has_client_certificate) {
+                g->client_cert = cert_ref(tx, g->gw->o.namespace, &g->gw->client_certificate, &reason, &why);
+                if (!g->client_cert && strcmp(reason, "InvalidCertificateRef") == 0)
+                        reason = "InvalidClientCertificateRef";
+                condition_set(r->conditions, &r->n_conditions, "ResolvedRefs", g->client_cert != NULL,
+                              g->client_cert ? "ResolvedRefs" : reason,
+                              g->client_cert ? "" : tx_printf(tx, "tls.backend.clientCertificateRef: %s", why));
+        }
         if (!g->accepted) {
                 r->stop_reason = "Invalid";
                 r->stop = "The Gateway is not accepted";
@@ -272,9 +277,11 @@ static int translate_pass(struct tx *tx)
                 return tx->failure;
         struct translation *t = tx->t;
         translate_classes(tx);
+        translate_policies(tx);
         translate_gateways(tx);
         translate_routes(tx);
         translate_attach(tx);
+        report_policies(tx);
         translate_vips(tx);
         t->pools = TX_ARRAY(tx, struct pool_output, tx->conf->n_pools);
         for (size_t i = 0; i < tx->conf->n_pools; i++) {
@@ -308,11 +315,15 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         t->set_versions = prev ? highest_set_version(prev) : 0;
         map_init(&tx->clusters);
         map_init(&tx->certs);
+        map_init(&tx->trusts);
+        map_init(&tx->targets);
         map_init(&tx->taken);
         map_init(&tx->held_by);
         int r = translate_pass(tx);
         map_fini(&tx->clusters);
         map_fini(&tx->certs);
+        map_fini(&tx->trusts);
+        map_fini(&tx->targets);
         map_fini(&tx->taken);
         map_fini(&tx->held_by);
         free(tx);

@@ -22,11 +22,15 @@ struct pool_conf {
 struct cert_facts { struct sha256 fingerprint; int64_t not_after; const char **names; size_t n_names; };
 typedef int cert_read_fn(struct span chain_pem, struct span key_pem, struct arena *a, struct cert_facts *ret, struct err *reterr);
 
+/* 0, or -EINVAL with *reterr: not a PEM bundle of certificates (crl false) or of revocation lists (crl true). */
+typedef int bundle_check_fn(struct span pem, bool crl, struct err *reterr);
+
 struct translate_conf {
         const char *controller_name;
         const struct pool_conf *pools; size_t n_pools; /* the first is the default pool */
         const struct ipprefix *vip_pools; size_t n_vip_pools; /* IPv4 and IPv6; a Gateway without an address gets one of each family there is */
         cert_read_fn *cert_read;
+        bundle_check_fn *bundle_check;
         const char *bundle_version; /* of the cluster's Gateway API CRDs; "" = unknown; NULL = no cluster: no SupportedVersion */
 };
 /* Addresses that Gateways already hold (from their last status): kept before anything new is given. */
@@ -83,6 +87,7 @@ struct translation { /* everything lives in its own arena; manifests are refcoun
         struct class_report *classes; size_t n_classes;
         struct gateway_report *gateways; size_t n_gateways; /* only those of our classes */
         struct route_report *routes; size_t n_routes;       /* only those with a parent of ours */
+        struct route_report *policies; size_t n_policies;   /* policies; parents = the Gateways whose traffic they act on */
         struct vip_grant *vips; size_t n_vips;
         uint64_t set_versions; /* no endpoint set before this translation had a higher version */
 };

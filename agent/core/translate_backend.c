@@ -4,13 +4,15 @@
 #include "agent/core/translate_priv.h"
 
 /* appProtocol (KEP-3726 names and the IANA ones in use) -> how we speak to the endpoint. */
-static const struct { const char *name; Model__Cluster__Protocol protocol; const char *id; } app_protocols[] = {
+static const struct { const char *name; Model__Cluster__Protocol protocol; const char *id; bool needs_tls; } app_protocols[] = {
         { "", MODEL__CLUSTER__PROTOCOL__H1, "http" },
         { "http", MODEL__CLUSTER__PROTOCOL__H1, "http" },
         { "HTTP", MODEL__CLUSTER__PROTOCOL__H1, "http" },
         { "kubernetes.io/h2c", MODEL__CLUSTER__PROTOCOL__H2C, "h2c" },
         { "kubernetes.io/ws", MODEL__CLUSTER__PROTOCOL__WS, "ws" },
         { "grpc", MODEL__CLUSTER__PROTOCOL__GRPC, "grpc" },
+        { "https", MODEL__CLUSTER__PROTOCOL__H1, "http", true },
+        { "HTTPS", MODEL__CLUSTER__PROTOCOL__H1, "http", true },
 };
 
 static struct tx_backend invalid(const char *reason, const char *why)
@@ -126,9 +128,10 @@ static uint64_t set_version(const struct tx *tx, const char *id, const struct sh
         return last->version + (memcmp(last->sha.b, sha->b, sizeof sha->b) != 0);
 }
 
-static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol)
+static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol,
+                                      const struct tx_policy *policy)
 {
-        const char *id = tx_printf(tx, "%s/%s:%u/%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id);
+        const char *id = tx_printf(tx, "%s/%s:%u/%s%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id, policy ? "+tls" : "");
         struct tx_cluster *c = map_get(&tx->clusters, span_str(id));
         if (c)
                 return c;
@@ -143,13 +146,17 @@ static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, co
         c->pb->endpoint_set = c->set->id;
         c->pb->protocol = app_protocols[protocol].protocol;
         c->pb->source = c->set->source;
+        if (policy) {
+                c->pb->tls = policy->tls;
+                c->trust = policy->trust;
+        }
         set_digest(tx, c->set, &c->sha);
         c->set->version = set_version(tx, c->set->id, &c->sha);
         map_set(tx, &tx->clusters, id, c);
         return c;
 }
 
-struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct vec *clusters)
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses)
 {
         const char *ns = *b->ref.namespace ? b->ref.namespace : route->o.namespace;
         if (*b->ref.group != '\0' || strcmp(b->ref.kind, "Service") != 0)
@@ -181,8 +188,14 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
         if (q)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: %s", ns, b->ref.name, q->reason));
-        struct tx_cluster *c = cluster_get(tx, s, p, i);
-        vec_add(tx, clusters, c);
+        const struct tx_policy *policy = policy_of(tx, s, p, uses);
+        if (policy && !policy->tls)
+                return invalid(NULL, NULL);
+        if (!policy && app_protocols[i].needs_tls)
+                return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: appProtocol %s needs a BackendTLSPolicy", ns,
+                                                                b->ref.name, b->port, p->app_protocol));
+        struct tx_cluster *c = cluster_get(tx, s, p, i, policy);
+        vec_add(tx, &uses->clusters, c);
         return (struct tx_backend){ .cluster = c->pb->id };
 }
 

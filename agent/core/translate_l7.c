@@ -50,7 +50,95 @@ static int hosted_cmp(const void *pa, const void *pb)
 }
 
 /* What one pool's manifest is gathered in. */
-struct pool_build { struct tx *tx; struct pool_output *out; size_t stamp; struct vec clusters, certs; };
+struct pool_build { struct tx *tx; struct pool_output *out; size_t stamp; struct vec clusters, certs, trusts; };
+
+static void cert_needed(struct pool_build *b, struct tx_cert *c)
+{
+        if (c->in_pool == b->stamp)
+                return;
+        c->in_pool = b->stamp;
+        vec_add(b->tx, &b->certs, c);
+}
+
+static void trust_needed(struct pool_build *b, struct tx_trust *t)
+{
+        if (t->in_pool == b->stamp)
+                return;
+        t->in_pool = b->stamp;
+        vec_add(b->tx, &b->trusts, t);
+}
+
+static void cluster_needed(struct pool_build *b, struct tx_cluster *c)
+{
+        if (c->in_pool == b->stamp)
+                return;
+        c->in_pool = b->stamp;
+        vec_add(b->tx, &b->clusters, c);
+        if (c->trust)
+                trust_needed(b, c->trust);
+        if (c->cert)
+                cert_needed(b, c->cert);
+}
+
+/* The id of the cluster that a rule of this Gateway means: the one that shows its client certificate, where there is TLS. */
+static char *cluster_of(struct pool_build *b, const struct tx_gateway *g, char *id)
+{
+        struct tx_cluster *c = *id ? map_get(&b->tx->clusters, span_str(id)) : NULL;
+        if (!c)
+                return id;
+        if (c->pb->tls && g->client_cert)
+                c = cluster_with_certificate(b->tx, c, g->client_cert);
+        cluster_needed(b, c);
+        return c->pb->id;
+}
+
+static void filters_for(struct pool_build *b, const struct tx_gateway *g, Model__Filter ***v, size_t n)
+{
+        Model__Filter **to = TX_ARRAY(b->tx, Model__Filter *, n);
+        for (size_t i = 0; i < n; i++) {
+                Model__Filter *f = (*v)[i];
+                if (f->kind_case == MODEL__FILTER__KIND_MIRROR) {
+                        char *id = cluster_of(b, g, f->mirror->cluster);
+                        if (id != f->mirror->cluster) {
+                                Model__Filter *own = PB_NEW(b->tx, Model__Filter, model__filter);
+                                *own = *f;
+                                own->mirror = PB_NEW(b->tx, Model__Mirror, model__mirror);
+                                *own->mirror = *f->mirror;
+                                own->mirror->cluster = id;
+                                f = own;
+                        }
+                }
+                to[i] = f;
+        }
+        *v = to;
+}
+
+/* The rule as this Gateway needs it: the same one, but for the certificate it shows to its backends. */
+static Model__Rule *rule_for(struct pool_build *b, const struct tx_gateway *g, const struct tx_rule *rule)
+{
+        struct tx *tx = b->tx;
+        if (!g->client_cert) {
+                for (size_t i = 0; i < rule->uses.clusters.n; i++)
+                        cluster_needed(b, rule->uses.clusters.v[i]);
+                return rule->pb;
+        }
+        Model__Rule *m = PB_NEW(tx, Model__Rule, model__rule);
+        *m = *rule->pb;
+        filters_for(b, g, &m->filters, m->n_filters);
+        if (m->action_case != MODEL__RULE__ACTION_FORWARD)
+                return m;
+        m->forward = PB_NEW(tx, Model__Forward, model__forward);
+        m->forward->n_legs = rule->pb->forward->n_legs;
+        m->forward->legs = TX_ARRAY(tx, Model__Leg *, m->forward->n_legs);
+        for (size_t i = 0; i < m->forward->n_legs; i++) {
+                Model__Leg *l = PB_NEW(tx, Model__Leg, model__leg);
+                *l = *rule->pb->forward->legs[i];
+                l->cluster = cluster_of(b, g, l->cluster);
+                filters_for(b, g, &l->filters, l->n_filters);
+                m->forward->legs[i] = l;
+        }
+        return m;
+}
 
 /* The rules of a route enter a Gateway once, whichever listeners it is attached to. */
 static void route_rules(struct pool_build *b, Model__Gateway *gw, struct vec *rules, const struct tx_gateway *g, struct tx_route *r)
@@ -63,14 +151,7 @@ static void route_rules(struct pool_build *b, Model__Gateway *gw, struct vec *ru
                 struct tx_rule *rule = &r->rules[i];
                 if (rule->dropped)
                         continue;
-                vec_add(b->tx, rules, rule->pb);
-                for (size_t k = 0; k < rule->clusters.n; k++) {
-                        struct tx_cluster *c = rule->clusters.v[k];
-                        if (c->in_pool == b->stamp)
-                                continue;
-                        c->in_pool = b->stamp;
-                        vec_add(b->tx, &b->clusters, c);
-                }
+                vec_add(b->tx, rules, rule_for(b, g, rule));
         }
 }
 
@@ -159,10 +240,7 @@ static void listener_certs(struct pool_build *b, const struct tx_listener *l, Mo
         for (size_t i = 0; i < l->n_certs; i++) {
                 struct tx_cert *c = l->certs[i];
                 m->tls->certificates[m->tls->n_certificates++] = pb_str(c->id);
-                if (c->in_pool == b->stamp)
-                        continue;
-                c->in_pool = b->stamp;
-                vec_add(b->tx, &b->certs, c);
+                cert_needed(b, c);
         }
 }
 
@@ -304,6 +382,40 @@ static void cert_sections(struct pool_build *b)
         }
 }
 
+static int trust_cmp(const void *pa, const void *pb)
+{
+        const struct tx_trust *a = *(struct tx_trust *const *)pa, *b = *(struct tx_trust *const *)pb;
+        int r = strcmp(a->of->namespace, b->of->namespace);
+        return r ? r : strcmp(a->id, b->id);
+}
+
+/* trust/NS: the CA bundles that clusters and listeners verify by. */
+static void trust_sections(struct pool_build *b)
+{
+        struct tx *tx = b->tx;
+        struct vec *v = &b->trusts;
+        if (v->n)
+                qsort(v->v, v->n, sizeof *v->v, trust_cmp);
+        for (size_t i = 0; i < v->n;) {
+                Model__TrustList tl = MODEL__TRUST_LIST__INIT;
+                const char *ns = ((struct tx_trust *)v->v[i])->of->namespace;
+                tl.trusts = TX_ARRAY(tx, Model__Trust *, v->n - i);
+                for (; i < v->n && strcmp(((struct tx_trust *)v->v[i])->of->namespace, ns) == 0; i++) {
+                        const struct tx_trust *t = v->v[i];
+                        Model__Trust *m = PB_NEW(tx, Model__Trust, model__trust);
+                        m->id = pb_str(t->id);
+                        m->ca_pem = (ProtobufCBinaryData){ t->ca.n, (uint8_t *)(uintptr_t)t->ca.p };
+                        m->crl_pem = (ProtobufCBinaryData){ t->crl.n, (uint8_t *)(uintptr_t)t->crl.p };
+                        m->source = source_of(tx, t->of, "", 0, 0);
+                        tl.trusts[tl.n_trusts++] = m;
+                }
+                Model__Section s = MODEL__SECTION__INIT;
+                s.body_case = MODEL__SECTION__BODY_TRUSTS;
+                s.trusts = &tl;
+                section_add(tx, b->out->manifest, tx_printf(tx, "trust/%s", ns), &s, false);
+        }
+}
+
 void translate_l7(struct tx *tx, struct pool_output *out, size_t pool)
 {
         struct pool_build b = { .tx = tx, .out = out, .stamp = pool + 1 };
@@ -318,4 +430,5 @@ void translate_l7(struct tx *tx, struct pool_output *out, size_t pool)
         }
         cluster_sections(&b);
         cert_sections(&b);
+        trust_sections(&b);
 }

@@ -50,69 +50,12 @@ static void listener_kinds(struct tx *tx, struct tx_listener *l)
                                 (struct route_kind){ GATEWAY_API_GROUP, object_kind_str((enum object_kind)k) };
 }
 
-static struct span secret_get(const struct secret *s, const char *key)
-{
-        for (size_t i = 0; i < s->n_data; i++)
-                if (strcmp(s->data[i].key, key) == 0)
-                        return s->data[i].value;
-        return SPAN_NULL;
-}
-
-/* Reads a Secret's certificate once per pass, however many listeners use it. */
-static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
-{
-        const char *id = tx_printf(tx, "%s/%s", s->o.namespace, s->o.name);
-        struct tx_cert *c = map_get(&tx->certs, span_str(id));
-        if (c)
-                return c;
-        c = TX_NEW(tx, struct tx_cert);
-        c->id = id;
-        c->secret = s;
-        c->chain = secret_get(s, "tls.crt");
-        c->key = secret_get(s, "tls.key");
-        struct err e = { 0 };
-        const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
-        if (q) {
-                c->error = -EINVAL;
-                c->why = tx_printf(tx, "Secret %s: %s", id, q->reason);
-        } else if (strcmp(s->type, "kubernetes.io/tls") != 0) {
-                c->error = -EINVAL;
-                c->why = tx_printf(tx, "Secret %s: type %s, expected kubernetes.io/tls", id, *s->type ? s->type : "Opaque");
-        } else if (c->chain.n == 0 || c->key.n == 0) {
-                c->error = -EINVAL;
-                c->why = tx_printf(tx, "Secret %s: %s is missing", id, c->chain.n ? "tls.key" : "tls.crt");
-        } else {
-                c->error = tx->conf->cert_read(c->chain, c->key, tx->a, &c->facts, &e);
-                if (c->error == -ENOMEM)
-                        tx_fail(tx, err_set(tx->err, ENOMEM, "translate", "out of memory"));
-                if (c->error < 0)
-                        c->why = tx_printf(tx, "Secret %s: %s", id, e.msg);
-        }
-        map_set(tx, &tx->certs, id, c);
-        return c;
-}
-
 static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct object_ref *ref)
 {
-        const char *own = l->g->gw->o.namespace;
-        const char *ns = *ref->namespace ? ref->namespace : own;
-        if (*ref->group != '\0' || strcmp(ref->kind, "Secret") != 0) {
-                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "certificateRef %s: kind %s%s%s is not supported", ref->name,
-                                                              ref->group, *ref->group ? "/" : "", ref->kind));
-                return;
-        }
-        if (!store_granted(tx->s, GATEWAY_API_GROUP, "Gateway", own, "", "Secret", ns, ref->name)) {
-                ref_bad(l, "RefNotPermitted", tx_printf(tx, "Secret %s/%s: no ReferenceGrant allows it", ns, ref->name));
-                return;
-        }
-        const struct secret *s = (const struct secret *)store_get(tx->s, OBJECT_SECRET, ns, ref->name);
-        if (!s) {
-                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "Secret %s/%s does not exist", ns, ref->name));
-                return;
-        }
-        struct tx_cert *c = cert_load(tx, s);
-        if (c->error < 0) {
-                ref_bad(l, "InvalidCertificateRef", c->why);
+        const char *reason, *why;
+        struct tx_cert *c = cert_ref(tx, l->g->gw->o.namespace, ref, &reason, &why);
+        if (!c) {
+                ref_bad(l, reason, why);
                 return;
         }
         for (size_t i = 0; i < l->n_certs; i++)

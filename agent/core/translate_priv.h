@@ -3,7 +3,7 @@
  * so nothing here checks for NULL and nothing here may own memory outside the arena (manifests hang in the translation).
  *
  * Order of the pass (translate.c):
- *   classes -> gateways + listeners (translate_listener.c) -> routes: rules and backends (translate_rule.c,
+ *   classes -> policies (translate_policy.c) -> gateways + listeners (translate_listener.c) -> routes: rules and backends (translate_rule.c,
  *   translate_backend.c) -> attachment (translate_attach.c) -> addresses (translate_vip.c) -> l7 sections
  *   (translate_l7.c) -> l4 section (translate_l4.c) */
 #pragma once
@@ -21,6 +21,17 @@ struct tx_gateway;
 struct tx_route;
 struct tx_attachment { struct tx_route *route; const char **hosts; size_t n_hosts; }; /* effective hostnames, sorted */
 struct tx_cert { const char *id; const struct secret *secret; struct cert_facts facts; struct span chain, key; int error; const char *why; size_t in_pool; };
+struct tx_trust { const char *id; struct span ca, crl; const struct object *of; size_t in_pool; }; /* CA certificates to verify peers by */
+struct tx_policy { /* a BackendTLSPolicy */
+        const struct backend_tls_policy *p;
+        struct tx_trust *trust;
+        Model__UpstreamTls *tls;          /* NULL: nothing may be sent where this policy decides */
+        const char *accepted_reason, *accepted_why; /* NULL = Accepted */
+        const char *resolved_reason, *resolved_why; /* NULL = ResolvedRefs */
+        struct vec gateways;              /* struct tx_gateway whose traffic it acts on */
+};
+struct tx_target { struct tx_policy *policy; const char *section; struct tx_target *next; }; /* of one Service, older policies first */
+struct tx_uses { struct vec clusters, policies; }; /* struct tx_cluster (mirrors too), struct tx_policy: what a rule needs */
 struct tx_listener {
         const struct gateway_listener *l;
         struct tx_gateway *g;
@@ -37,12 +48,13 @@ struct tx_gateway {
         size_t pool;                      /* index in conf->pools */
         bool accepted;
         bool quarantined;                 /* accepted, but out of the model; keeps its addresses */
+        struct tx_cert *client_cert;      /* shown to backends over TLS; NULL = none */
         struct tx_listener *listeners; size_t n_listeners;
         size_t to_choose[2];              /* addresses still to be chosen: IPv4, IPv6 */
 };
 struct tx_backend { /* a resolved (or not) reference to a Service port */
         const char *cluster;              /* id; NULL = invalid */
-        const char *reason, *why;         /* when invalid */
+        const char *reason, *why;         /* when invalid; NULL: a policy says why */
 };
 struct tx_cluster {
         Model__Cluster *pb;
@@ -51,13 +63,15 @@ struct tx_cluster {
         const char *namespace, *service;
         uint16_t port;
         size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
+        struct tx_trust *trust;           /* of pb->tls */
+        struct tx_cert *cert;             /* shown to its endpoints */
 };
 struct tx_rule {
         const struct http_rule *r;
         uint32_t index;                   /* 1-based */
         Model__Rule *pb;
         Model__Match **matches;
-        struct vec clusters;              /* struct tx_cluster it needs (mirrors too) */
+        struct tx_uses uses;
         bool dropped;                     /* quarantined */
 };
 struct tx_route {
@@ -82,10 +96,13 @@ struct tx {
         const struct translation *prev;
         struct map clusters;  /* id -> struct tx_cluster */
         struct map certs;     /* id -> struct tx_cert */
+        struct map trusts;    /* id -> struct tx_trust */
+        struct map targets;   /* "ns/service" -> struct tx_target */
         struct map held_by;   /* Gateway ns/name -> its first struct vip_grant in held */
         struct map taken;     /* address as text -> the last Gateway that took it */
         struct tx_gateway *gateways; size_t n_gateways;
         struct tx_route *routes; size_t n_routes;
+        struct tx_policy *policies; size_t n_policies;
         struct err *err;
         int failure;
         jmp_buf out;
@@ -116,10 +133,23 @@ struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *
 const char *hostname_intersect(const char *listener, const char *route); /* the more specific one, or NULL; "" = any */
 uint32_t hostname_rank(const char *host);
 
+/* certificates and CA bundles (translate_secret.c) */
+struct tx_cert *cert_ref(struct tx *tx, const char *from_ns, const struct object_ref *ref, const char **ret_reason, const char **ret_why); /* NULL with a reason */
+struct tx_trust *trust_refs(struct tx *tx, const char *from_kind, const char *from_ns, const struct object_ref *refs, size_t n,
+                            const char *bad_kind, const char **ret_reason, const char **ret_why);
+
+/* policies (translate_policy.c) */
+void translate_policies(struct tx *tx);
+void report_policies(struct tx *tx); /* after attachment */
+/* Who decides on TLS to this port: NULL = nobody.  Notes in uses every policy that points at it. */
+struct tx_policy *policy_of(struct tx *tx, const struct service *s, const struct service_port *p, struct tx_uses *uses);
+/* A cluster like c that shows a client certificate. */
+struct tx_cluster *cluster_with_certificate(struct tx *tx, struct tx_cluster *c, struct tx_cert *cert);
+
 /* the steps */
 void translate_listeners(struct tx *tx, struct tx_gateway *g);
 void translate_route(struct tx *tx, struct tx_route *r);
-struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct vec *clusters);
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses);
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c);
 Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port);
 void translate_attach(struct tx *tx);

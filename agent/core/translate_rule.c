@@ -5,8 +5,8 @@
 
 static void unresolved(struct tx_route *r, const char *reason, const char *why)
 {
-        if (r->resolved_reason)
-                return; /* the first one is reported */
+        if (r->resolved_reason || !reason)
+                return; /* the first one is reported; a policy reports for itself */
         r->resolved_reason = reason;
         r->resolved_why = why;
 }
@@ -101,7 +101,7 @@ struct filter_out {
 
 static Model__Filter *mirror(struct tx *tx, struct filter_out *o, Model__Filter *m, const struct http_filter *f)
 {
-        struct tx_backend b = translate_backend(tx, o->route->route, &f->mirror.backend, &o->rule->clusters);
+        struct tx_backend b = translate_backend(tx, o->route->route, &f->mirror.backend, &o->rule->uses);
         if (!b.cluster) { /* nothing to copy to: the request itself is not harmed (HTTPRequestMirrorFilter) */
                 unresolved(o->route, b.reason, b.why);
                 return NULL;
@@ -180,7 +180,7 @@ static Model__Leg *leg(struct tx *tx, struct tx_route *route, struct tx_rule *ru
         Model__Leg *l = PB_NEW(tx, Model__Leg, model__leg);
         l->weight = b->weight;
         l->source = rule->pb->source;
-        struct tx_backend be = translate_backend(tx, route->route, b, &rule->clusters);
+        struct tx_backend be = translate_backend(tx, route->route, b, &rule->uses);
         if (be.cluster) {
                 l->cluster = pb_str(be.cluster);
         } else {

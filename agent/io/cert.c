@@ -116,3 +116,37 @@ int cert_read(struct span chain, struct span key, struct arena *a, struct cert_f
                 return bad(reterr, "tls.key does not belong to tls.crt");
         return facts_of(leaf, a, ret);
 }
+
+#define BUNDLE_MAX 1024 /* certificates of one bundle: the public web has 150 roots */
+
+static int bundle_item(BIO *b, bool crl)
+{
+        if (crl) {
+                X509_CRL *c = PEM_read_bio_X509_CRL(b, NULL, no_passphrase, NULL);
+                X509_CRL_free(c);
+                return c != NULL;
+        }
+        X509 *x = PEM_read_bio_X509(b, NULL, no_passphrase, NULL);
+        X509_free(x);
+        return x != NULL;
+}
+
+int bundle_check(struct span pem, bool crl, struct err *reterr)
+{
+        const char *what = crl ? "revocation list" : "certificate";
+        if (pem.n > INT32_MAX)
+                return bad(reterr, "too long");
+        CLEANUP(bio_freep) BIO *b = BIO_new_mem_buf(pem.p, (int)pem.n);
+        unsigned n = 0;
+        if (!b)
+                return -ENOMEM;
+        while (n < BUNDLE_MAX && bundle_item(b, crl))
+                n++;
+        bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+        ERR_clear_error();
+        if (n == 0)
+                return err_set(reterr, EINVAL, "bundle", "holds no PEM %s", what);
+        if (n == BUNDLE_MAX)
+                return err_set(reterr, EINVAL, "bundle", "more than %d items", BUNDLE_MAX - 1);
+        return end ? 0 : err_set(reterr, EINVAL, "bundle", "%s %u does not parse", what, n + 1);
+}

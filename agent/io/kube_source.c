@@ -23,16 +23,18 @@
 #define VERSION_ANNOTATION "gateway.networking.k8s.io/bundle-version"
 #define METRIC_PREFIX "gatehouse_agent_"
 
-/* What is mirrored.  ReferenceGrant by v1beta1, which every release since v0.6 serves; ConfigMaps are not needed yet. */
+/* What is mirrored.  ReferenceGrant by v1beta1, which every release since v0.6 serves. */
 static const struct { enum object_kind kind; const char *path, *selector; } mirrored[] = {
         { OBJECT_GATEWAY_CLASS, GATEWAY_API "v1/gatewayclasses", "" },
         { OBJECT_GATEWAY, GATEWAY_API "v1/gateways", "" },
         { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
         { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
+        { OBJECT_BACKEND_TLS_POLICY, GATEWAY_API "v1/backendtlspolicies", "" },
         { OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", "" },
         { OBJECT_SERVICE, "/api/v1/services", "" },
         { OBJECT_ENDPOINT_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", "" },
         { OBJECT_SECRET, "/api/v1/secrets", "fieldSelector=type%3Dkubernetes.io%2Ftls" },
+        { OBJECT_CONFIG_MAP, "/api/v1/configmaps", "" },
         { OBJECT_NAMESPACE, "/api/v1/namespaces", "" },
 };
 #define N_MIRRORED ARRAY_SIZE(mirrored)

@@ -191,7 +191,8 @@ void group_activate(struct push *p, struct group *g)
 void member_active(struct member *m, const Control__Active *a, const struct sha256 *hash)
 {
         metric_add(&m->p->counters[PUSH_ACTIVES], 1);
-        if (m->state != MEMBER_ACTIVATING || !is_inflight(m, hash)) {
+        /* OFFERED: it serves just this already, by ENDPOINTS frames that the manifest has folded in. */
+        if ((m->state != MEMBER_ACTIVATING && m->state != MEMBER_OFFERED) || !is_inflight(m, hash)) {
                 log_warn("unexpected_active", "name=%s state=%s", LOG_ESC(m->name), state_names[m->state]);
                 return;
         }

@@ -188,6 +188,7 @@ static void read_all(struct settings *s, const struct conf_group *root)
                 conf_error(root, "log_level", "expected error, warn, info or debug");
         s->translate.controller_name = str(s, root, "controller_name");
         s->translate.cert_read = cert_read;
+        s->translate.bundle_check = bundle_check;
         read_source(s, root);
         read_listen(s, root);
         read_pools(s, root);

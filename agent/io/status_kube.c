@@ -19,6 +19,7 @@
 static const struct { enum object_kind kind; const char *resource; } kinds[] = {
         { OBJECT_GATEWAY_CLASS, "gatewayclasses" }, { OBJECT_GATEWAY, "gateways" }, { OBJECT_HTTP_ROUTE, "httproutes" },
         { OBJECT_GRPC_ROUTE, "grpcroutes" },
+        { OBJECT_BACKEND_TLS_POLICY, "backendtlspolicies" },
 };
 #define N_KINDS ARRAY_SIZE(kinds)
 #define CONFLICT_MS 20 /* somebody else writes the same object: soon, but not in step with them */
@@ -163,10 +164,10 @@ static struct entry *entry_get(struct status_kube *k, enum object_kind kind, con
 
 static bool same_text(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
 
-/* Entries of ours in the status of a route that is none of ours any more? */
+/* Entries of ours in the status of a route or policy that is none of ours any more? */
 static bool has_ours(const struct entry *e)
 {
-        return object_is_route(kinds[e->rank].kind) && e->seen && strstr(e->seen, e->k->conf->controller_name);
+        return status_list_of(kinds[e->rank].kind) && e->seen && strstr(e->seen, e->k->conf->controller_name);
 }
 
 /* Takes json. */

@@ -20,6 +20,7 @@
         R(NO_ENDPOINT, "no_endpoint", 503, "no healthy endpoint") \
         R(CONNECT_FAILED, "connect_failed", 503, "upstream connection failed") \
         R(CONNECT_TIMEOUT, "connect_timeout", 504, "upstream connection timeout") \
+        R(UPSTREAM_TLS, "upstream_tls", 502, "upstream TLS handshake failed") \
         R(UPSTREAM_RESET, "upstream_reset", 502, "upstream closed without a response") \
         R(RETRIES_SPENT, "retries_spent", 503, "upstream failed, retries included") \
         R(UPSTREAM_BAD, "upstream_bad", 502, "invalid upstream response") \

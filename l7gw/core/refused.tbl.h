@@ -33,7 +33,6 @@
         R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN && o->lb != MODEL__CLUSTER__LOAD_BALANCER__WEIGHTED, \
           "backend: only (weighted) round robin is supported") \
         R(o->hash != NULL, "backend: hash policies are not supported") \
-        R(o->tls != NULL, "backend: TLS to backends is not supported") \
         R(o->health_check != NULL, "backend: active health checks are not supported") \
         R(o->outlier != NULL, "backend: outlier ejection is not supported") \
         R(o->breaker != NULL, "backend: circuit breakers are not supported") \

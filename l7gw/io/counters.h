@@ -19,6 +19,8 @@
         C(BODY_BYTES_OUT, "response_body_bytes_total", "Response body bytes passed on") \
         C(UPSTREAM_CONNECTS, "upstream_connects_total", "Upstream connections opened") \
         C(UPSTREAM_CONNECT_FAILURES, "upstream_connect_failures_total", "Upstream connections that failed") \
+        C(UPSTREAM_TLS_HANDSHAKES, "upstream_tls_handshakes_total", "TLS handshakes with endpoints completed") \
+        C(UPSTREAM_TLS_FAILURES, "upstream_tls_failures_total", "TLS handshakes with endpoints failed, or their certificates not accepted") \
         C(UPSTREAM_REUSES, "upstream_reuses_total", "Requests sent on a pooled connection") \
         C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again: the pooled connection was closed") \
         C(RETRIES, "retries_total", "Requests sent again by their route's retry policy") \

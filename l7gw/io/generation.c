@@ -170,6 +170,11 @@ static int clusters_build(struct generation *g, struct model_error *e)
                 g->n_clusters++;
                 if (c->model->endpoint_set[0])
                         c->set = registry_set_find(g->registry, c->model->endpoint_set); /* held by g->sets */
+                if (c->model->tls) {
+                        int r = tls_upstream_get(&g->registry->tls, g->model, c->model, &c->tls, e);
+                        if (r < 0)
+                                return r;
+                }
         }
         return 0;
 }
@@ -211,8 +216,10 @@ void generation_free(struct generation *g)
                 tls_listener_free(g->listeners[i].tls);
                 registry_listener_put(g->registry, g->listeners[i].rt);
         }
-        for (size_t i = 0; i < g->n_clusters; i++)
+        for (size_t i = 0; i < g->n_clusters; i++) {
+                tls_upstream_put(&g->registry->tls, g->clusters[i].tls);
                 registry_cluster_put(g->registry, g->clusters[i].rt);
+        }
         for (size_t i = 0; i < g->n_sets; i++)
                 registry_set_put(g->registry, g->sets[i].rt);
         map_fini(&g->bind_by_key);

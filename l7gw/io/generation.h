@@ -28,6 +28,7 @@ struct gen_cluster {
         const Model__Cluster *model;
         struct cluster_rt *rt;
         struct set_rt *set; /* NULL: the cluster names no set */
+        struct tls_upstream *tls; /* NULL: cleartext */
 };
 struct generation {
         const struct model *model;

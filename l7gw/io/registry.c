@@ -12,6 +12,7 @@ void registry_init(struct registry *r, unsigned n_workers)
         map_init(&r->clusters);
         map_init(&r->sets);
         map_init(&r->binds);
+        tls_upstreams_init(&r->tls);
 }
 
 void registry_fini(struct registry *r)
@@ -21,6 +22,7 @@ void registry_fini(struct registry *r)
         map_fini(&r->clusters);
         map_fini(&r->sets);
         map_fini(&r->binds);
+        tls_upstreams_fini(&r->tls);
 }
 
 static void *blocks_new(unsigned n, size_t size)

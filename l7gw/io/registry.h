@@ -5,6 +5,7 @@
 #pragma once
 #include "l7gw/core/balance.h"
 #include "l7gw/io/counters.h"
+#include "l7gw/io/tls_upstream.h"
 #include "lib/core/map.h"
 
 struct rt { /* what objects with an id begin with */
@@ -40,6 +41,7 @@ struct bind_rt {
 struct registry {
         unsigned n_workers;
         struct map listeners, clusters, sets, binds;
+        struct tls_upstreams tls;
 };
 void registry_init(struct registry *r, unsigned n_workers) NONNULL(1);
 void registry_fini(struct registry *r) NONNULL(1); /* BUG if something is still referred to */

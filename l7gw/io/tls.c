@@ -1,5 +1,7 @@
 /* l7gw/io/tls.c - see tls.h. */
 #include "lib/base.h"
+#include "l7gw/core/engine_limits.tbl.h"
+#include "l7gw/io/socket.h"
 #include "l7gw/io/tls.h"
 
 #include <openssl/bio.h>
@@ -51,7 +53,7 @@ static void method_make(void)
                !BIO_meth_set_ctrl(method, bio_ctrl)); /* boot */
 }
 
-int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls **ret)
+static struct tls *over_buffers(SSL_CTX *ctx, struct chunk_pool *pool)
 {
         pthread_once(&method_once, method_make);
         struct tls *t = calloc(1, sizeof *t);
@@ -59,17 +61,36 @@ int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls 
         if (bio) {
                 BIO_set_data(bio, t);
                 BIO_set_init(bio, 1);
-                t->ssl = SSL_new(front);
+                t->ssl = SSL_new(ctx);
         }
         if (!bio || !t->ssl) {
                 BIO_free(bio);
                 free(t);
-                return -ENOMEM;
+                return NULL;
         }
         chain_init(&t->wire, pool);
+        buf_init(&t->sealed, 2 * (size_t)L7_SCRATCH_BYTES);
         SSL_set_bio(t->ssl, bio, bio); /* takes it */
+        return t;
+}
+
+int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls **ret)
+{
+        struct tls *t = over_buffers(front, pool);
+        if (!t)
+                return -ENOMEM;
         SSL_set_accept_state(t->ssl);
         SSL_set_app_data(t->ssl, app_data);
+        *ret = t;
+        return 0;
+}
+
+int tls_client_new(SSL_CTX *ctx, struct chunk_pool *pool, struct tls **ret)
+{
+        struct tls *t = over_buffers(ctx, pool);
+        if (!t)
+                return -ENOMEM;
+        SSL_set_connect_state(t->ssl);
         *ret = t;
         return 0;
 }
@@ -80,6 +101,7 @@ void tls_free(struct tls *t)
                 return;
         SSL_free(t->ssl);
         chain_clear(&t->wire);
+        buf_fini(&t->sealed);
         free(t);
 }
 
@@ -175,4 +197,107 @@ void tls_sni_take(struct tls *t)
         }
         t->sni_n = (uint8_t)(t->sni[len - 1] == '.' ? len - 1 : len);
         t->sni[t->sni_n] = '\0';
+}
+
+/* ---- over a socket ---- */
+
+/* Shows OpenSSL what is there: `in`, or what was left of earlier ones; what it does not take is kept. */
+static void in_begin(struct tls *t, struct span in)
+{
+        t->in = t->sealed.n > 0 ? buf_span(&t->sealed) : in;
+}
+
+static void in_end(struct tls *t, struct span in)
+{
+        if (t->sealed.n > 0)
+                buf_consume(&t->sealed, t->sealed.n - t->in.n);
+        else if (t->in.n > 0)
+                buf_add(&t->sealed, in.p + in.n - t->in.n, t->in.n);
+        t->in = SPAN_NULL;
+        if (t->sealed.n == 0)
+                buf_fini(&t->sealed); /* memory only while bytes wait */
+}
+
+/* Cipher text into s->scratch: TLS_OK, TLS_MORE when the socket has none, TLS_BAD when there will be no more. */
+static enum tls_rc wire_in(const struct tls_socket *s, struct span *ret)
+{
+        while (*s->readable) {
+                ssize_t n = recv(s->fd, s->scratch, L7_SCRATCH_BYTES, 0);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                if (n <= 0) { /* an end without close_notify: cut, perhaps by somebody else (RFC 8446 6.1) */
+                        *s->readable = false;
+                        return TLS_BAD;
+                }
+                if ((size_t)n < L7_SCRATCH_BYTES && !s->hup)
+                        *s->readable = false;
+                *ret = SPAN(s->scratch, (size_t)n);
+                return TLS_OK;
+        }
+        *s->readable = false;
+        return TLS_MORE;
+}
+
+enum tls_rc tls_handshake_socket(struct tls *t, const struct tls_socket *s)
+{
+        struct span in = SPAN_NULL;
+        for (;;) {
+                in_begin(t, in);
+                enum tls_rc rc = tls_handshake(t);
+                in_end(t, in);
+                if (socket_send(s->fd, &t->wire, s->writable) < 0 || t->sealed.failed)
+                        return TLS_BAD;
+                if (rc != TLS_MORE)
+                        return rc;
+                rc = wire_in(s, &in);
+                if (rc != TLS_OK)
+                        return rc;
+        }
+}
+
+bool tls_pending(const struct tls *t)
+{
+        return t->sealed.n > 0 || SSL_pending(t->ssl) > 0;
+}
+
+ssize_t tls_recv(struct tls *t, const struct tls_socket *s, uint8_t *p, size_t max)
+{
+        struct span in = SPAN_NULL;
+        for (;;) {
+                size_t n = 0;
+                in_begin(t, in);
+                enum tls_rc rc = tls_read(t, p, max, &n);
+                in_end(t, in);
+                if (rc == TLS_OK)
+                        return (ssize_t)n;
+                if (rc == TLS_EOF)
+                        return 0;
+                if (rc == TLS_MORE)
+                        rc = wire_in(s, &in);
+                if (rc == TLS_OK)
+                        continue;
+                errno = rc == TLS_MORE ? EAGAIN : ECONNRESET;
+                return -1;
+        }
+}
+
+ssize_t tls_send(struct tls *t, const struct tls_socket *s, struct chain *out)
+{
+        size_t total = 0;
+        for (;;) {
+                while (out->n > 0 && t->wire.n < L7_WIRE_BYTES) {
+                        struct span plain = chain_front(out);
+                        if (tls_write(t, plain) != TLS_OK)
+                                return -EPIPE;
+                        chain_consume(out, plain.n);
+                        total += plain.n;
+                }
+                ssize_t r = socket_send(s->fd, &t->wire, s->writable);
+                if (r < 0)
+                        return r;
+                if (t->wire.n > 0 || out->n == 0)
+                        return (ssize_t)total;
+        }
 }

@@ -4,13 +4,16 @@
  * Thread rule: one worker. */
 #pragma once
 #include "l7gw/core/chain.h"
+#include "lib/core/buf.h"
 #include <openssl/ssl.h>
+#include <sys/types.h>
 
 #define TLS_SNI_MAX 255
 struct tls {
         SSL *ssl;
         struct span in;    /* cipher text of the call in progress */
         struct chain wire; /* cipher text to send */
+        struct buf sealed; /* tls_recv: cipher text received, not opened yet */
         bool established;
         uint8_t sni_n;    /* lower case; 0 = none sent */
         bool no_listener; /* the client hello named nobody we serve: close without an alert */
@@ -30,3 +33,19 @@ bool tls_is_h2(const struct tls *t) NONNULL(1);
 const char *tls_version(const struct tls *t) NONNULL(1); /* "TLSv1.3" */
 /* The server_name extension of a client hello, lower case, into t->sni. */
 void tls_sni_take(struct tls *t) NONNULL(1);
+
+/* A connection of ours to an endpoint: TLS by the context (io/tls_upstream.h).  0 or -ENOMEM. */
+int tls_client_new(SSL_CTX *ctx, struct chunk_pool *pool, struct tls **ret) NONNULL(1, 2, 3) MUST_USE;
+/* The same three steps over a socket, for whoever keeps no cipher text himself.  scratch holds L7_SCRATCH_BYTES. */
+struct tls_socket {
+        int fd;
+        bool *readable, *writable; /* as the last event and call left them */
+        bool hup;                  /* a short read says nothing: read to the end */
+        uint8_t *scratch;
+};
+enum tls_rc tls_handshake_socket(struct tls *t, const struct tls_socket *s) NONNULL(1, 2) MUST_USE;
+/* As recv(): plain bytes; 0 after close_notify; -1 with errno (EAGAIN; ECONNRESET also for an end without close_notify). */
+ssize_t tls_recv(struct tls *t, const struct tls_socket *s, uint8_t *p, size_t max) NONNULL(1, 2, 3) MUST_USE;
+bool tls_pending(const struct tls *t) NONNULL(1); /* tls_recv may have bytes though the socket has none */
+/* As socket_send(): takes plain bytes from out; what the socket has no room for waits in t->wire, bounded. */
+ssize_t tls_send(struct tls *t, const struct tls_socket *s, struct chain *out) NONNULL(1, 2, 3) MUST_USE;

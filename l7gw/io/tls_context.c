@@ -1,10 +1,9 @@
 /* l7gw/io/tls_context.c - see tls_context.h. */
 #include "lib/base.h"
 #include "l7gw/io/tls_context.h"
+#include "l7gw/io/tls_material.h"
 #include "lib/control.pb-c.h"
 
-#include <openssl/err.h>
-#include <openssl/pem.h>
 
 struct cert_group {
         SSL_CTX *ctx;
@@ -20,17 +19,6 @@ struct tls_listener {
 };
 
 static const uint8_t default_alpn[] = "\x02h2\x08http/1.1";
-
-static const char *ssl_error(char buf[256])
-{
-        unsigned long e = ERR_peek_last_error();
-        if (e)
-                ERR_error_string_n(e, buf, 256);
-        else
-                snprintf(buf, 256, "unknown error");
-        ERR_clear_error();
-        return buf;
-}
 
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
                        unsigned in_n, void *arg)
@@ -70,74 +58,6 @@ SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), con
 }
 
 /* ---- certificates ---- */
-
-static int no_passphrase(char *buf, int size, int rw, void *arg)
-{
-        (void)buf;
-        (void)size;
-        (void)rw;
-        (void)arg;
-        return -1; /* an encrypted key is an error, never a prompt */
-}
-
-static int chain_load(SSL_CTX *ctx, const Model__Certificate *c)
-{
-        BIO *bio = BIO_new_mem_buf(c->chain_pem.data, (int)MIN(c->chain_pem.len, (size_t)INT32_MAX));
-        X509 *leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL) : NULL;
-        int ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1;
-        X509_free(leaf);
-        while (ok) {
-                X509 *ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-                if (!ca) {
-                        unsigned long e = ERR_peek_last_error();
-                        ok = ERR_GET_LIB(e) == ERR_LIB_PEM &&
-                             ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
-                        if (ok)
-                                ERR_clear_error();
-                        break;
-                }
-                if (SSL_CTX_add0_chain_cert(ctx, ca) != 1) {
-                        X509_free(ca);
-                        ok = 0;
-                }
-        }
-        BIO_free(bio);
-        return ok ? 0 : -EINVAL;
-}
-
-static int key_load(SSL_CTX *ctx, const Model__Key *k)
-{
-        BIO *bio = BIO_new_mem_buf(k->pem.data, (int)MIN(k->pem.len, (size_t)INT32_MAX));
-        EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-        int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
-        EVP_PKEY_free(key); /* OpenSSL wipes the key when its last reference goes */
-        BIO_free(bio);
-        return ok ? 0 : -EINVAL;
-}
-
-static int certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Certificate *c, struct model_error *e)
-{
-        char section[160], why[256];
-        const Model__Key *k = model_key(m, c->key);
-        snprintf(section, sizeof section, "certs/%.*s", (int)strcspn(c->id, "/"), c->id);
-        ERR_clear_error();
-        if (c->ocsp_der.len) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, section, c->source,
-                                "certificate %s: OCSP stapling is not supported", c->id);
-                return -ENOTSUP;
-        }
-        if (chain_load(ctx, c) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id,
-                                ssl_error(why));
-                return -EINVAL;
-        }
-        if (!k || key_load(ctx, k) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "key of certificate %s: %s",
-                                c->id, k ? ssl_error(why) : "missing");
-                return -EINVAL;
-        }
-        return 0;
-}
 
 static bool same_names(const struct cert_group *g, const Model__Certificate *c)
 {
@@ -245,13 +165,13 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
                                         ml->tls->certificates[i]);
                         r = -EINVAL;
                 } else {
-                        r = g ? certificate_load(m, g->ctx, c, e) : -ENOMEM;
+                        r = g ? tls_certificate_load(m, g->ctx, c, e) : -ENOMEM;
                 }
         }
         if (r == 0 && settings_check(l) < 0) {
                 char why[256];
                 model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", ml->source, "listener %s: TLS settings: %s",
-                                ml->id, ssl_error(why));
+                                ml->id, tls_error(why));
                 r = -EINVAL;
         }
         if (r == -ENOMEM)

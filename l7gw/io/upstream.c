@@ -1,6 +1,6 @@
 /* l7gw/io/upstream.c - see upstream.h. */
 #include "lib/base.h"
-#include "l7gw/io/upstream.h"
+#include "l7gw/io/upstream_priv.h"
 #include "l7gw/core/retry.h"
 #include "l7gw/io/replay.h"
 #include "l7gw/io/socket.h"
@@ -9,29 +9,6 @@
 
 #define IN_MAX (L7_SCRATCH_BYTES + 131072u)
 
-enum up_state { UP_CONNECTING, UP_ACTIVE, UP_IDLE, UP_DEAD };
-struct upconn {
-        struct loop_fd f;
-        struct worker *w;
-        struct upconn *next, **pprev;           /* all of the worker, then the dead */
-        struct upconn *idle_next, **idle_pprev; /* its peer's pool */
-        struct loop_defer defer;
-        struct timer timer; /* connecting, one try, or idle in the pool */
-        struct peer *peer;
-        struct exchange *x; /* NULL unless ACTIVE */
-        uint64_t start_ms;  /* when connecting began */
-        struct h1_client h;
-        struct chain out;
-        struct buf in; /* part of a head, or what the client side had no room for */
-        enum up_state state;
-        bool readable, writable, hup;
-        bool reused, send_failed;
-        bool fin; /* the client's half of a tunnel has ended: so does ours, once all is sent */
-        uint64_t sent, received; /* bytes of this exchange */
-        uint64_t body_taken;     /* request body bytes that cannot be replayed any more */
-        uint32_t n_requests;
-};
-
 static void up_event(struct loop_fd *f, unsigned events);
 static void up_run(struct loop_defer *d);
 static void up_timer(struct timer *t, uint64_t now_ms);
@@ -39,10 +16,14 @@ static void up_failed(struct upconn *u, enum reason r);
 
 /* ---- peers and life ---- */
 
-static struct peer *peer_get(struct worker *w, const struct balance_endpoint *e)
+static_assert(sizeof(struct peer_key) == sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES, "a key has no holes");
+
+static struct peer *peer_get(struct worker *w, const struct gen_cluster *c, const struct balance_endpoint *e)
 {
-        struct bind_key key = bind_key_of(&e->addr, e->port);
-        struct peer *p = map_get(&w->peers, SPAN(key.b, sizeof key.b));
+        struct peer_key key = {.addr = bind_key_of(&e->addr, e->port)};
+        if (c->tls)
+                memcpy(key.tls, c->tls->key, sizeof key.tls);
+        struct peer *p = map_get(&w->peers, SPAN((const uint8_t *)&key, sizeof key));
         if (p)
                 return p;
         p = calloc(1, sizeof *p);
@@ -52,7 +33,7 @@ static struct peer *peer_get(struct worker *w, const struct balance_endpoint *e)
         p->addr = e->addr;
         p->port = e->port;
         p->waiters_end = &p->waiters;
-        if (map_put(&w->peers, SPAN(p->key.b, sizeof p->key.b), p) < 0) {
+        if (map_put(&w->peers, SPAN((const uint8_t *)&p->key, sizeof p->key), p) < 0) {
                 free(p);
                 return NULL;
         }
@@ -63,7 +44,7 @@ static void peer_put(struct worker *w, struct peer *p)
 {
         if (p->n_conns > 0 || p->n_waiters > 0)
                 return;
-        map_del(&w->peers, SPAN(p->key.b, sizeof p->key.b));
+        map_del(&w->peers, SPAN((const uint8_t *)&p->key, sizeof p->key));
         free(p);
 }
 
@@ -80,8 +61,10 @@ static void up_close(struct upconn *u)
         struct worker *w = u->w;
         if (u->state == UP_DEAD)
                 return;
-        if (u->state == UP_IDLE)
+        if (u->state == UP_IDLE) {
                 idle_remove(u);
+                up_goodbye(u);
+        }
         if (u->state == UP_CONNECTING)
                 u->peer->n_connecting--;
         u->state = UP_DEAD;
@@ -109,6 +92,7 @@ void upstreams_reap(struct worker *w)
         while (w->ups_dead) {
                 struct upconn *u = w->ups_dead;
                 w->ups_dead = u->next;
+                tls_free(u->tls);
                 free(u);
         }
 }
@@ -181,20 +165,13 @@ void upstream_detach(struct exchange *x)
 
 /* ---- choosing and connecting ---- */
 
-/* The socket was looked at just now: nothing to read, neither an end nor a response that nobody asked for. */
-static bool is_quiet(const struct upconn *u)
-{
-        char byte;
-        return recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-}
-
 /* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
 static struct upconn *idle_take(struct peer *p, const struct stream *s)
 {
         bool look = !method_is_idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
         while (p->idle) {
                 struct upconn *u = p->idle;
-                if (look && !is_quiet(u)) {
+                if (look && !up_is_quiet(u)) {
                         if (p->n_conns == 1) { /* p dies with it */
                                 up_close(u);
                                 return NULL;
@@ -212,7 +189,7 @@ static struct upconn *idle_take(struct peer *p, const struct stream *s)
 }
 
 /* 0 or -errno. */
-static int connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
+static int connect_start(struct worker *w, struct peer *p, const struct tls_upstream *tls, uint32_t timeout_ms)
 {
         struct upconn *u = calloc(1, sizeof *u);
         if (!u)
@@ -234,8 +211,9 @@ static int connect_start(struct worker *w, struct peer *p, uint32_t timeout_ms)
         p->n_conns++;
         p->n_connecting++;
         worker_count(w, WORKER_UPSTREAM_CONNECTS);
-        int fd = socket_connect(&p->addr, p->port);
-        int r = fd < 0 ? fd : loop_add(w->loop, &u->f, fd, up_event);
+        int r = tls ? tls_upstream_open(tls, &w->chunks, &u->tls) : 0;
+        int fd = r < 0 ? r : socket_connect(&p->addr, p->port);
+        r = fd < 0 ? fd : loop_add(w->loop, &u->f, fd, up_event);
         if (r < 0) {
                 if (fd >= 0)
                         close(fd);
@@ -253,7 +231,7 @@ static int connect_more(struct exchange *x, struct peer *p)
         uint32_t ms = x->cluster->model->connect_timeout_ms;
         int r = 0;
         while (r == 0 && p->n_connecting < MIN(p->n_waiters, (size_t)L7_CONNECTS_PER_PEER))
-                r = connect_start(x->w, p, ms ? ms : x->w->options->connect_ms);
+                r = connect_start(x->w, p, x->cluster->tls, ms ? ms : x->w->options->connect_ms);
         return p->n_connecting > 0 ? 0 : r;
 }
 
@@ -295,7 +273,7 @@ void upstream_begin(struct exchange *x)
                         break;
                 x->up_addr = e->addr;
                 x->up_port = e->port;
-                struct peer *p = peer_get(w, e);
+                struct peer *p = peer_get(w, x->cluster, e);
                 struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
                 if (u) {
                         attach(x, u);
@@ -303,7 +281,7 @@ void upstream_begin(struct exchange *x)
                         return;
                 }
                 int r = -ENOMEM;
-                p = peer_get(w, e); /* taking from the pool may have ended it */
+                p = peer_get(w, x->cluster, e); /* taking from the pool may have ended it */
                 if (p) {
                         wait_add(p, x);
                         r = connect_more(x, p);
@@ -447,7 +425,7 @@ void upstream_resume(struct upconn *u)
 static void up_flush(struct upconn *u)
 {
         size_t before = u->out.n;
-        ssize_t n = socket_send(u->f.fd, &u->out, &u->writable);
+        ssize_t n = up_send(u);
         if (n < 0) { /* it may have answered before it closed: reading decides */
                 u->send_failed = true;
                 u->readable = u->hup = true;
@@ -457,7 +435,10 @@ static void up_flush(struct upconn *u)
         }
         if (u->fin && u->out.n == 0) {
                 u->fin = false;
-                (void)shutdown(u->f.fd, SHUT_WR); /* fails when the endpoint is gone: reading tells */
+                if (u->tls)
+                        up_goodbye(u);
+                else
+                        (void)shutdown(u->f.fd, SHUT_WR); /* fails when the endpoint is gone: reading tells */
         }
         if (u->x && u->out.n < before) {
                 proxy_progress(u->x);
@@ -512,7 +493,8 @@ static void response_complete(struct upconn *u, size_t left_over)
         uint32_t keep_ms = u->w->options->upstream_idle_ms;
         bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
                     (max == 0 || u->n_requests < max) &&
-                    (!u->readable || is_quiet(u)); /* its edge has been told: nobody would notice what lies there */
+                    (!u->tls || (u->tls->wire.n == 0 && !tls_pending(u->tls))) &&
+                    (!u->readable || up_is_quiet(u)); /* its edge has been told: nobody would notice what lies there */
         if (keep_s)
                 keep_ms = (uint32_t)MIN((uint64_t)keep_ms, keep_s * 1000ull);
         detach(x);
@@ -604,7 +586,7 @@ static void up_read(struct upconn *u)
         struct worker *w = u->w;
         if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
                 return;
-        for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && u->readable; reads++) {
+        for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && up_has_input(u); reads++) {
                 struct stream *s = &u->x->s;
                 if (reads == L7_READS_PER_RUN) {
                         loop_defer(w->loop, &u->defer);
@@ -617,9 +599,8 @@ static void up_read(struct upconn *u)
                 }
                 s->resp_waits = false;
                 size_t want = MIN(MAX(room, (size_t)4096), (size_t)L7_SCRATCH_BYTES);
-                ssize_t n = recv(u->f.fd, w->rd, want, 0);
-                if (n < 0 && errno == EINTR)
-                        continue;
+                const uint8_t *bytes;
+                ssize_t n = up_recv(u, want, &bytes);
                 if (n < 0 && errno == EAGAIN) {
                         u->readable = false;
                         if (u->send_failed) /* it refuses our bytes and says nothing */
@@ -642,9 +623,7 @@ static void up_read(struct upconn *u)
                 }
                 u->received += (uint64_t)n;
                 proxy_progress(u->x);
-                if ((size_t)n < want && !u->hup)
-                        u->readable = false;
-                if (!up_feed(u, SPAN(w->rd, (size_t)n)))
+                if (!up_feed(u, SPAN(bytes, (size_t)n)))
                         return;
         }
 }
@@ -665,6 +644,28 @@ static void connected(struct upconn *u)
         peer_put(w, p);
 }
 
+static void up_connecting(struct upconn *u, unsigned events)
+{
+        bool begun = u->tls && !SSL_in_before(u->tls->ssl);
+        if (!begun) {
+                if (!(events & (LOOP_WRITE | LOOP_HUP)))
+                        return;
+                if (socket_error(u->f.fd) != 0) {
+                        connect_failed(u, REASON_CONNECT_FAILED);
+                        return;
+                }
+                if (u->readable && !up_is_quiet(u)) { /* it speaks before it is asked, or has closed already */
+                        connect_failed(u, u->hup ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
+                        return;
+                }
+        }
+        enum tls_rc rc = u->tls ? up_handshake(u) : TLS_OK;
+        if (rc == TLS_OK)
+                connected(u);
+        else if (rc != TLS_MORE)
+                connect_failed(u, REASON_UPSTREAM_TLS);
+}
+
 static void up_event(struct loop_fd *f, unsigned events)
 {
         struct upconn *u = CONTAINER_OF(f, struct upconn, f);
@@ -676,14 +677,7 @@ static void up_event(struct loop_fd *f, unsigned events)
                 u->hup = true;
         switch (u->state) {
         case UP_CONNECTING:
-                if (!(events & (LOOP_WRITE | LOOP_HUP)))
-                        return;
-                if (socket_error(f->fd) != 0)
-                        connect_failed(u, REASON_CONNECT_FAILED);
-                else if (u->readable && !is_quiet(u)) /* it speaks before it is asked, or has closed already */
-                        connect_failed(u, u->hup ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
-                else
-                        connected(u);
+                up_connecting(u, events);
                 return;
         case UP_ACTIVE:
                 if (u->readable)
@@ -692,7 +686,7 @@ static void up_event(struct loop_fd *f, unsigned events)
                         loop_defer(u->w->loop, &u->defer);
                 return;
         case UP_IDLE:
-                if (events & (LOOP_READ | LOOP_HUP))
+                if ((events & (LOOP_READ | LOOP_HUP)) && !(u->tls && up_is_idle(u)))
                         up_close(u); /* closed by the endpoint, or a response nobody asked for (requirement 18) */
                 return;
         case UP_DEAD:
@@ -710,7 +704,7 @@ static void up_run(struct loop_defer *d)
                 return;
         }
         up_flush(u);
-        if (u->readable || u->in.n > 0)
+        if (up_has_input(u) || u->in.n > 0)
                 up_read(u);
 }
 

@@ -2,7 +2,7 @@
  * Layer: l7gw/io.  Thread rule: the worker; each worker has its own pools, newest connection first (LIFO keeps the
  * working set small and lets the rest idle out).
  *
- *   CONNECTING ──▶ ACTIVE (one exchange) ──▶ IDLE (in its peer's pool) ──▶ ACTIVE ...
+ *   CONNECTING (TCP, TLS) ──▶ ACTIVE (one exchange) ──▶ IDLE (in its peer's pool) ──▶ ACTIVE ...
  *   any error, or not reusable ──▶ closed
  *
  * A connection being made belongs to no request: requests wait at the peer and get whichever connection is usable
@@ -12,8 +12,11 @@
 #include "l7gw/core/h1_client.h"
 #include "l7gw/io/proxy.h"
 
-struct peer { /* one endpoint address as this worker knows it; lives while it has a connection or a waiter */
-        struct bind_key key;
+struct peer { /* one endpoint address, spoken to in one way, as this worker knows it; lives while it has a connection or a waiter */
+        struct peer_key {
+                struct bind_key addr;
+                uint8_t tls[TLS_UPSTREAM_KEY_BYTES]; /* zero: cleartext */
+        } key;
         struct ipaddr addr;
         uint16_t port;
         struct upconn *idle;                     /* newest first */

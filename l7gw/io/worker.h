@@ -7,6 +7,7 @@
 #include "l7gw/core/h1.h"
 #include "l7gw/io/generation.h"
 #include "l7gw/io/options.h"
+#include "lib/io/log.h"
 #include <openssl/ssl.h>
 #include <pthread.h>
 
@@ -69,6 +70,7 @@ struct worker {
         char date[32];
         uint64_t rng[4], spread;
         struct worker_counters counters;
+        struct log_limit tls_limit; /* of lines about endpoints that fail in TLS */
         struct mail drained; /* to the control thread: no connection is left */
         bool drained_posted;
         struct mail beat; /* from the control thread and taken here: proof that the loop turns */

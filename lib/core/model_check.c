@@ -273,7 +273,14 @@ static int check_upstream_tls(struct model_check *c, const Model__Cluster *k)
         int r = check_ref(c, k->source, &c->m->trust_by_id, "trust", t->trust, false);
         if (r == 0)
                 r = check_ref(c, k->source, &c->m->certificate_by_id, "certificate", t->client_certificate, false);
-        return r < 0 ? r : check_line(c, k->source, "SNI", t->sni);
+        if (r == 0)
+                r = check_line(c, k->source, "SNI", t->sni);
+        if (r == 0 && !t->sni[0] && t->n_sans == 0)
+                r = check_fail(c, CHECK, k->source, "cluster %s: TLS without a name to verify", k->id);
+        for (size_t i = 0; i < t->n_sans && r == 0; i++)
+                if ((strncmp(t->sans[i], "dns:", 4) != 0 && strncmp(t->sans[i], "uri:", 4) != 0) || !t->sans[i][4])
+                        r = check_fail(c, CHECK, k->source, "cluster %s: name %.64s to verify: \"dns:\" or \"uri:\" expected", k->id, t->sans[i]);
+        return r;
 }
 
 static int check_cluster(struct model_check *c, const Model__Cluster *k)

@@ -58,6 +58,17 @@ static void complete(struct fake_dp *d)
                 fake_dp_prepare(d);
 }
 
+static void activate(struct fake_dp *d)
+{
+        manifest_put(d->active);
+        d->active = TAKE_PTR(d->next);
+        trace(d, "A%u ", (unsigned)d->active->generation);
+        Control__Active f = CONTROL__ACTIVE__INIT;
+        f.hash = hash_bytes(d->active);
+        f.generation = d->active->generation;
+        send_msg(d, FRAME_ACTIVE, &f.base);
+}
+
 static void on_manifest(struct fake_dp *d, struct span body)
 {
         Control__Manifest *w = control__manifest__unpack(NULL, body.n, body.p);
@@ -69,6 +80,10 @@ static void on_manifest(struct fake_dp *d, struct span body)
         trace(d, "M%u ", (unsigned)d->next->generation);
         if (d->silent)
                 return;
+        if (d->serves_already) {
+                activate(d);
+                return;
+        }
         Control__Need need = CONTROL__NEED__INIT;
         need.sha256 = calloc(d->next->n + 1, sizeof *need.sha256);
         for (size_t i = 0; i < d->next->n; i++)
@@ -101,13 +116,7 @@ static void on_activate(struct fake_dp *d, struct span body)
         Control__Activate *a = control__activate__unpack(NULL, body.n, body.p);
         BUG_ON(!a || !d->next || memcmp(a->hash.data, d->next->hash.b, SHA256_BYTES) != 0);
         control__activate__free_unpacked(a, NULL);
-        manifest_put(d->active);
-        d->active = TAKE_PTR(d->next);
-        trace(d, "A%u ", (unsigned)d->active->generation);
-        Control__Active f = CONTROL__ACTIVE__INIT;
-        f.hash = hash_bytes(d->active);
-        f.generation = d->active->generation;
-        send_msg(d, FRAME_ACTIVE, &f.base);
+        activate(d);
 }
 
 static void on_endpoints(struct fake_dp *d, struct span body)

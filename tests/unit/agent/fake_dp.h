@@ -15,6 +15,7 @@ struct fake_dp {
         /* script */
         bool silent;          /* answers nothing at all, not even PING */
         bool hold_prepared;   /* collects sections, but waits for fake_dp_prepare */
+        bool serves_already;  /* what a manifest says is what it serves: ACTIVE is the answer to MANIFEST */
         const char *nack_section; /* NACKs a manifest that has this section ... */
         Model__Source nack_source; bool nack_has_source, nack_retryable;
         bool nack_count;      /* the rule of nack_source grows with each NACK */

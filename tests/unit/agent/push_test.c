@@ -461,6 +461,23 @@ static void test_endpoints(void **state)
         assert_string_equal(f->s2.endpoints, "ns/a:80@2 ns/b:80@5 ns/b:80@5 ");
 }
 
+/* A manifest that folds in what ENDPOINTS frames have brought is served before it comes: ACTIVE at once, and the plan goes on. */
+static void test_served_already(void **state)
+{
+        struct fix *f = *state;
+        dial_all(f);
+        offer(f, 1, "one");
+        WAIT(f, saw(&f->front, "A1") && idle(f));
+        f->s1.serves_already = f->s2.serves_already = true;
+        offer(f, 2, "two");
+        WAIT(f, saw(&f->front, "A2") && idle(f));
+        assert_string_equal(f->s1.trace, "W M1 A1 M2 A2 ");
+        assert_int_equal(metric_get(&push_counters(f->p)[PUSH_LATE]), 0);
+        f->s1.serves_already = f->s2.serves_already = false;
+        offer(f, 3, "three");
+        WAIT(f, saw(&f->s1, "A3") && saw(&f->s2, "A3") && idle(f));
+}
+
 /* Who joins while sets are newer than the manifest makes the agent fold them in. */
 static void test_outdated(void **state)
 {
@@ -513,7 +530,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 T(test_all_active), T(test_nothing_before_offer), T(test_two_phase), T(test_slow_prepare), T(test_nack), T(test_nack_held),
                 T(test_nack_retryable), T(test_nack_stale), T(test_disconnect), T(test_reconnect_same_hash), T(test_hello_before_offer),
-                T(test_refused_hello), T(test_newest_wins), T(test_endpoints), T(test_endpoints_over_frame), T(test_status_in_parts), T(test_outdated), T(test_replaced_connection),
+                T(test_refused_hello), T(test_newest_wins), T(test_endpoints), T(test_served_already), T(test_endpoints_over_frame), T(test_status_in_parts), T(test_outdated), T(test_replaced_connection),
                 T(test_dead_peer), T(test_garbage),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

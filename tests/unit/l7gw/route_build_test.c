@@ -187,7 +187,6 @@ static void second_vhost(const char *hostname)
         X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C) \
         X("least request", UNSUPPORTED, "HTTPRoute", "round robin", w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST) \
         X("hash", UNSUPPORTED, "HTTPRoute", "hash", w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT)) \
-        X("TLS backend", UNSUPPORTED, "HTTPRoute", "TLS", w.cluster.tls = NEW(&w, Model__UpstreamTls, MODEL__UPSTREAM_TLS__INIT)) \
         X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
         X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
         X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
