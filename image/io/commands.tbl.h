@@ -14,4 +14,5 @@
         C("wipe", command_wipe, "", "on boot: do what a factory reset asked for") \
         C("fault", command_fault, "", "test images: break what gatehouse.fault= names") \
         C("serve", command_serve, "", "answer gatectl system; take back what is applied and not confirmed") \
-        C("metadata", command_metadata, "[URL]", "ask the cloud's metadata service for a configuration")
+        C("metadata", command_metadata, "[URL]", "ask the cloud's metadata service for a configuration") \
+        C("console", command_console, "TTY", "status page on a terminal; the form when there is no configuration")

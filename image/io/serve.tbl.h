@@ -6,5 +6,8 @@
         Q("adopt", serve_adopt, "SOURCE NAME TEXT...: the same for what a source gave; nothing to do when it gave that before")  \
         Q("confirm", serve_confirm, "keeps what was applied")                                                                    \
         Q("cancel", serve_cancel, "takes back what was applied and not confirmed")                                               \
-        Q("show", serve_show, "current, previous or candidate: the file as it was given")
-#define SERVE_STATUS(P) P(serve_status_config)
+        Q("show", serve_show, "current, previous or candidate: the file as it was given")                                      \
+        Q("update", serve_update, "[--downgrade] [--reboot] [SOURCE]: installs into the idle slot; SOURCE: a file, a folder, a URL")    \
+        Q("rollback", serve_rollback, "restarts into the other slot")                                                                   \
+        Q("reset", serve_reset, "--yes: wipes the data partition and restarts")
+#define SERVE_STATUS(P) P(serve_status_boot) P(serve_status_config) P(serve_status_box)

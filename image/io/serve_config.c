@@ -20,8 +20,6 @@ int serve_status(void *arg, char *const *argv, size_t argc, struct json *out, st
         json_obj(out);
         json_key(out, "daemon");
         json_str(out, "system");
-        json_key(out, "version");
-        json_str(out, GH_VERSION);
         json_key(out, "uptime_s");
         json_u64(out, (loop_now_ms(s->loop) - s->started_ms) / 1000);
         for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
@@ -46,6 +44,18 @@ static void refused(const struct host *h, struct json *out)
         arena_fini(&a);
 }
 
+static void vips(const struct config *c, struct json *out)
+{
+        char a[IPADDR_STR_MAX], text[IPADDR_STR_MAX + 8];
+        json_key(out, "vip_pools");
+        json_arr(out);
+        for (size_t i = 0; c && i < c->n_vips; i++) {
+                snprintf(text, sizeof text, "%s/%u", ipaddr_str(&c->vips[i].addr, a), c->vips[i].len);
+                json_str(out, text);
+        }
+        json_end(out);
+}
+
 void serve_status_config(struct serve *s, struct json *out)
 {
         struct seed_copy cur;
@@ -61,8 +71,26 @@ void serve_status_config(struct serve *s, struct json *out)
         json_str(out, has ? source_names[cur.source] : "");
         apply_describe(s->apply, out);
         refused(s->h, out);
+        vips(c, out);
         config_free(c);
         seed_copy_fini(&cur);
+}
+
+int serve_update_url(struct serve *s, char *ret, size_t n, struct err *reterr)
+{
+        struct seed_copy cur;
+        struct config *c = NULL;
+        seed_copy_init(&cur);
+        int r = store_load(s->h, STORE_CURRENT, &cur, reterr);
+        if (r == 0)
+                r = config_load_text(cur.cfg, "gatehouse.cfg", &c, reterr);
+        if (r == 0 && (!*c->update.url || strlen(c->update.url) >= n))
+                r = err_set(reterr, EINVAL, "update", "url is not set in gatehouse.cfg: name a source");
+        if (r == 0)
+                snprintf(ret, n, "%s", c->update.url);
+        config_free(c);
+        seed_copy_fini(&cur);
+        return r;
 }
 
 static int take_part(struct seed_copy *f, const char *name, const char *text, struct seed_file *manifests, struct err *reterr)

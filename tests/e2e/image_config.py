@@ -8,7 +8,9 @@ Everything lies below a scratch ROOT; nothing of this machine is touched.  The s
 import http.server
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import stat
 import subprocess
@@ -309,6 +311,66 @@ def metadata(base, check):
         box.serve.stop()
 
 
+class Terminal:
+    """The other end of the console's terminal."""
+
+    def __init__(self, box):
+        self.fd, other = pty.openpty()
+        self.text = ""
+        self.proc = Proc("console", box.argv("console", os.ttyname(other)), os.path.join(box.base, "console.log"))
+        self.other = other
+
+    def wait(self, part, timeout=20):
+        def look():
+            while select.select([self.fd], [], [], 0)[0]:
+                self.text += os.read(self.fd, 65536).decode(errors="replace")
+            return part in self.text
+        wait_until(look, timeout, "the console says %r; it said %r" % (part, self.text[-600:]))
+        seen, part, self.text = self.text.partition(part)
+        return seen + part
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def close(self):
+        self.proc.stop()
+        os.close(self.fd)
+        os.close(self.other)
+
+
+def console(base, check):
+    box = Box(os.path.join(base, "console"))
+    os.makedirs(box.root)
+    box.system("configure")
+    box.start()
+    t = Terminal(box)
+    try:
+        t.wait("Name of this appliance [edge-1]: ")
+        for typed, then in (("by-hand\r", "Management NIC"), ("52:54:00:12:34:01\r", "Management address"), ("\r", "Data NIC"),
+                            ("52:54:00:12:34:02\r", "Data address"), ("192.0.2.2/24\r", "Data gateway"), ("192.0.2.1\r", "Virtual"),
+                            ("198.18.0.0/26\r", "Number of"), ("\r", "Configuration from"), ("directory\r", "Paste the manifests"),
+                            ("kind: A\r.\r", "yes or no"), ("\r", "Refused: ")):
+            t.type(typed)
+            t.wait(then)
+        check("console form: a file that is refused as a whole starts the form over, with the reason", "overlap" in t.wait("[by-hand]: "))
+        for typed, then in (("\r\r\r\r\r\r198.51.100.0/26\r\r\r", "Paste the manifests"), ("kind: A\r.\r", "yes or no"), ("\r", "Good.")):
+            t.type(typed)
+            t.wait(then)
+        wait_until(lambda: box.status()["configured"] and box.status()["apply"] == "idle", 20, "the form's configuration is in force")
+        page = t.wait("198.51.100.0/26")
+        check("console form: what was typed is in force, and the page shows it", "by-hand" in page and "console" in page and
+              "by-hand" in box.read("run/gatehouse/etc/agent.cfg"), page)
+        new = os.path.join(box.base, "new.cfg")
+        with open(new, "w") as f:
+            f.write(config(name="counted"))
+        shutil.copytree(os.path.join(ROOT, "configs/simple-ingress"), os.path.join(box.base, "manifests"))
+        box.ctl("system", "apply", "--confirm", "300", new)
+        check("the page counts down while an apply waits", "taken back in about" in t.wait("gatectl system confirm"))
+    finally:
+        t.close()
+        box.serve.stop()
+
+
 def main():
     check = Checks("image_config")
     base = tempfile.mkdtemp(prefix="gh-icfg-")
@@ -317,6 +379,7 @@ def main():
         for step in (seeds, rendered, links, applied, power):
             check.guarded(step.__name__, step, box, check)
         check.guarded("metadata", metadata, base, check)
+        check.guarded("console", console, base, check)
         trouble = box.serve.trouble() if box.serve else ["serve never started"]
         check("no sanitizer report", not trouble, "\n".join(trouble))
     finally:
