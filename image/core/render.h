@@ -30,7 +30,7 @@ struct render {
         bool placeholders; /* ports/ too, with devices that exist nowhere: for --check before a choice is made */
 };
 
-/* 0, -EINVAL (no kubeconfig, no manifests: *reterr says so) or -ENOMEM. */
+/* 0, -EINVAL (no kubeconfig: *reterr says so) or -ENOMEM. */
 int render_all(const struct render *r, struct files *out, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
 /* A box without a configuration: DHCP and router advertisements on every NIC, so that a metadata service can be asked and
  * the console can show addresses. */

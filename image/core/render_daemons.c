@@ -198,8 +198,7 @@ static int agent_source(const struct render *r, struct files *out, struct err *r
                 files_bytes(out, 0640, AGENT_GROUP, span_str(a->manifests), RENDER_ETC "/manifests/gatehouse.yaml");
         for (size_t i = 0; i < r->seed->n_manifests; i++)
                 files_bytes(out, 0640, AGENT_GROUP, r->seed->manifests[i].bytes, RENDER_ETC "/manifests/%s", r->seed->manifests[i].name);
-        if (!*a->manifests && r->seed->n_manifests == 0)
-                return err_set(reterr, EINVAL, "agent", "manifests: are neither in the file nor beside it");
+        files_bytes(out, 0640, AGENT_GROUP, SPAN_LIT("\n"), RENDER_ETC "/manifests/.gatehouse"); /* the folder is there, empty or not */
         return 0;
 }
 
