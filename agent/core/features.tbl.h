@@ -38,4 +38,5 @@
         F("HTTPRouteRetryBackendTimeout") \
         F("HTTPRouteRetryConnectionError") \
         F("HTTPRouteSchemeRedirect") \
+        F("ListenerSet") \
         F("ReferenceGrant")

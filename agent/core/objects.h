@@ -10,6 +10,7 @@
 #define OBJECT_KINDS(K) /* K(ID, "Kind", "group", namespaced) */ \
         K(GATEWAY_CLASS, "GatewayClass", "gateway.networking.k8s.io", false) \
         K(GATEWAY, "Gateway", "gateway.networking.k8s.io", true) \
+        K(LISTENER_SET, "ListenerSet", "gateway.networking.k8s.io", true) \
         K(HTTP_ROUTE, "HTTPRoute", "gateway.networking.k8s.io", true) \
         K(GRPC_ROUTE, "GRPCRoute", "gateway.networking.k8s.io", true) \
         K(BACKEND_TLS_POLICY, "BackendTLSPolicy", "gateway.networking.k8s.io", true) \
@@ -103,6 +104,14 @@ struct gateway {
         bool has_client_certificate; /* spec.tls.backend.clientCertificateRef */
         struct object_ref client_certificate;
         const char *default_scope;   /* experimental: "" | "All" | "None" */
+        enum from_namespaces sets_from; /* spec.allowedListeners: FROM_NONE unless said */
+        bool has_sets_selector;
+        struct label_selector sets_selector;
+};
+struct listener_set {
+        struct object o;
+        struct object_ref parent;
+        const struct gateway_listener *listeners; size_t n_listeners;
 };
 
 struct parent_ref {

@@ -227,6 +227,20 @@ static const struct field gateway_tls_fields[] = {
 };
 static const struct schema gateway_tls = { SCHEMA_FIELDS(gateway_tls_fields), .strict = true };
 
+static const struct choice sets_from_choices[] = {
+        { "All", FROM_ALL }, { "Selector", FROM_SELECTOR }, { "Same", FROM_SAME }, { "None", FROM_NONE }, { NULL, 0 }
+};
+static const struct field sets_namespaces_fields[] = {
+        { "from", FIELD_ENUM, 0, offsetof(struct gateway, sets_from), .choices = sets_from_choices, .def = "None" },
+        { "selector", FIELD_OBJECT, 0, offsetof(struct gateway, sets_selector), offsetof(struct gateway, has_sets_selector),
+          .sub = &selector },
+};
+static const struct schema sets_namespaces = { SCHEMA_FIELDS(sets_namespaces_fields), .strict = true };
+static const struct field allowed_listeners_fields[] = {
+        { "namespaces", FIELD_OBJECT, FIELD_DEFAULTED, 0, .sub = &sets_namespaces },
+};
+static const struct schema allowed_listeners = { SCHEMA_FIELDS(allowed_listeners_fields), .strict = true };
+
 static const struct choice scope_choices[] = { { "All", 0 }, { "None", 0 }, { NULL, 0 } };
 static const struct field gateway_spec_fields[] = {
         { "gatewayClassName", FIELD_STRING, FIELD_REQUIRED, offsetof(struct gateway, class_name), .min = 1,
@@ -239,25 +253,28 @@ static const struct field gateway_spec_fields[] = {
         { "infrastructure", FIELD_OBJECT, 0, 0, .sub = &infrastructure },
         { "tls", FIELD_OBJECT, 0, 0, .sub = &gateway_tls },
         { "defaultScope", FIELD_STRING, 0, offsetof(struct gateway, default_scope), .choices = scope_choices },
-        { "allowedListeners", FIELD_SKIP }, /* ListenerSet is no kind of ours: nothing can attach by it */
+        { "allowedListeners", FIELD_OBJECT, FIELD_DEFAULTED, 0, .sub = &allowed_listeners },
 };
+/* port, protocol and hostname unique: self.all(l1, self.exists_one(l2, ...)) */
+static int listeners_distinct(struct decoder *d, const struct node *map, const struct gateway_listener *v, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < i; k++)
+                        if (v[i].port == v[k].port && is(v[i].protocol, v[k].protocol) && is(v[i].hostname, v[k].hostname))
+                                return decoder_fail(
+                                        d, decoder_item(d, "listeners", node_get(map, "listeners"), i),
+                                        "listeners \"%s\" and \"%s\" have the same port, protocol and hostname",
+                                        v[k].name, v[i].name);
+        return 0;
+}
 static int gateway_spec_check(struct decoder *d, const struct node *map, void *obj)
 {
         struct gateway *g = obj;
         g->parameters_ref.namespace = ""; /* not a field of this reference, and a string is never NULL */
-        const struct node *listeners = node_get(map, "listeners"), *addresses = node_get(map, "addresses");
-        /* port, protocol and hostname unique: self.all(l1, self.exists_one(l2, ...)) */
-        for (size_t i = 0; i < g->n_listeners; i++) {
-                const struct gateway_listener *a = &g->listeners[i];
-                for (size_t k = 0; k < i; k++) {
-                        const struct gateway_listener *b = &g->listeners[k];
-                        if (a->port == b->port && is(a->protocol, b->protocol) && is(a->hostname, b->hostname))
-                                return decoder_fail(
-                                        d, decoder_item(d, "listeners", listeners, i),
-                                        "listeners \"%s\" and \"%s\" have the same port, protocol and hostname",
-                                        b->name, a->name);
-                }
-        }
+        const struct node *addresses = node_get(map, "addresses");
+        int r = listeners_distinct(d, map, g->listeners, g->n_listeners);
+        if (r < 0)
+                return r;
         /* a1.type == 'IPAddress' (or 'Hostname') && has(a1.value) ? self.exists_one(a2, ...) : true */
         for (size_t i = 0; i < g->n_addresses; i++) {
                 const struct gateway_address *a = &g->addresses[i];
@@ -273,6 +290,32 @@ static const struct schema gateway_spec = { SCHEMA_FIELDS(gateway_spec_fields), 
 static const struct field gateway_fields[] = { BODY_FIELDS,
                                                { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &gateway_spec } };
 static const struct schema gateway_body = { SCHEMA_FIELDS(gateway_fields), .strict = true };
+/* ListenerSet */
+
+static const struct field set_parent_fields[] = {
+        { "group", FIELD_STRING, 0, offsetof(struct listener_set, parent.group), .max = 253, .format = FORMAT_GROUP,
+          .def = GATEWAY_GROUP },
+        { "kind", FIELD_STRING, 0, offsetof(struct listener_set, parent.kind), .format = FORMAT_KIND, .def = "Gateway" },
+        { "namespace", FIELD_STRING, 0, offsetof(struct listener_set, parent.namespace), .min = 1, .format = FORMAT_LABEL },
+        { "name", FIELD_STRING, FIELD_REQUIRED, offsetof(struct listener_set, parent.name), .min = 1, .max = 253 },
+};
+static const struct schema set_parent = { SCHEMA_FIELDS(set_parent_fields), .strict = true };
+static const struct field set_spec_fields[] = {
+        { "parentRef", FIELD_OBJECT, FIELD_REQUIRED, 0, .sub = &set_parent },
+        { "listeners", FIELD_LIST, FIELD_REQUIRED, offsetof(struct listener_set, listeners),
+          offsetof(struct listener_set, n_listeners), .items_min = 1, .items_max = 64, .sub = &listener, .unique = "name",
+          .unique_offset = offsetof(struct gateway_listener, name) },
+};
+static int set_spec_check(struct decoder *d, const struct node *map, void *obj)
+{
+        const struct listener_set *s = obj;
+        return listeners_distinct(d, map, s->listeners, s->n_listeners);
+}
+static const struct schema set_spec = { SCHEMA_FIELDS(set_spec_fields), .strict = true, .check = set_spec_check };
+static const struct field set_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &set_spec } };
+static const struct schema set_body = { SCHEMA_FIELDS(set_fields), .strict = true };
+const struct kind_schema kind_listener_set = { sizeof(struct listener_set), &set_body, { "v1", NULL }, FORMAT_SUBDOMAIN };
+
 const struct kind_schema kind_gateway = { sizeof(struct gateway), &gateway_body, GATEWAY_VERSIONS, FORMAT_SUBDOMAIN };
 
 /* ReferenceGrant */

@@ -83,7 +83,7 @@ const char *status_key(struct arena *a, enum object_kind k, const char *ns, cons
 
 const char *status_parent_part(struct arena *a, const char *route_ns, const struct parent_ref *p)
 {
-        return arena_printf(a, "parent %s/%s %s %u", *p->namespace ? p->namespace : route_ns, p->name,
+        return arena_printf(a, "parent %s%s/%s %s %u", strcmp(p->kind, "Gateway") == 0 ? "" : "set ", *p->namespace ? p->namespace : route_ns, p->name,
                             *p->section_name ? p->section_name : "*", p->port);
 }
 
@@ -183,13 +183,28 @@ static bool l4_carries(const struct build *b, const struct manifest *m, const st
         return ok;
 }
 
-static bool route_attached(const struct route_report *r, const struct report_id *gw)
+static bool is_named(const struct report_id *id, const char *ns, const char *name)
+{
+        return strcmp(id->name, name) == 0 && strcmp(id->namespace, ns) == 0;
+}
+
+static bool set_is_of(const struct build *b, const struct listener_set_report *s, const struct gateway_report *g)
+{
+        return &b->t->gateways[s->gateway] == g;
+}
+
+/* To the Gateway, or to a ListenerSet of it. */
+static bool route_attached(const struct build *b, const struct route_report *r, const struct gateway_report *g)
 {
         for (size_t i = 0; i < r->n_parents; i++) {
-                const struct route_parent_report *p = &r->parents[i];
-                if (strcmp(p->parent.name, gw->name) == 0 &&
-                    strcmp(*p->parent.namespace ? p->parent.namespace : r->id.namespace, gw->namespace) == 0)
+                const struct parent_ref *p = &r->parents[i].parent;
+                const char *ns = *p->namespace ? p->namespace : r->id.namespace;
+                if (strcmp(p->kind, "Gateway") == 0 && is_named(&g->id, ns, p->name))
                         return true;
+                for (size_t k = 0; k < b->t->n_sets; k++)
+                        if (strcmp(p->kind, "ListenerSet") == 0 && is_named(&b->t->sets[k].id, ns, p->name) &&
+                            set_is_of(b, &b->t->sets[k], g))
+                                return true;
         }
         return false;
 }
@@ -214,7 +229,10 @@ static bool refusal_concerns(const struct build *b, const struct dp_ack *a, cons
                 return true;
         for (size_t i = 0; i < b->t->n_routes; i++)
                 if (is_object(a->refused_of, &b->t->routes[i].id))
-                        return route_attached(&b->t->routes[i], &g->id);
+                        return route_attached(b, &b->t->routes[i], g);
+        for (size_t i = 0; i < b->t->n_sets; i++)
+                if (is_object(a->refused_of, &b->t->sets[i].id))
+                        return set_is_of(b, &b->t->sets[i], g);
         return false;
 }
 
@@ -272,6 +290,23 @@ static void hold(struct build *b, const struct report_id *id, const char *part, 
         }
 }
 
+/* A ListenerSet is programmed as its best listener is. */
+static void set_programmed(struct listener_set_status *s, const struct condition *of_listener)
+{
+        if (!s->programmed.type || of_listener->status)
+                s->programmed = *of_listener;
+}
+
+static void set_build(struct build *b, struct listener_set_status *s)
+{
+        const struct listener_set_report *r = s->report;
+        struct condition c = s->programmed;
+        if (!r->accepted.status || !c.type)
+                c = (struct condition){ "Programmed", false, r->accepted.reason, r->accepted.message };
+        finish(b, &r->id, "", s->v, &s->n, r->accepted);
+        finish(b, &r->id, "", s->v, &s->n, c);
+}
+
 static void gateway_build(struct build *b, const struct gateway_report *g, struct gateway_status *s)
 {
         struct verdict v = gateway_acks(b, g);
@@ -296,13 +331,14 @@ static void gateway_build(struct build *b, const struct gateway_report *g, struc
                 const struct listener_report *l = &g->listeners[i];
                 struct listener_status *ls = &s->listeners[i];
                 const char *part = arena_printf(&b->s->arena, "listener %s", l->name);
+                const struct report_id *id = l->set ? &b->t->sets[l->set - 1].id : &g->id;
                 if (!part) {
                         b->failed = true;
                         return;
                 }
                 ls->report = l;
                 for (size_t k = 0; k < l->n_conditions; k++)
-                        finish(b, &g->id, part, ls->v, &ls->n, l->conditions[k]);
+                        finish(b, id, part, ls->v, &ls->n, l->conditions[k]);
                 struct condition lc = { "Programmed", v.acked, v.reason, v.acked ? "" : v.text };
                 if (l->stop_reason)
                         lc = (struct condition){ "Programmed", false, l->stop_reason, l->stop };
@@ -310,8 +346,10 @@ static void gateway_build(struct build *b, const struct gateway_report *g, struc
                         lc = (struct condition){ "Programmed", false, g->stop_reason ? g->stop_reason : "Invalid",
                                                  g->stop ? g->stop : "The Gateway cannot be programmed" };
                 else
-                        hold(b, &g->id, part, &lc);
-                finish(b, &g->id, part, ls->v, &ls->n, lc);
+                        hold(b, id, part, &lc);
+                finish(b, id, part, ls->v, &ls->n, lc);
+                if (l->set)
+                        set_programmed(&b->s->sets[l->set - 1], &lc);
         }
 }
 
@@ -341,10 +379,13 @@ static void build_all(struct build *b)
         s->gateways = arena_calloc(&s->arena, t->n_gateways + 1, sizeof *s->gateways);
         s->routes = arena_calloc(&s->arena, t->n_routes + 1, sizeof *s->routes);
         s->policies = arena_calloc(&s->arena, t->n_policies + 1, sizeof *s->policies);
-        if (!s->classes || !s->gateways || !s->routes || !s->policies) {
+        s->sets = arena_calloc(&s->arena, t->n_sets + 1, sizeof *s->sets);
+        if (!s->classes || !s->gateways || !s->routes || !s->policies || !s->sets) {
                 b->failed = true;
                 return;
         }
+        for (size_t i = 0; i < t->n_sets; i++)
+                s->sets[s->n_sets++].report = &t->sets[i];
         for (size_t i = 0; i < t->n_classes; i++) {
                 struct class_status *c = &s->classes[s->n_classes++];
                 c->report = &t->classes[i];
@@ -353,6 +394,8 @@ static void build_all(struct build *b)
         }
         for (size_t i = 0; i < t->n_gateways; i++)
                 gateway_build(b, &t->gateways[i], &s->gateways[s->n_gateways++]);
+        for (size_t i = 0; i < s->n_sets; i++)
+                set_build(b, &s->sets[i]);
         for (size_t i = 0; i < t->n_routes; i++)
                 route_build(b, &t->routes[i], &s->routes[s->n_routes++]);
         for (size_t i = 0; i < t->n_policies; i++)

@@ -31,6 +31,11 @@ const char *status_parent_part(struct arena *a, const char *route_ns, const stru
 
 struct final_condition { const char *type; bool status; const char *reason, *message; int64_t generation, since_s; };
 struct listener_status { const struct listener_report *report; struct final_condition v[5]; size_t n; };
+struct listener_set_status {
+        const struct listener_set_report *report;
+        struct condition programmed; /* of its best listener */
+        struct final_condition v[2]; size_t n;
+};
 struct gateway_status {
         const struct gateway_report *report;
         struct final_condition v[6]; size_t n;
@@ -43,6 +48,7 @@ struct status_set { /* borrows the translation it was made from */
         struct arena arena;
         struct class_status *classes; size_t n_classes;
         struct gateway_status *gateways; size_t n_gateways;
+        struct listener_set_status *sets; size_t n_sets; /* their listeners stand with their Gateway's */
         struct route_status *routes; size_t n_routes;
         struct route_status *policies; size_t n_policies;
         uint64_t recheck_ms; /* build again then: a data plane that is gone stops counting; 0 = not needed */

@@ -74,14 +74,19 @@ static int grant_add(struct arena *a, struct vip_grants *g, const char *gateway,
         return 0;
 }
 
-static void read_gateway(struct reading *r, const struct node *status, struct vip_grants *g)
+static void read_listeners(struct reading *r, const struct node *status)
 {
-        const struct node *v = list(status, "listeners"), *addrs = list(status, "addresses");
+        const struct node *v = list(status, "listeners");
         for (size_t i = 0; v && i < v->n; i++) {
                 const char *part = arena_printf(r->a, "listener %s", text(r->a, v->items[i].value, "name"));
                 if (part)
                         read_conditions(r, v->items[i].value, part);
         }
+}
+
+static void read_addresses(struct reading *r, const struct node *status, struct vip_grants *g)
+{
+        const struct node *addrs = list(status, "addresses");
         const char *id = arena_printf(r->a, "%s/%s", r->ns, r->name);
         for (size_t i = 0; id && addrs && i < addrs->n; i++) {
                 struct ipaddr ip;
@@ -100,7 +105,9 @@ int status_read(enum object_kind kind, const char *ns, const char *name, const c
         const struct status_list *l = status_list_of(kind);
         if (l)
                 read_entries(&r, status, l, controller);
+        if (kind == OBJECT_GATEWAY || kind == OBJECT_LISTENER_SET)
+                read_listeners(&r, status);
         if (kind == OBJECT_GATEWAY)
-                read_gateway(&r, status, g);
+                read_addresses(&r, status, g);
         return r.rc;
 }

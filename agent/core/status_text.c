@@ -127,6 +127,26 @@ static void head(struct buf *b, const struct report_id *id)
         buf_printf(b, "  generation: %" PRId64 "\nstatus:\n", id->generation);
 }
 
+/* Of the Gateway's listeners its own (0), or those of its ListenerSet number `set` - 1. */
+static void listeners_text(struct buf *b, const struct gateway_status *g, size_t set)
+{
+        size_t n = 0;
+        for (size_t i = 0; i < g->n_listeners; i++)
+                n += g->listeners[i].report->set == set;
+        buf_printf(b, "  listeners:%s\n", n ? "" : " []");
+        for (size_t i = 0; i < g->n_listeners; i++) {
+                const struct listener_report *l = g->listeners[i].report;
+                if (l->set != set)
+                        continue;
+                line(b, "  - ", "name", l->name);
+                buf_printf(b, "    supportedKinds:%s\n", l->n_supported_kinds ? "" : " []");
+                for (size_t k = 0; k < l->n_supported_kinds; k++)
+                        buf_printf(b, "    - group: %s\n      kind: %s\n", l->supported_kinds[k].group, l->supported_kinds[k].kind);
+                buf_printf(b, "    attachedRoutes: %" PRIu32 "\n", l->attached_routes);
+                conditions(b, "    ", g->listeners[i].v, g->listeners[i].n);
+        }
+}
+
 static void gateway_text(struct buf *b, const struct gateway_status *g)
 {
         const struct gateway_report *r = g->report;
@@ -137,16 +157,16 @@ static void gateway_text(struct buf *b, const struct gateway_status *g)
                 buf_printf(b, "  - type: IPAddress\n    value: \"%s\"\n", ipaddr_str(&r->addresses[i], a));
         }
         conditions(b, "  ", g->v, g->n);
-        buf_printf(b, "  listeners:%s\n", g->n_listeners ? "" : " []");
-        for (size_t i = 0; i < g->n_listeners; i++) {
-                const struct listener_report *l = g->listeners[i].report;
-                line(b, "  - ", "name", l->name);
-                buf_printf(b, "    supportedKinds:%s\n", l->n_supported_kinds ? "" : " []");
-                for (size_t k = 0; k < l->n_supported_kinds; k++)
-                        buf_printf(b, "    - group: %s\n      kind: %s\n", l->supported_kinds[k].group, l->supported_kinds[k].kind);
-                buf_printf(b, "    attachedRoutes: %" PRIu32 "\n", l->attached_routes);
-                conditions(b, "    ", g->listeners[i].v, g->listeners[i].n);
-        }
+        if (r->allows_sets)
+                buf_printf(b, "  attachedListenerSets: %" PRIu32 "\n", r->attached_sets);
+        listeners_text(b, g, 0);
+}
+
+static void set_text(struct buf *b, const struct status_set *s, size_t i)
+{
+        head(b, &s->sets[i].report->id);
+        conditions(b, "  ", s->sets[i].v, s->sets[i].n);
+        listeners_text(b, &s->gateways[s->sets[i].report->gateway], i + 1);
 }
 
 static void route_text(struct buf *b, const struct route_status *r, const char *controller)
@@ -188,7 +208,7 @@ static int doc_take(struct arena *a, struct buf *b, const struct report_id *id, 
 
 int status_docs(const struct status_set *s, const char *controller_name, struct arena *a, struct status_doc **ret, size_t *ret_n)
 {
-        struct status_doc *v = arena_calloc(a, s->n_classes + s->n_gateways + s->n_routes + s->n_policies + 1, sizeof *v);
+        struct status_doc *v = arena_calloc(a, s->n_classes + s->n_gateways + s->n_sets + s->n_routes + s->n_policies + 1, sizeof *v);
         CLEANUP(buf_fini) struct buf b;
         size_t n = 0;
         int r = v ? 0 : -ENOMEM;
@@ -202,6 +222,10 @@ int status_docs(const struct status_set *s, const char *controller_name, struct 
         for (size_t i = 0; r == 0 && i < s->n_gateways; i++) {
                 gateway_text(&b, &s->gateways[i]);
                 r = doc_take(a, &b, &s->gateways[i].report->id, &v[n++]);
+        }
+        for (size_t i = 0; r == 0 && i < s->n_sets; i++) {
+                set_text(&b, s, i);
+                r = doc_take(a, &b, &s->sets[i].report->id, &v[n++]);
         }
         for (size_t i = 0; r == 0 && i < s->n_routes; i++) {
                 route_text(&b, &s->routes[i], controller_name);

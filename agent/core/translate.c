@@ -165,8 +165,8 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
 {
         struct gateway_report *r = g->report;
         const char *reason, *why;
-        size_t n_ok = 0;
-        for (size_t i = 0; i < g->n_listeners; i++)
+        size_t n_ok = 0, n = g->gw->n_listeners; /* those of ListenerSets stand behind, and are judged there */
+        for (size_t i = 0; i < n; i++)
                 n_ok += g->listeners[i].accepted;
         if (gateway_refused(tx, g->gw, cls, &reason, &why)) {
                 condition_set(r->conditions, &r->n_conditions, "Accepted", false, reason, why);
@@ -174,14 +174,14 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
                 condition_set(r->conditions, &r->n_conditions, "Accepted", false, "ListenersNotValid", "No listener is valid");
         } else {
                 g->accepted = true;
-                if (n_ok < g->n_listeners)
+                if (n_ok < n)
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "ListenersNotValid",
-                                      tx_printf(tx, "%zu of %zu listeners are not valid", g->n_listeners - n_ok, g->n_listeners));
+                                      tx_printf(tx, "%zu of %zu listeners are not valid", n - n_ok, n));
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted", "All listeners are valid");
         }
         if (g->gw->has_client_certificate) {
-                g->client_cert = cert_ref(tx, g->gw->o.namespace, &g->gw->client_certificate, &reason, &why);
+                g->client_cert = cert_ref(tx, &g->gw->o, &g->gw->client_certificate, &reason, &why);
                 if (!g->client_cert && strcmp(reason, "InvalidCertificateRef") == 0)
                         reason = "InvalidClientCertificateRef";
                 condition_set(r->conditions, &r->n_conditions, "ResolvedRefs", g->client_cert != NULL,
@@ -219,9 +219,15 @@ static void translate_gateways(struct tx *tx)
                 r->id = report_id_of(tx, &gw->o);
                 r->pool = tx_dup(tx, tx->conf->pools[g->pool].name);
                 r->class_name = tx_dup(tx, gw->class_name);
-                translate_listeners(tx, g);
-                gateway_accept(tx, g, cls);
+                r->allows_sets = gw->sets_from != FROM_NONE;
         }
+        translate_sets(tx);
+        for (size_t i = 0; i < tx->n_gateways; i++) {
+                struct tx_gateway *g = &tx->gateways[i];
+                translate_listeners(tx, g);
+                gateway_accept(tx, g, class_find(tx, g->gw->class_name));
+        }
+        translate_sets_accept(tx);
 }
 
 static void translate_routes(struct tx *tx)
@@ -234,8 +240,9 @@ static void translate_routes(struct tx *tx)
         for (size_t i = 0; i < n_http + n_grpc; i++) {
                 const struct http_route *route = (const struct http_route *)(i < n_http ? http[i] : grpc[i - n_http]);
                 size_t ours = 0;
+                const struct tx_set *set;
                 for (size_t p = 0; p < route->n_parents; p++)
-                        ours += parent_gateway(tx, route, &route->parents[p]) != NULL;
+                        ours += parent_gateway(tx, route, &route->parents[p], &set) != NULL;
                 if (!ours)
                         continue;
                 struct tx_route *r = &tx->routes[tx->n_routes++];

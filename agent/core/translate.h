@@ -48,6 +48,7 @@ struct listener_report {
         struct route_kind supported_kinds[4]; size_t n_supported_kinds;
         uint16_t port;
         uint32_t attached_routes;
+        size_t set;                        /* 1 + index of its ListenerSet; 0 = the Gateway's own */
         bool serves;                       /* part of the model */
         const char *stop_reason, *stop;    /* why Programmed cannot be True whatever the acks say; NULL = nothing */
 };
@@ -57,9 +58,16 @@ struct gateway_report {
         const char *class_name;
         struct condition conditions[4]; size_t n_conditions; /* Accepted, ResolvedRefs if False */
         struct ipaddr *addresses; size_t n_addresses; /* those it holds */
-        struct listener_report *listeners; size_t n_listeners;
+        struct listener_report *listeners; size_t n_listeners; /* its own, then those of its ListenerSets */
+        uint32_t attached_sets;
+        bool allows_sets;
         bool serves;                       /* has a section in its pool's manifest */
         const char *stop_reason, *stop;    /* as above, for the Gateway */
+};
+struct listener_set_report {
+        struct report_id id;
+        size_t gateway;            /* index */
+        struct condition accepted; /* what it says when False is what Programmed says too */
 };
 struct route_parent_report { struct parent_ref parent; struct condition conditions[3]; size_t n_conditions; };
 struct route_report {
@@ -86,6 +94,7 @@ struct translation { /* everything lives in its own arena; manifests are refcoun
         struct manifest *l4;
         struct class_report *classes; size_t n_classes;
         struct gateway_report *gateways; size_t n_gateways; /* only those of our classes */
+        struct listener_set_report *sets; size_t n_sets;    /* only those whose Gateway is ours */
         struct route_report *routes; size_t n_routes;       /* only those with a parent of ours */
         struct route_report *policies; size_t n_policies;   /* policies; parents = the Gateways whose traffic they act on */
         struct vip_grant *vips; size_t n_vips;

@@ -5,24 +5,7 @@
 
 static bool namespace_allowed(struct tx *tx, const struct tx_listener *l, const char *route_ns)
 {
-        switch (l->l->from) {
-        case FROM_ALL:
-                return true;
-        case FROM_SAME:
-                return strcmp(l->g->gw->o.namespace, route_ns) == 0;
-        case FROM_NONE:
-                return false;
-        case FROM_SELECTOR:
-                if (!l->l->has_selector)
-                        return false; /* an absent selector selects nothing, an empty one everything */
-                break;
-        }
-        const struct object *ns = store_get(tx->s, OBJECT_NAMESPACE, "", route_ns);
-        if (ns)
-                return labels_match(&l->l->selector, ns->labels);
-        /* A namespace nobody declared still has its well-known label. */
-        struct label name = { "kubernetes.io/metadata.name", route_ns };
-        return labels_match(&l->l->selector, (struct labels){ &name, 1 });
+        return namespace_selected(tx, l->l->from, l->l->has_selector ? &l->l->selector : NULL, l->owner->namespace, route_ns);
 }
 
 static int host_cmp(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
@@ -62,12 +45,14 @@ static void attach(struct tx *tx, struct tx_listener *l, struct tx_route *r, con
 /* How far a parentRef came: what the best listener said. */
 enum attach_rc { NO_PARENT, NOT_ALLOWED, NO_HOSTNAME, ATTACHED };
 
-static enum attach_rc attach_parent(struct tx *tx, struct tx_gateway *g, struct tx_route *r, const struct parent_ref *p)
+/* Of a Gateway its own listeners, of a ListenerSet those of the set: neither sees the other's. */
+static enum attach_rc attach_parent(struct tx *tx, struct tx_gateway *g, const struct tx_set *set, struct tx_route *r,
+                                    const struct parent_ref *p)
 {
         enum attach_rc best = NO_PARENT;
         for (size_t i = 0; i < g->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
-                if ((*p->section_name && strcmp(p->section_name, l->l->name) != 0) || (p->port && p->port != l->l->port))
+                if (l->set != set || (*p->section_name && strcmp(p->section_name, l->l->name) != 0) || (p->port && p->port != l->l->port))
                         continue;
                 if (!(l->allows & 1u << r->route->o.kind) || !namespace_allowed(tx, l, r->route->o.namespace)) {
                         best = best < NOT_ALLOWED ? NOT_ALLOWED : best;
@@ -120,12 +105,13 @@ void translate_attach(struct tx *tx)
                 struct tx_route *r = &tx->routes[i];
                 for (size_t p = 0; p < r->route->n_parents; p++) {
                         const struct parent_ref *ref = &r->route->parents[p];
-                        struct tx_gateway *g = parent_gateway(tx, r->route, ref);
+                        const struct tx_set *set;
+                        struct tx_gateway *g = parent_gateway(tx, r->route, ref, &set);
                         if (!g)
                                 continue; /* another controller's: none of our business */
                         struct route_parent_report *pr = &r->report->parents[r->report->n_parents++];
                         parent_copy(tx, &pr->parent, ref);
-                        parent_report(tx, r, pr, attach_parent(tx, g, r, ref));
+                        parent_report(tx, r, pr, attach_parent(tx, g, set, r, ref));
                 }
         }
 }

@@ -52,7 +52,7 @@ static const char *pool_id(struct tx *tx, const struct pool_conf *p) { return tx
 
 static void listener_add(struct tx *tx, Model__L4 *l4, const struct l4_entry *e, const char *vip)
 {
-        const struct object *o = &e->g->gw->o;
+        const struct object *o = e->l->owner;
         Model__L4Listener *l = PB_NEW(tx, Model__L4Listener, model__l4_listener);
         Model__L4Distribution *d = PB_NEW(tx, Model__L4Distribution, model__l4_distribution);
         l->id = pb_str(tx_printf(tx, e->addr.af == 6 ? "[%s]:%u/tcp" : "%s:%u/tcp", vip, e->port));

@@ -260,11 +260,12 @@ static void gateway_section(struct pool_build *b, struct tx_gateway *g)
                 if (!l->report->serves)
                         continue;
                 Model__Listener *m = PB_NEW(tx, Model__Listener, model__listener);
-                m->id = pb_str(tx_printf(tx, "%s/%s", gw->id, l->l->name));
+                m->id = pb_str(l->set ? tx_printf(tx, "%s/%s/%s/%s", gw->id, l->owner->namespace, l->owner->name, l->l->name)
+                                      : tx_printf(tx, "%s/%s", gw->id, l->l->name));
                 m->hostname = pb_str(l->l->hostname);
                 m->isolation_rank = hostname_rank(l->l->hostname);
                 m->protocol = l->protocol == TX_HTTPS ? MODEL__LISTENER__PROTOCOL__HTTPS : MODEL__LISTENER__PROTOCOL__HTTP;
-                m->source = source_of(tx, &src->o, l->l->name, 0, 0);
+                m->source = source_of(tx, l->owner, l->l->name, 0, 0);
                 listener_binds(tx, l, gw, m);
                 listener_certs(b, l, m);
                 for (size_t k = 0; k < l->attached.n; k++)

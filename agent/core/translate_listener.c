@@ -53,7 +53,7 @@ static void listener_kinds(struct tx *tx, struct tx_listener *l)
 static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct object_ref *ref)
 {
         const char *reason, *why;
-        struct tx_cert *c = cert_ref(tx, l->g->gw->o.namespace, ref, &reason, &why);
+        struct tx_cert *c = cert_ref(tx, l->owner, ref, &reason, &why);
         if (!c) {
                 ref_bad(l, reason, why);
                 return;
@@ -77,8 +77,8 @@ static void listener_tls(struct tx *tx, struct tx_listener *l)
                         listener_cert_ref(tx, l, &l->l->tls.certificate_refs[i]);
 }
 
-/* Two listeners of one Gateway on one port: what is wrong, or NULL.  Nobody wins: both are out (Gateway API, "conflicted
- * listeners").  HTTPS and TLS may share a port by hostname; everything else on one port must be one protocol. */
+/* Two listeners of one Gateway on one port: what is wrong, or NULL.  Of the Gateway's own nobody wins: both are out (Gateway
+ * API, "conflicted listeners"); before ListenerSets the Gateway wins, then the older set, then the earlier listener.  HTTPS and TLS may share a port by hostname; everything else on one port must be one protocol. */
 static const char *conflict(const struct tx_listener *a, const struct tx_listener *b)
 {
         if (a->l->port != b->l->port || a->protocol == TX_PROTOCOL_UNKNOWN || b->protocol == TX_PROTOCOL_UNKNOWN)
@@ -95,30 +95,41 @@ static const char *conflict(const struct tx_listener *a, const struct tx_listene
 
 static void listener_conflicts(struct tx *tx, struct tx_gateway *g, struct tx_listener *l)
 {
-        const char *reason = NULL, *with = NULL;
-        for (size_t i = 0; i < g->n_listeners && !reason; i++)
-                if (&g->listeners[i] != l) {
-                        reason = conflict(l, &g->listeners[i]);
-                        with = g->listeners[i].l->name;
-                }
+        const char *reason = NULL;
+        const struct tx_listener *with = NULL;
+        for (size_t i = 0; i < g->n_listeners && !reason; i++) {
+                const struct tx_listener *o = &g->listeners[i];
+                if (l->set ? o == l : o->set != NULL)
+                        break; /* those behind: they lose against this one */
+                if (o == l || (l->set && !o->accepted))
+                        continue;
+                reason = conflict(l, o);
+                with = o;
+        }
         if (!reason) {
                 listener_condition(l, "Conflicted", false, "NoConflicts", "");
                 return;
         }
-        const char *why = tx_printf(tx, "Port %u: conflicts with listener %s", l->l->port, with);
+        const char *why = !with->set || with->set == l->set
+                                  ? tx_printf(tx, "Port %u: conflicts with listener %s", l->l->port, with->l->name)
+                                  : tx_printf(tx, "Port %u: conflicts with listener %s of ListenerSet %s/%s", l->l->port, with->l->name,
+                                              with->owner->namespace, with->owner->name);
         l->accepted = false;
         listener_condition(l, "Accepted", false, reason, why);
         listener_condition(l, "Conflicted", true, reason, why);
+        l->conflict = reason;
 }
 
 static void listener_verdict(struct tx *tx, struct tx_listener *l)
 {
         struct listener_report *r = l->report;
-        const struct quarantine *q = quarantine_find(tx, &l->g->gw->o, l->l->name, 0);
+        const struct quarantine *q = quarantine_find(tx, l->owner, l->l->name, 0);
+        if (!q && l->set)
+                q = quarantine_find(tx, l->owner, "", 0);
         r->serves = l->accepted && l->allows != 0 && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
         if (r->serves)
                 return;
-        r->stop_reason = "Invalid";
+        r->stop_reason = l->set && l->conflict ? l->conflict : "Invalid";
         r->stop = !l->accepted ? "The listener is not accepted" : q ? tx_dup(tx, q->reason) :
                   l->allows == 0 ? "No supported route kind is allowed" : "References of the listener are not resolved";
 }
@@ -150,19 +161,45 @@ static void listener_accepted(struct tx *tx, struct tx_listener *l)
         }
 }
 
+static void listener_init(struct tx *tx, struct tx_gateway *g, const struct gateway_listener *of, const struct tx_set *set)
+{
+        struct tx_listener *l = &g->listeners[g->n_listeners];
+        struct listener_report *r = &g->report->listeners[g->n_listeners++];
+        *l = (struct tx_listener){ .l = of, .g = g, .set = set, .owner = set ? &set->s->o : &g->gw->o, .report = r,
+                                   .protocol = protocol_of(of->protocol) };
+        r->name = tx_dup(tx, of->name);
+        r->port = of->port;
+        r->set = set ? (size_t)(set - tx->sets) + 1 : 0;
+}
+
+static int set_age_cmp(const void *a, const void *b)
+{
+        return object_age_cmp(&(*(struct tx_set *const *)a)->s->o, &(*(struct tx_set *const *)b)->s->o);
+}
+
+/* The Gateway's own listeners, then those of the sets it lets in, the oldest first. */
+static void listeners_gather(struct tx *tx, struct tx_gateway *g)
+{
+        size_t n = g->gw->n_listeners;
+        for (size_t i = 0; i < g->sets.n; i++)
+                n += ((const struct tx_set *)g->sets.v[i])->s->n_listeners;
+        g->listeners = TX_ARRAY(tx, struct tx_listener, n);
+        g->report->listeners = TX_ARRAY(tx, struct listener_report, n);
+        for (size_t i = 0; i < g->gw->n_listeners; i++)
+                listener_init(tx, g, &g->gw->listeners[i], NULL);
+        if (g->sets.n)
+                qsort(g->sets.v, g->sets.n, sizeof *g->sets.v, set_age_cmp);
+        for (size_t i = 0; i < g->sets.n; i++) {
+                const struct tx_set *set = g->sets.v[i];
+                for (size_t k = 0; k < set->s->n_listeners; k++)
+                        listener_init(tx, g, &set->s->listeners[k], set);
+        }
+        g->report->n_listeners = g->n_listeners;
+}
+
 void translate_listeners(struct tx *tx, struct tx_gateway *g)
 {
-        const struct gateway *gw = g->gw;
-        g->n_listeners = g->report->n_listeners = gw->n_listeners;
-        g->listeners = TX_ARRAY(tx, struct tx_listener, gw->n_listeners);
-        g->report->listeners = TX_ARRAY(tx, struct listener_report, gw->n_listeners);
-        for (size_t i = 0; i < gw->n_listeners; i++) {
-                struct tx_listener *l = &g->listeners[i];
-                *l = (struct tx_listener){ .l = &gw->listeners[i], .g = g, .report = &g->report->listeners[i],
-                                           .protocol = protocol_of(gw->listeners[i].protocol) };
-                l->report->name = tx_dup(tx, l->l->name);
-                l->report->port = l->l->port;
-        }
+        listeners_gather(tx, g);
         for (size_t i = 0; i < g->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
                 listener_accepted(tx, l);

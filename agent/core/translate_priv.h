@@ -19,6 +19,12 @@ struct vec { void **v; size_t n, cap; };
 enum tx_protocol { TX_HTTP, TX_HTTPS, TX_TLS, TX_TCP, TX_UDP, TX_PROTOCOL_UNKNOWN };
 struct tx_gateway;
 struct tx_route;
+struct tx_set { /* a ListenerSet whose Gateway is ours */
+        const struct listener_set *s;
+        struct tx_gateway *g;
+        struct listener_set_report *report;
+        bool allowed;                     /* its listeners are among the Gateway's */
+};
 struct tx_attachment { struct tx_route *route; const char **hosts; size_t n_hosts; }; /* effective hostnames, sorted */
 struct tx_cert { const char *id; const struct secret *secret; struct cert_facts facts; struct span chain, key; int error; const char *why; size_t in_pool; };
 struct tx_trust { const char *id; struct span ca, crl; const struct object *of; size_t in_pool; }; /* CA certificates to verify peers by */
@@ -35,10 +41,13 @@ struct tx_uses { struct vec clusters, policies; }; /* struct tx_cluster (mirrors
 struct tx_listener {
         const struct gateway_listener *l;
         struct tx_gateway *g;
+        const struct tx_set *set;         /* NULL = the Gateway's own */
+        const struct object *owner;       /* the Gateway, or the ListenerSet */
         struct listener_report *report;
         enum tx_protocol protocol;
         uint32_t allows;                  /* bit (1 << kind) per kind of route */
         bool accepted;                    /* no conflict, protocol supported */
+        const char *conflict;             /* the reason; NULL = none */
         struct tx_cert **certs; size_t n_certs; /* usable ones */
         struct vec attached;              /* struct tx_attachment */
 };
@@ -49,7 +58,8 @@ struct tx_gateway {
         bool accepted;
         bool quarantined;                 /* accepted, but out of the model; keeps its addresses */
         struct tx_cert *client_cert;      /* shown to backends over TLS; NULL = none */
-        struct tx_listener *listeners; size_t n_listeners;
+        struct tx_listener *listeners; size_t n_listeners; /* its own, then those of `sets` */
+        struct vec sets;                  /* struct tx_set it lets in, the oldest first */
         size_t to_choose[2];              /* addresses still to be chosen: IPv4, IPv6 */
 };
 struct tx_backend { /* a resolved (or not) reference to a Service port */
@@ -101,6 +111,7 @@ struct tx {
         struct map held_by;   /* Gateway ns/name -> its first struct vip_grant in held */
         struct map taken;     /* address as text -> the last Gateway that took it */
         struct tx_gateway *gateways; size_t n_gateways;
+        struct tx_set *sets; size_t n_sets; /* by namespace and name */
         struct tx_route *routes; size_t n_routes;
         struct tx_policy *policies; size_t n_policies;
         struct err *err;
@@ -129,12 +140,15 @@ Model__Source *source_of(struct tx *tx, const struct object *o, const char *sect
 bool labels_match(const struct label_selector *sel, struct labels l);
 int object_age_cmp(const struct object *a, const struct object *b); /* older first, then namespace, name, kind */
 struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char *name);
-struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p); /* NULL = not ours */
+/* NULL = not ours.  *ret_set: the ListenerSet it names, or NULL. */
+struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p,
+                                  const struct tx_set **ret_set);
+bool namespace_selected(struct tx *tx, enum from_namespaces from, const struct label_selector *sel, const char *own, const char *ns);
 const char *hostname_intersect(const char *listener, const char *route); /* the more specific one, or NULL; "" = any */
 uint32_t hostname_rank(const char *host);
 
 /* certificates and CA bundles (translate_secret.c) */
-struct tx_cert *cert_ref(struct tx *tx, const char *from_ns, const struct object_ref *ref, const char **ret_reason, const char **ret_why); /* NULL with a reason */
+struct tx_cert *cert_ref(struct tx *tx, const struct object *from, const struct object_ref *ref, const char **ret_reason, const char **ret_why); /* NULL with a reason */
 struct tx_trust *trust_refs(struct tx *tx, const char *from_kind, const char *from_ns, const struct object_ref *refs, size_t n,
                             const char *bad_kind, const char **ret_reason, const char **ret_why);
 
@@ -147,7 +161,9 @@ struct tx_policy *policy_of(struct tx *tx, const struct service *s, const struct
 struct tx_cluster *cluster_with_certificate(struct tx *tx, struct tx_cluster *c, struct tx_cert *cert);
 
 /* the steps */
+void translate_sets(struct tx *tx); /* finds each ListenerSet's Gateway */
 void translate_listeners(struct tx *tx, struct tx_gateway *g);
+void translate_sets_accept(struct tx *tx);
 void translate_route(struct tx *tx, struct tx_route *r);
 struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses);
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c);

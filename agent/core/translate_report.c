@@ -114,11 +114,58 @@ struct tx_gateway *gateway_find(const struct tx *tx, const char *ns, const char 
         return NULL;
 }
 
-struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p)
+static const struct tx_set *set_find(const struct tx *tx, const char *ns, const char *name)
 {
-        if (strcmp(p->group, GATEWAY_API_GROUP) != 0 || strcmp(p->kind, "Gateway") != 0)
+        for (size_t lo = 0, hi = tx->n_sets; lo < hi;) {
+                size_t mid = lo + (hi - lo) / 2;
+                const struct object *o = &tx->sets[mid].s->o;
+                int r = strcmp(ns, o->namespace);
+                if (r == 0)
+                        r = strcmp(name, o->name);
+                if (r == 0)
+                        return &tx->sets[mid];
+                if (r < 0)
+                        hi = mid;
+                else
+                        lo = mid + 1;
+        }
+        return NULL;
+}
+
+struct tx_gateway *parent_gateway(const struct tx *tx, const struct http_route *route, const struct parent_ref *p,
+                                  const struct tx_set **ret_set)
+{
+        const char *ns = *p->namespace ? p->namespace : route->o.namespace;
+        *ret_set = NULL;
+        if (strcmp(p->group, GATEWAY_API_GROUP) != 0)
                 return NULL;
-        return gateway_find(tx, *p->namespace ? p->namespace : route->o.namespace, p->name);
+        if (strcmp(p->kind, "ListenerSet") == 0)
+                *ret_set = set_find(tx, ns, p->name);
+        if (*ret_set)
+                return (*ret_set)->g;
+        return strcmp(p->kind, "Gateway") == 0 ? gateway_find(tx, ns, p->name) : NULL;
+}
+
+bool namespace_selected(struct tx *tx, enum from_namespaces from, const struct label_selector *sel, const char *own, const char *ns)
+{
+        switch (from) {
+        case FROM_ALL:
+                return true;
+        case FROM_SAME:
+                return strcmp(own, ns) == 0;
+        case FROM_NONE:
+                return false;
+        case FROM_SELECTOR:
+                if (!sel)
+                        return false; /* an absent selector selects nothing, an empty one everything */
+                break;
+        }
+        const struct object *o = store_get(tx->s, OBJECT_NAMESPACE, "", ns);
+        if (o)
+                return labels_match(sel, o->labels);
+        /* A namespace nobody declared still has its well-known label. */
+        struct label name = { "kubernetes.io/metadata.name", ns };
+        return labels_match(sel, (struct labels){ &name, 1 });
 }
 
 static bool is_wildcard(const char *h) { return h[0] == '*' && h[1] == '.'; }

@@ -44,16 +44,16 @@ static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
         return c;
 }
 
-struct tx_cert *cert_ref(struct tx *tx, const char *from_ns, const struct object_ref *ref, const char **ret_reason, const char **ret_why)
+struct tx_cert *cert_ref(struct tx *tx, const struct object *from, const struct object_ref *ref, const char **ret_reason, const char **ret_why)
 {
-        const char *ns = *ref->namespace ? ref->namespace : from_ns;
+        const char *ns = *ref->namespace ? ref->namespace : from->namespace;
         *ret_reason = "InvalidCertificateRef";
         if (*ref->group != '\0' || strcmp(ref->kind, "Secret") != 0) {
                 *ret_why = tx_printf(tx, "certificateRef %s: kind %s%s%s is not supported", ref->name, ref->group,
                                      *ref->group ? "/" : "", ref->kind);
                 return NULL;
         }
-        if (!store_granted(tx->s, GATEWAY_API_GROUP, "Gateway", from_ns, "", "Secret", ns, ref->name)) {
+        if (!store_granted(tx->s, GATEWAY_API_GROUP, object_kind_str(from->kind), from->namespace, "", "Secret", ns, ref->name)) {
                 *ret_reason = "RefNotPermitted";
                 *ret_why = tx_printf(tx, "Secret %s/%s: no ReferenceGrant allows it", ns, ref->name);
                 return NULL;

@@ -27,6 +27,7 @@
 static const struct { enum object_kind kind; const char *path, *selector; } mirrored[] = {
         { OBJECT_GATEWAY_CLASS, GATEWAY_API "v1/gatewayclasses", "" },
         { OBJECT_GATEWAY, GATEWAY_API "v1/gateways", "" },
+        { OBJECT_LISTENER_SET, GATEWAY_API "v1/listenersets", "" },
         { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
         { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
         { OBJECT_BACKEND_TLS_POLICY, GATEWAY_API "v1/backendtlspolicies", "" },

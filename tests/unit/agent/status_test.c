@@ -207,15 +207,24 @@ static void test_refused_of(void **state)
                 { "HTTPRoute ns/own", "False Invalid no" },
                 { "HTTPRoute app/other", "False Pending 1/2 shards, 1/1 front ends" },
                 { "HTTPRoute app/gone", "False Pending 1/2 shards, 1/1 front ends" },
+                { "HTTPRoute app/by-set", "False Invalid no" }, { "ListenerSet ns/set", "False Invalid no" },
+                { "HTTPRoute app/by-other", "False Pending 1/2 shards, 1/1 front ends" },
                 { "Secret ns/web", "False Pending 1/2 shards, 1/1 front ends" },
         };
         struct fix *f = *state;
         struct dp_ack v[3];
-        struct route_parent_report mine = { .parent = { .namespace = "ns", .name = "web", .section_name = "" } };
-        struct route_parent_report own = { .parent = { .namespace = "", .name = "web", .section_name = "" } };
+        struct route_parent_report mine = { .parent = { .kind = "Gateway", .namespace = "ns", .name = "web", .section_name = "" } };
+        struct route_parent_report own = { .parent = { .kind = "Gateway", .namespace = "", .name = "web", .section_name = "" } };
+        struct route_parent_report by_set = { .parent = { .kind = "ListenerSet", .namespace = "ns", .name = "set", .section_name = "" } };
+        struct route_parent_report by_other = { .parent = { .kind = "ListenerSet", .namespace = "ns", .name = "web", .section_name = "" } };
+        struct listener_set_report sets[] = { { .id = { OBJECT_LISTENER_SET, "ns", "set", 1 }, .gateway = 0, .accepted = { "Accepted", true, "", "" } } };
         struct route_report routes[] = { { .id = { OBJECT_HTTP_ROUTE, "app", "mine", 1 }, .parents = &mine, .n_parents = 1 },
                                          { .id = { OBJECT_HTTP_ROUTE, "app", "other", 1 }, .parents = &own, .n_parents = 1 },
-                                         { .id = { OBJECT_HTTP_ROUTE, "ns", "own", 1 }, .parents = &own, .n_parents = 1 } };
+                                         { .id = { OBJECT_HTTP_ROUTE, "ns", "own", 1 }, .parents = &own, .n_parents = 1 },
+                                         { .id = { OBJECT_HTTP_ROUTE, "app", "by-set", 1 }, .parents = &by_set, .n_parents = 1 },
+                                         { .id = { OBJECT_HTTP_ROUTE, "app", "by-other", 1 }, .parents = &by_other, .n_parents = 1 } };
+        f->t.sets = sets;
+        f->t.n_sets = 1;
         f->t.routes = routes;
         f->t.n_routes = ARRAY_SIZE(routes);
         for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
