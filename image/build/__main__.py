@@ -53,13 +53,14 @@ def slot(parts, source, our_programs, what, signing, overlays=(), cmdline="", co
     identity = uuid.uuid5(uuid.NAMESPACE_OID, "gatehouse %s %s" % (what["version"], what["commit"]))
     made = verity.make(parts.path("root.squashfs"), parts.path("root.verity"), identity.hex * 2, str(identity))
     osrel = "ID=gatehouse\nIMAGE_ID=gatehouse\nIMAGE_VERSION=%s\nVERSION_ID=%s\nPRETTY_NAME=Gatehouse %s\n" % ((what["version"],) * 3)
-    uki.make(parts.path("gatehouse.efi"), osrel.encode(), uki.cmdline(made.root_hash, cmdline), source.file("vmlinuz"), source.read("kernel").strip(), source.file("initrd"), signing)
+    uki.make(parts.path("gatehouse.efi"), osrel.encode(), uki.cmdline(made.root_hash, cmdline), source.file("vmlinuz"), source.read("kernel").strip(), source.file("initrd"), signing,
+             what["epoch"])
     return made, parts.path("gatehouse.efi")
 
 
 def make_disk(parts, made, kernel_image, what, signing, esp_files=None):
     loader = parts.path("systemd-boot.efi")
-    uki.sign(uki.LOADER, loader, signing)
+    uki.sign(uki.LOADER, loader, signing, what["epoch"])
     disk.esp(parts.path("esp.img"), loader, kernel_image, what["version"], what["epoch"], esp_files or {})
     disk.make(parts.path("disk.raw"), parts.path("esp.img"), made)
     os.unlink(parts.path("esp.img"))

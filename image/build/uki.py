@@ -5,6 +5,7 @@ the one before it ends.  Time stamp and checksum of the PE header are zeroed bef
 import os
 import struct
 import tempfile
+import time
 
 from .step import BuildError, run
 
@@ -35,12 +36,13 @@ def neutral(path):
         f.write(b"\0" * 4)
 
 
-def sign(path, out, keys):
-    # Authenticode's signing time would differ in every build: the epoch is set for it
-    run(["sbsign", "--key", keys.sb_key, "--cert", keys.sb_cert, "--output", out, path])
+def sign(path, out, keys, epoch):
+    """sbsign has no option for the signing time, which it takes from the clock: it is shown the commit's."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(epoch))
+    run(["faketime", "-f", at, "sbsign", "--key", keys.sb_key, "--cert", keys.sb_cert, "--output", out, path], env=dict(os.environ, TZ="UTC"))
 
 
-def make(out, stub_osrel, line, kernel, kernel_version, initrd, keys):
+def make(out, stub_osrel, line, kernel, kernel_version, initrd, keys, epoch):
     with tempfile.TemporaryDirectory() as tmp:
         parts = {"linux": kernel, "initrd": initrd}
         for name, text in (("osrel", stub_osrel), ("cmdline", line.encode()), ("uname", kernel_version.encode())):
@@ -54,4 +56,4 @@ def make(out, stub_osrel, line, kernel, kernel_version, initrd, keys):
             argv += ["--add-section", ".%s=%s" % (name, parts[name]), "--change-section-vma", ".%s=%#x" % (name, address)]
         run([*argv, STUB, plain])
         neutral(plain)
-        sign(plain, out, keys)
+        sign(plain, out, keys, epoch)
