@@ -214,7 +214,7 @@ def squash(root, out, compression, epoch):
         os.unlink(out)
     env = {k: v for k, v in os.environ.items() if k != "SOURCE_DATE_EPOCH"}
     p = subprocess.Popen(["mksquashfs", "-", out, "-tar", "-quiet", "-no-progress", "-reproducible", "-mkfs-time", str(epoch), "-all-time", str(epoch),
-                          "-exports", "-root-mode", "0755", "-b", "256K", *SQUASHFS[compression]],
+                          "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-exports", "-b", "256K", *SQUASHFS[compression]],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
     try:
         root.write(p.stdin)

@@ -6,8 +6,9 @@ import subprocess
 import sys
 
 from image.build import programs
+from image.build.step import run as run_tool
 
-from .site import DATA, MANAGEMENT, Site
+from .site import DATA, MANAGEMENT, Site, config, seed_disk
 from .vm import Machine, follow_console, needed
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -16,7 +17,7 @@ STATE = os.path.join(programs.BUILD, "vm")
 
 def run(argv):
     p = argparse.ArgumentParser(prog="./dev image run", description="Builds a test image of this tree and boots it; Ctrl-C is a power cut.")
-    p.add_argument("--config", default=os.path.join(HERE, "gatehouse.cfg"), help="gatehouse.cfg, given by SMBIOS; `none` for none (default: %(default)s)")
+    p.add_argument("--config", help="gatehouse.cfg, given by SMBIOS (3 kB at most); `none` for none (default: that of the tests, with their manifests, on a seed disk)")
     p.add_argument("--kubeconfig", help="by SMBIOS, too")
     p.add_argument("--profile", choices=("test", "debug"), default="test", help="debug: a shell on the console, too")
     p.add_argument("--cmdline", default="", help="words to add to the kernel's command line, such as systemd.mask=UNIT")
@@ -39,22 +40,31 @@ def run(argv):
             subprocess.run([sys.executable, "-B", "-m", "image.build", "--profile", args.profile, "--formats", "", "--cmdline", args.cmdline], check=True)
         shutil.rmtree(STATE, ignore_errors=True)
     credentials = {}
-    for name, path in (("gatehouse.cfg", None if args.config == "none" else args.config), ("kubeconfig", args.kubeconfig)):
-        if path:
+    for name, path in (("gatehouse.cfg", args.config), ("kubeconfig", args.kubeconfig)):
+        if path and path != "none":
             with open(path, "rb") as f:
                 credentials[name] = f.read()
     forward = [tuple(map(int, f.split(":"))) for f in args.forward]
 
     def boot(site):
+        disks = []
+        if not args.config and site:
+            disks.append(site.seed())
+        elif not args.config:
+            with open(os.path.join(HERE, "manifests.yaml"), "rb") as f:
+                os.makedirs(STATE, exist_ok=True)
+                disks.append((seed_disk(os.path.join(STATE, "seed.img"), {"gatehouse.cfg": config(), "manifests/site.yaml": f.read()}), "seed", True))
         nics = [Machine.nic(MANAGEMENT, "mgmt" if site else None, forward), Machine.nic(DATA, "data" if site else None, iommu=args.iommu)]
         with Machine(STATE, os.path.join(out, "disk.raw"), ns=site and site.prefix, nics=nics, secure=not args.insecure, memory_mb=args.memory, credentials=credentials,
-                     iommu=args.iommu, tpm=args.tpm, keep=args.keep) as m:
+                     iommu=args.iommu, tpm=args.tpm, keep=args.keep, disks=disks) as m:
             m.start(*args.qemu)
             print("image run: namespace %s; `./dev image exec SCRIPT` runs a script in the machine" % (site.prefix if site else "none"), file=sys.stderr)
             follow_console(m, sys.stdout.buffer).join()
     try:
         if args.site:
             with Site() as site:
+                run_tool(["ninja", "-C", programs.BUILD, "--quiet", "tests/lab/echo_origin"])
+                site.start_origin()
                 boot(site)
         else:
             boot(None)

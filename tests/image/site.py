@@ -11,14 +11,47 @@ Clients, origins, update and metadata servers live in the namespace.  Nothing of
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 
+from image.build import programs
 from tests.lab import netns
+from tests.lab.certs import Authority
 from tests.lab.proc import Proc
 
 MANAGEMENT, DATA = "52:54:00:12:34:01", "52:54:00:12:34:02"
 TAPS = (("mgmt", ("10.0.0.1/24", "fd00:a::1/64", "169.254.169.254/32")), ("data", ("192.0.2.1/24", "fd00:20::1/64")))
 VIPS = (("198.51.100.0/26", "192.0.2.2"), ("fd00:5::/64", "fd00:20::2"))
+
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+VIP4, VIP6 = "198.51.100.10", "fd00:5::10"
+
+
+def config(*edit):
+    """gatehouse.cfg of the tests; edit: (old, new) pairs of text, each of which has to be there."""
+    with open(os.path.join(HERE, "gatehouse.cfg"), encoding="utf-8") as f:
+        text = f.read()
+    for old, new in edit:
+        if old not in text:
+            raise ValueError("gatehouse.cfg of the tests holds no " + old)
+        text = text.replace(old, new)
+    return text.encode()
+
+
+def seed_disk(path, files, label="CIDATA"):
+    """A FAT disk as NoCloud wants it; files: {path on it: bytes}.  Returns path."""
+    with open(path, "wb") as f:
+        f.truncate(4 << 20)
+    netns.run(["mkfs.vfat", "-n", label, path])
+    made = set()
+    for name, data in files.items():
+        folder = os.path.dirname(name)
+        if folder and folder not in made:
+            netns.run(["mmd", "-i", path, "::/" + folder])
+            made.add(folder)
+        subprocess.run(["mcopy", "-i", path, "-", "::/" + name], input=data, check=True)
+    return path
 
 
 class SiteBusy(RuntimeError):
@@ -41,6 +74,7 @@ class Site:
             raise SiteBusy("a site with prefix %s runs already" % self.prefix) from None
         netns.delete(self.prefix)
         self.dir = tempfile.mkdtemp(prefix="gatehouse-image-", dir="/var/tmp")
+        self.authority = Authority(self.path("ca"))
         netns.add(self.prefix, forward=True)
         for name, addresses in TAPS:
             netns.batch(["tuntap add dev %s mode tap" % name, "link set %s up" % name], self.prefix)
@@ -55,8 +89,30 @@ class Site:
         shutil.rmtree(self.dir, ignore_errors=True)
         self.lock.close()
 
+    # What tests.lab.client.Client asks of a lab.
+    @property
+    def tmp(self):
+        return self.dir
+
+    @property
+    def ca_path(self):
+        return self.authority.ca_path
+
     def path(self, name):
         return os.path.join(self.dir, name)
+
+    def manifests(self):
+        """YAML: tests/image/manifests.yaml, and the Secret of a certificate made now."""
+        with open(os.path.join(HERE, "manifests.yaml"), encoding="utf-8") as f:
+            return f.read() + "---\n" + self.authority.secret("demo", "web-tls", ["echo.example"])
+
+    def seed(self, name="seed.img", text=None, **kw):
+        """(path, serial, read-only) of a seed disk with the tests' configuration and manifests."""
+        files = {"gatehouse.cfg": config() if text is None else text, "manifests/site.yaml": self.manifests().encode()}
+        return seed_disk(self.path(name), files, **kw), "seed", True
+
+    def start_origin(self):
+        return self.spawn("origin", [os.path.join(programs.BUILD, "tests/lab/echo_origin"), "pod-1@0.0.0.0:8080"])
 
     def argv(self, argv):
         return ["nsenter", "--net=/run/netns/" + self.prefix, "--", *argv]
