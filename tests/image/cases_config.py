@@ -1,12 +1,82 @@
 """Where the configuration comes from, how it is changed on a running system, and how it is forgotten."""
+import json
+import os
+import re
+import subprocess
+
+from tests.lab.proc import wait_until
+
+from .cases_boot import main_machine
+from .site import config, seed_disk
+from .vm import BOOT_S
+
+
+def named(m):
+    return json.loads(m.sh("gatectl system status -o json")).get("name")
+
+
+def renamed(bed, name):
+    return config(('name = "edge-test"', 'name = "%s"' % name))
 
 
 def apply(bed, check):
-    raise NotImplementedError
+    m = main_machine(bed)
+    m.sh("mkdir -p /run/t")
+    m.put("/run/t/bad.cfg", config(("threads = 1;", 'threads = "many";')))
+    status, out = m.run("gatectl system apply /run/t/bad.cfg")
+    check("a bad file is refused with file, line and setting, and nothing changes", status != 0 and re.search(r"bad\.cfg.*:\d+", out) and "threads" in out and named(m) == "edge-test", out)
+    m.put("/run/t/a.cfg", renamed(bed, "edge-a"))
+    out = m.sh("gatectl system apply --confirm 60 /run/t/a.cfg", 400)
+    check("an apply is in force at once", named(m) == "edge-a", out)
+    m.sh("gatectl system confirm")
+    check("confirmed, it stays", named(m) == "edge-a")
+    m.put("/run/t/b.cfg", renamed(bed, "edge-b"))
+    m.sh("gatectl system apply --confirm 5 /run/t/b.cfg", 400)
+    wait_until(lambda: named(m) == "edge-a", 120, "the unconfirmed configuration taken back", 0.5)
+    check("not confirmed, it is taken back by itself", True)
+    check("it serves all along", bed.serves())
+    m.put("/run/t/c.cfg", renamed(bed, "edge-c"))
+    m.run("nohup gatectl system apply --confirm 600 /run/t/c.cfg >/dev/null 2>&1 & sleep 1.5", 60)
+    m.kill()
+    m.start()
+    took = bed.wait_serving(m)
+    check("power cut during an apply: the confirmed configuration boots and serves (%.0f s)" % took, named(m.ready()) == "edge-a", named(m))
 
 
 def sources(bed, check):
-    raise NotImplementedError
+    """Each source by a boot of its own."""
+    manifests = {"manifests/site.yaml": bed.site.manifests().encode()}
+
+    def boots(name, source, **kw):
+        with bed.machine(name, **kw).start() as m:
+            wait_until(lambda: named_quietly(m) == name, 2 * BOOT_S, "the configuration of %s in force" % name, 1.0)
+            got = json.loads(m.sh("gatectl system status -o json")).get("source")
+            check("configuration by %s" % source, True, got)
+    boots("by-smbios", "SMBIOS credential", seed=[], credentials={"gatehouse.cfg": config(('name = "edge-test"', 'name = "by-smbios"'), ('source = "directory";', 'source = "directory"; manifests = "kind: List\\napiVersion: v1\\nitems: []\\n";'))})
+    drive = seed_disk(bed.site.path("drive.img"), {"gatehouse.cfg": renamed(bed, "by-drive"), **manifests}, label="config-2")
+    boots("by-drive", "config drive", seed=[(drive, "drive", True)])
+    user_data = seed_disk(bed.site.path("userdata.img"), {"user-data": b"# gatehouse.cfg\n" + renamed(bed, "by-user-data"), "meta-data": b"instance-id: i-1\n", **manifests}, label="cidata")
+    boots("by-user-data", "NoCloud seed's user-data", seed=[(user_data, "seed", True)])
+    with bed.machine("by-esp", seed=[]) as m:
+        image = bed.site.path("esp-part.img")
+        subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", m.disk, image], check=True)
+        for path, data in (("gatehouse/gatehouse.cfg", renamed(bed, "by-esp")), ("gatehouse/manifests/site.yaml", manifests["manifests/site.yaml"])):
+            where = "%s@@1M" % image
+            for d in ("gatehouse", "gatehouse/manifests"):
+                subprocess.run(["mmd", "-D", "s", "-i", where, "::/" + d], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+            subprocess.run(["mcopy", "-i", where, "-", "::/" + path], input=data, check=True)
+        subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, m.disk], check=True)
+        os.unlink(image)
+        m.start()
+        wait_until(lambda: named_quietly(m) == "by-esp", 2 * BOOT_S, "the configuration of the ESP in force", 1.0)
+        check("configuration by the ESP", True)
+
+
+def named_quietly(m):
+    try:
+        return named(m) if m.alive() else None
+    except (TimeoutError, RuntimeError, ValueError):
+        return None
 
 
 def console_form(bed, check):
@@ -14,4 +84,14 @@ def console_form(bed, check):
 
 
 def factory_reset(bed, check):
-    raise NotImplementedError
+    m = main_machine(bed)
+    m.sh("touch /var/lib/gatehouse/system/left-behind")
+    mark = len(m.console())
+    m.run("/usr/lib/gatehouse/gatehouse-system reset --yes", 60)
+    m.wait_console(r"EFI stub", BOOT_S, mark)
+    m.forget()
+    m.ready()
+    wait_until(bed.serves, BOOT_S, "serving from the seed after the reset", 0.5)
+    check("factory reset: state is gone, the image stays, the seed configures it again", m.run("test -e /var/lib/gatehouse/system/left-behind")[0] == 1 and named(m) == "edge-test")
+
+

@@ -20,7 +20,8 @@ from tests.lab.certs import Authority
 from tests.lab.proc import Proc
 
 MANAGEMENT, DATA = "52:54:00:12:34:01", "52:54:00:12:34:02"
-TAPS = (("mgmt", ("10.0.0.1/24", "fd00:a::1/64", "169.254.169.254/32")), ("data", ("192.0.2.1/24", "fd00:20::1/64")))
+STRANGER = "10.66.0.1"  # an address of nobody that the configuration allows
+TAPS = (("mgmt", ("10.0.0.1/24", STRANGER + "/32", "fd00:a::1/64", "169.254.169.254/32")), ("data", ("192.0.2.1/24", "fd00:20::1/64")))
 VIPS = (("198.51.100.0/26", "192.0.2.2"), ("fd00:5::/64", "fd00:20::2"))
 
 

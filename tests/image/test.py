@@ -9,7 +9,7 @@ from image.build.step import BuildError, run
 from tests.lab.netns import CommandError
 from tests.lab.scenario import Checks
 
-from . import cases_boot, cases_config, cases_image, cases_update
+from . import cases_boot, cases_config, cases_image, cases_kube, cases_update
 from .bed import Bed
 from .site import Site, SiteBusy
 from .vm import MachineError, needed
@@ -24,6 +24,7 @@ GROUPS = (
     ("store", cases_boot.last_known_good, True),
     ("reproducible", cases_image.reproducible, False),
     ("kernel-ports", cases_boot.kernel_ports, False),
+    ("kubernetes", cases_kube.kubernetes, False),
     ("sources", cases_config.sources, False),
     ("console", cases_config.console_form, False),
     ("tampered", cases_update.tampered, False),

@@ -271,6 +271,10 @@ class Machine:
 
     def load(self, name):
         self.monitor("loadvm " + name)
+        self.forget()
+
+    def forget(self):
+        """The hook's connection: the machine is not the one that was talked to."""
         if self._hook:
             self._hook.close()
             self._hook = None
