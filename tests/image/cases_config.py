@@ -80,7 +80,28 @@ def named_quietly(m):
 
 
 def console_form(bed, check):
-    raise NotImplementedError
+    """A box without any configuration asks for one on its serial console; nobody is logged in for that."""
+    plain = bed.site.manifests().split("---\napiVersion: v1\nkind: Secret")[0]
+    plain = re.sub(r"  - name: https\n(    .*\n)+", "", plain).replace('  - {type: IPAddress, value: "fd00:5::10"}\n', "")
+    answers = (("Name of this appliance", "by-form"), ("Management NIC", "52:54:00:12:34:01"), ("Management address", "10.0.0.5/24"), ("Management gateway", "10.0.0.1"),
+               ("DNS server", ""), ("Data NIC", "52:54:00:12:34:02"), ("Data address", "192.0.2.2/24"), ("Data gateway", "192.0.2.1"),
+               ("Virtual addresses", "198.51.100.0/26"), ("Number of layer-7 shards", "1"), ("kubernetes or directory", "directory"))
+    with bed.machine("form", seed=[]).start() as m:
+        m.wait_console("This box has no configuration yet", 2 * BOOT_S)
+        mark = 0
+        for question, answer in answers:
+            mark = m.wait_console(re.escape(question) + r".*: $", 120, mark).end()
+            if question == "Data address":
+                m.type("300.1.2.3\r")
+                mark = m.wait_console(r"not ADDRESS/LENGTH", 60, mark).end()
+                check("the form refuses an answer that cannot be, and asks again", True)
+            m.type(answer + "\r")
+        m.wait_console("Paste the manifests", 60, mark)
+        m.type(plain.replace("\n", "\r") + ".\r")
+        mark = m.wait_console(r"Put this in force.*: $", 240, mark).end()
+        m.type("yes\r")
+        took = bed.wait_serving(m)
+        check("the console form: typed, put in force, serving %.0f s after power-on" % took, named(m.ready()) == "by-form")
 
 
 def factory_reset(bed, check):
