@@ -1,6 +1,7 @@
 /* l7gw/core/balance.c - see balance.h. */
 #include "lib/base.h"
 #include "l7gw/core/balance.h"
+#include "l7gw/core/session.h"
 
 #define STRIDE (1ull << 32) /* divided by the weight: the distance between two turns */
 
@@ -80,6 +81,7 @@ int balance_build(struct balance *b, const Model__EndpointSet *set, uint64_t see
                         continue; /* the model's check refuses bad addresses and ports; DOWN is never chosen */
                 e->port = (uint16_t)m->port;
                 e->state = m->state;
+                e->token = session_token(&e->addr, e->port);
                 e->weight = m->weight ? m->weight : 1;
                 e->priority = m->priority;
                 const struct balance_endpoint *old = balance_find(b, &e->addr, e->port);
@@ -97,6 +99,14 @@ void balance_fini(struct balance *b)
         free(b->eps);
         free(b->heap);
         *b = (struct balance){0};
+}
+
+struct balance_endpoint *balance_by_token(struct balance *b, uint64_t token)
+{
+        for (size_t i = 0; i < b->n; i++)
+                if (b->eps[i].token == token)
+                        return &b->eps[i];
+        return NULL;
 }
 
 struct balance_endpoint *balance_find(struct balance *b, const struct ipaddr *addr, uint16_t port)

@@ -13,6 +13,7 @@ struct balance_endpoint {
         uint32_t weight, priority;
         uint64_t avoid_until_ms; /* connecting failed lately: chosen last */
         uint64_t turn;           /* stride scheduling: smallest goes next */
+        uint64_t token;          /* l7gw/core/session */
 };
 struct balance {
         uint64_t version;
@@ -34,5 +35,6 @@ struct balance_tried {
 };
 struct balance_endpoint *balance_pick(struct balance *b, uint64_t now_ms, const struct balance_tried *tried,
                                       size_t n_tried) NONNULL(1) MUST_USE;
+struct balance_endpoint *balance_by_token(struct balance *b, uint64_t token) NONNULL(1); /* DRAINING ones too; NULL */
 /* The endpoint with that address, NULL when the set has none. */
 struct balance_endpoint *balance_find(struct balance *b, const struct ipaddr *addr, uint16_t port) NONNULL(1, 2);

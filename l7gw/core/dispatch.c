@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
 #include "l7gw/core/grpc.h"
+#include "l7gw/core/session.h"
 #include "l7gw/core/websocket.h"
 
 static void answer(struct dispatch *d, enum reason r)
@@ -89,9 +90,30 @@ static bool cors_judge(const struct stream *s, struct dispatch *d, const struct 
         return false;
 }
 
+#define SESSIONS_MAX 4 /* cookies of one name that are tried */
+
+/* The leg whose cluster has the endpoint of this client's session: it goes before weights (GEP-1619). */
+static const struct route_leg *leg_of_session(const struct stream *s, const struct dispatch_in *in, struct dispatch *d)
+{
+        const Model__Persistence *p = d->rule->model->persistence;
+        uint64_t tokens[SESSIONS_MAX];
+        size_t n = p ? session_read(p, &s->req, in->now_s, tokens, SESSIONS_MAX) : 0;
+        for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < d->rule->n_legs; k++) {
+                        const struct route_leg *l = &d->rule->legs[k];
+                        if (!l->cluster || !in->has_endpoint(in->arg, l->cluster_index, tokens[i]))
+                                continue;
+                        d->session = tokens[i];
+                        return l;
+                }
+        return NULL;
+}
+
 static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
-        const struct route_leg *leg = route_pick_leg(d->rule, in->rnd);
+        const struct route_leg *leg = leg_of_session(s, in, d);
+        if (!leg)
+                leg = route_pick_leg(d->rule, in->rnd);
         if (!leg) {
                 answer(d, REASON_NO_BACKEND);
                 return;
@@ -136,7 +158,7 @@ static int key_make(struct stream *s, const struct dispatch_in *in)
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         struct msg *m = &s->req;
-        *d = (struct dispatch){.reason = REASON_NONE};
+        *d = (struct dispatch){.reason = REASON_NONE, .tls = in->tls, .now_s = in->now_s};
         if (span_eq_str(m->method, "CONNECT") || span_eq_str(m->method, "TRACE")) {
                 answer(d, REASON_METHOD_REFUSED);
                 return;
@@ -188,7 +210,14 @@ int dispatch_response(struct stream *s, const struct dispatch *d)
         int r = d->cors ? cors_response_fields(d->cors, d->origin, &s->resp) : 0;
         if (r == 0 && d->leg)
                 r = filter_response(d->leg->filters, &s->resp);
-        return r < 0 || !d->rule ? r : filter_response(d->rule->filters, &s->resp);
+        if (r == 0 && d->rule)
+                r = filter_response(d->rule->filters, &s->resp);
+        const Model__Persistence *p = d->rule ? d->rule->model->persistence : NULL;
+        if (r == 0 && p && d->endpoint && d->endpoint != d->session) {
+                bool regex = d->entry->match->path_kind == MODEL__MATCH__PATH_KIND__REGEX;
+                r = session_write(p, d->endpoint, d->now_s, regex ? SPAN_NULL : span_str(d->entry->match->path), d->tls, &s->resp);
+        }
+        return r;
 }
 
 int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_body)

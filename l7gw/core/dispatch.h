@@ -14,6 +14,10 @@ struct dispatch_in {
         bool peer_trusted;   /* its X-Forwarded-* are believed */
         char request_id[33]; /* used unless a trusted peer sent one */
         uint8_t nonce[16];   /* random: for a key of WebSocket */
+        uint64_t now_s;      /* Unix time */
+        /* Has that cluster an endpoint of this token?  Asked for routes with session persistence. */
+        bool (*has_endpoint)(void *arg, uint32_t cluster_index, uint64_t token);
+        void *arg;
         uint64_t rnd; /* where in the weights this request falls: evenly spread from request to request */
 };
 struct dispatch {
@@ -23,6 +27,10 @@ struct dispatch {
         const struct route_rule *rule;
         const Model__RouteEntry *entry;
         const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
+        uint64_t session;     /* the endpoint this client's session is on; 0 = none */
+        uint64_t endpoint;    /* set by the caller: the one that answers */
+        bool tls;
+        uint64_t now_s;
         const Model__Fixed *fixed;
         bool grpc_deadline;   /* the client's own, by grpc-timeout */
         struct span location; /* REASON_REDIRECT */

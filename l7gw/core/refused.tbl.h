@@ -20,7 +20,7 @@
 
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
         R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \
-        R(o->persistence != NULL, "rule: session persistence is not supported") \
+        R(o->persistence && o->persistence->idle_timeout_s, "rule: an idle timeout of session persistence is not supported") \
         R(policies_any(o->policies), "rule: policies are not supported")
 
 #define REFUSED_MATCH(R) /* const Model__Match *o */ \

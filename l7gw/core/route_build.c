@@ -6,6 +6,7 @@
 #include "l7gw/core/refused.tbl.h"
 #include "l7gw/core/route.h"
 #include "l7gw/core/route_table.h"
+#include "l7gw/core/session.h"
 #include "lib/control.pb-c.h"
 
 struct build {
@@ -158,6 +159,9 @@ static int rule_build(struct build *b, const Model__Rule *m, struct route_rule *
         if (r < 0)
                 return r;
         r = mirrors_build(b, m->filters, m->n_filters, m->source, &ret->mirrors);
+        if (r < 0)
+                return r;
+        r = m->persistence ? session_check(m->persistence, m->source, b->section, b->err) : 0;
         if (r < 0)
                 return r;
         if (filter_chain_redirect(ret->filters))

@@ -255,6 +255,13 @@ static bool peer_trusted(const struct gen_bind *b, const struct ipaddr *peer)
         return false;
 }
 
+static bool has_endpoint(void *arg, uint32_t cluster_index, uint64_t token)
+{
+        const struct exchange *x = arg;
+        const struct gen_cluster *c = &x->wg->gen->clusters[cluster_index];
+        return c->set && balance_by_token(&c->set->balance[x->w->id], token);
+}
+
 static void engine_request(struct stream *s)
 {
         struct exchange *x = exchange_of(s);
@@ -267,6 +274,9 @@ static void engine_request(struct stream *s)
                                  .sni = conn_sni(c),
                                  .peer = span_str(c->peer_text),
                                  .peer_trusted = peer_trusted(b, &c->peer),
+                                 .now_s = worker_wall_us(x->w) / 1000000,
+                                 .has_endpoint = has_endpoint,
+                                 .arg = x,
                                  .rnd = worker_spread(x->w)};
         request_id_make(x->w, in.request_id);
         for (size_t i = 0; s->h2_connect && i < sizeof in.nonce; i++)

@@ -263,7 +263,10 @@ void upstream_begin(struct exchange *x)
         x->up_start_us = worker_mono_us(w);
         while (x->n_tried < L7_TRIES) {
                 struct balance *b = x->cluster->set ? &x->cluster->set->balance[w->id] : NULL;
-                struct balance_endpoint *e = b ? balance_pick(b, loop_now_ms(w->loop), x->tried, x->n_tried) : NULL;
+                /* the session's endpoint, unless this very request has found it dead */
+                struct balance_endpoint *e = b && x->d.session && x->n_tried == 0 ? balance_by_token(b, x->d.session) : NULL;
+                if (b && !e)
+                        e = balance_pick(b, loop_now_ms(w->loop), x->tried, x->n_tried);
                 if (!e && x->prefer_other) { /* there is no other */
                         x->prefer_other = false;
                         x->n_tried = 0;
@@ -271,6 +274,7 @@ void upstream_begin(struct exchange *x)
                 }
                 if (!e)
                         break;
+                x->d.endpoint = e->token;
                 x->up_addr = e->addr;
                 x->up_port = e->port;
                 struct peer *p = peer_get(w, x->cluster, e);

@@ -46,6 +46,24 @@ def cors(site, check):
     check.equal("CORS: the response is the gateway's word, not the backend's", got, (200, ["https://www.shop.example"], ["true"], ["origin"]))
 
 
+def sticky(site, check):
+    client, base = site.lab.client, "http://sticky.example/"
+    pods = {}
+    for _ in range(24):
+        r = client.curl(site.v4, base)
+        cookie = r.headers.get("set-cookie", [""])[0].split(";")[0]
+        pods[r.headers.get("x-echo-pod", ["?"])[0]] = cookie
+    check("sessions: without a cookie requests go everywhere, and each pod has its own", len(pods) == 4 and len(set(pods.values())) == 4 and
+          all(c.startswith("stay=") for c in pods.values()), pods)
+    stays = all(client.curl(site.v4, base, "-H", "Cookie: a=b; " + cookie).headers.get("x-echo-pod") == [pod]
+                for pod, cookie in pods.items() for _ in range(5))
+    check("sessions: with it they stay, across both Services and all shards", stays)
+    r = client.curl(site.v4, base, "-H", "Cookie: " + next(iter(pods.values())))
+    check("sessions: a cookie that holds is not sent again", "set-cookie" not in r.headers, r.headers)
+    r = client.curl(site.v4, base, "-H", "Cookie: stay=0123456789abcdef.1")
+    check("sessions: one that leads nowhere is replaced", r.status == 200 and "set-cookie" in r.headers, r.headers)
+
+
 def redirects(site, check):
     client = site.lab.client
     r = client.curl(site.v4, "http://redirect.example/secure/a?b=c")
@@ -79,6 +97,7 @@ def headers(site, check):
 def scenario(site, check):
     matches(site, check)
     cors(site, check)
+    sticky(site, check)
     redirects(site, check)
     rewrites(site, check)
     headers(site, check)

@@ -180,7 +180,13 @@ static void second_vhost(const char *hostname)
         X("virtual host twice", CHECK, "Gateway", "twice", second_vhost("")) \
         X("virtual host name", CHECK, "Gateway", "not a host name", second_vhost("a b")) \
         X("no action", UNSUPPORTED, "HTTPRoute", "action", RULE->action_case = MODEL__RULE__ACTION__NOT_SET) \
-        X("persistence", UNSUPPORTED, "HTTPRoute", "persistence", RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT)) \
+        X("session with idle timeout", UNSUPPORTED, "HTTPRoute", "idle timeout", \
+          (RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT), RULE->persistence->idle_timeout_s = 1)) \
+        X("session cookie name", CHECK, "HTTPRoute", "cookie: \"a b\"", \
+          (RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT), RULE->persistence->name = STR("a b"))) \
+        X("session header that is the engine's", CHECK, "HTTPRoute", "header: \"host\"", \
+          (RULE->persistence = NEW(&w, Model__Persistence, MODEL__PERSISTENCE__INIT), RULE->persistence->name = STR("host"), \
+           RULE->persistence->kind = MODEL__PERSISTENCE__KIND__HEADER)) \
         X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
         X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
         X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
