@@ -16,6 +16,7 @@
         F("HTTPRoute303RedirectStatusCode") \
         F("HTTPRoute307RedirectStatusCode") \
         F("HTTPRoute308RedirectStatusCode") \
+        F("HTTPRouteBackendProtocolH2C") \
         F("HTTPRouteBackendProtocolWebSocket") \
         F("HTTPRouteBackendRequestHeaderModification") \
         F("HTTPRouteBackendTimeout") \

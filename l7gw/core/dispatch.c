@@ -135,6 +135,7 @@ static void leg_choose(struct stream *s, const struct dispatch_in *in, struct di
                 answer(d, REASON_OVERLOAD);
                 return;
         }
+        s->req.te_trailers &= cluster_speaks_h2(leg->cluster);
         d->leg = leg;
 }
 
@@ -181,7 +182,6 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
                 return;
         }
         m->expect_continue = false; /* we answer it ourselves once an endpoint is connected */
-        m->te_trailers = false;
         if (!cors_judge(s, d, hit.rule->filters))
                 return;
         if (hit.rule->model->action_case == MODEL__RULE__ACTION_REDIRECT) {

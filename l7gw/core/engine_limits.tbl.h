@@ -16,6 +16,8 @@
         L(H2_STREAMS, 100, "SETTINGS_MAX_CONCURRENT_STREAMS") \
         L(H2_CONN_WINDOW, 1048576, "receive window of an HTTP/2 connection: request bytes it can park here") \
         L(H2_HEADER_LIST, 32768, "SETTINGS_MAX_HEADER_LIST_SIZE, enforced while decoding") \
+        L(H2_RESPONSE_LIST, 65536, "header list of an endpoint's response: as much as HTTP/1.1 may have") \
+        L(H2_UPSTREAM_STREAMS, 100, "streams of one connection to an endpoint, if it allows as many") \
         L(H2_CONTINUATIONS, 8, "CONTINUATION flood") \
         L(H2_RESET_BURST, 1000, "rapid reset: burst of client resets") \
         L(H2_RESET_RATE, 33, "rapid reset: client resets per second after the burst") \

@@ -70,17 +70,22 @@ static int message_encode(struct arena *a, struct span text, struct span *ret)
         return 0;
 }
 
-int grpc_error(struct msg *m, unsigned grpc_status, struct span message)
+int grpc_trailers(struct msg *m, unsigned grpc_status, struct span message)
 {
         struct span text = SPAN_NULL;
         char *status = arena_printf(m->arena, "%u", grpc_status);
         int r = status ? message_encode(m->arena, message, &text) : -ENOMEM;
         if (r == 0)
-                r = msg_set(m, SPAN_LIT("content-type"), SPAN_LIT("application/grpc"));
-        if (r == 0)
                 r = msg_set(m, SPAN_LIT("grpc-status"), span_str(status));
         if (r == 0 && text.n)
                 r = msg_set(m, SPAN_LIT("grpc-message"), text);
-        m->status = 200;
         return r;
+}
+
+int grpc_error(struct msg *m, unsigned grpc_status, struct span message)
+{
+        int r = msg_set(m, SPAN_LIT("content-type"), SPAN_LIT("application/grpc"));
+        m->status = 200;
+        m->length_implied = true; /* in HTTP/2 the head alone is the answer */
+        return r == 0 ? grpc_trailers(m, grpc_status, message) : r;
 }

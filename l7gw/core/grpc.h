@@ -8,5 +8,8 @@ unsigned grpc_status_of(unsigned http_status);  /* of an error we make ourselves
 #define GRPC_DEADLINE_EXCEEDED 4
 /* grpc-timeout in milliseconds, rounded up; 0 = none, or not one.  At most a day. */
 uint32_t grpc_timeout_ms(const struct msg *req) NONNULL(1);
+/* grpc-status and grpc-message into trailers, or a head that is all there is.  -ENOMEM. */
+int grpc_trailers(struct msg *m, unsigned grpc_status, struct span message) NONNULL(1) MUST_USE;
+#define GRPC_UNAVAILABLE 14
 /* Makes m, an answer with an HTTP status, one that a gRPC client understands: 200 and trailers in the head. -ENOMEM. */
 int grpc_error(struct msg *m, unsigned grpc_status, struct span message) NONNULL(1) MUST_USE;

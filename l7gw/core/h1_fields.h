@@ -1,5 +1,5 @@
 /* l7gw/core/h1_fields.h - field lines of an HTTP/1.1 head and the normal form made of them.  Layer: l7gw/core, pure.
- * Private to the h1 files, but for what h2_request must judge alike.  Thread rule: one thread. */
+ * Private to the h1 files, but for what h2_message must judge alike.  Thread rule: one thread. */
 #pragma once
 #include "l7gw/core/h1.h"
 

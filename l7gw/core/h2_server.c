@@ -1,7 +1,7 @@
 /* l7gw/core/h2_server.c - see h2_server.h. */
 #include "lib/base.h"
 #include "l7gw/core/h2_server.h"
-#include "l7gw/core/h2_request.h"
+#include "l7gw/core/h2_message.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -109,7 +109,7 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
         if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
                 h2_request_field(s, SPAN(name, name_n), SPAN(value, value_n));
         else
-                h2_request_trailer(s, SPAN(name, name_n), SPAN(value, value_n));
+                h2_trailer(s, &s->req_trailers, SPAN(name, name_n), SPAN(value, value_n));
         return 0;
 }
 

@@ -56,6 +56,7 @@ struct msg {
         uint8_t minor;        /* HTTP/1.minor; 2 for HTTP/2 */
         enum body_framing framing;
         uint64_t content_length; /* BODY_LENGTH */
+        bool length_implied;     /* BODY_LENGTH 0 that the other version has by itself: HTTP/2 does not write it */
         bool has_length;         /* BODY_NONE response to HEAD, or 304: content_length is told although no body follows */
         bool keep_alive;         /* h1: the sender's side stays open after this message */
         bool expect_continue;

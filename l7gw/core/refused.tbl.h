@@ -28,8 +28,7 @@
         R(o->n_sources != 0, "match: client addresses are not supported")
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
-        R(o->protocol != MODEL__CLUSTER__PROTOCOL__H1 && o->protocol != MODEL__CLUSTER__PROTOCOL__WS, \
-          "backend: only HTTP/1.1 and WebSocket are supported (appProtocol)") \
+        R(o->protocol == MODEL__CLUSTER__PROTOCOL__TCP, "backend: TCP in an HTTP route") \
         R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN && o->lb != MODEL__CLUSTER__LOAD_BALANCER__WEIGHTED, \
           "backend: only (weighted) round robin is supported") \
         R(o->hash != NULL, "backend: hash policies are not supported") \

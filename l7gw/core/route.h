@@ -47,6 +47,11 @@ struct route_leg {
         const struct filter_chain *filters;
         struct route_mirrors mirrors;
 };
+static inline bool cluster_speaks_h2(const Model__Cluster *c) /* by prior knowledge, or as the first choice of ALPN */
+{
+        return c->protocol == MODEL__CLUSTER__PROTOCOL__H2C || c->protocol == MODEL__CLUSTER__PROTOCOL__H2_TLS ||
+               c->protocol == MODEL__CLUSTER__PROTOCOL__GRPC;
+}
 struct route_rule {
         const Model__Rule *model;
         const struct filter_chain *filters;

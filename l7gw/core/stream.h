@@ -56,6 +56,16 @@ struct stream_engine { /* what the engine offers to a session */
         void (*output)(void *conn);                             /* bytes wait in the session's out chain */
 };
 
+struct stream_up { /* l7gw/core/h2_client: while the stream is one of an HTTP/2 connection to an endpoint */
+        struct stream *next, **pprev;
+        int32_t id;
+        uint32_t list_bytes, interims;
+        size_t unread; /* of the window: passed on to a client that has no room */
+        bool head;     /* the final response head is complete */
+        bool sending;  /* END_STREAM has not been sent */
+        bool was_reset; /* by the endpoint */
+        bool bad, too_large;
+};
 struct stream {
         struct arena arena;
         enum stream_state state;
@@ -76,6 +86,7 @@ struct stream {
         bool continued;               /* 100 was sent */
         bool tunnel;                  /* the upgrade was accepted: bytes both ways until both have ended */
         bool resp_waits;              /* the engine found no room: it wants resp_room() */
+        struct stream_up up;
         /* HTTP/2 only: what is gathered before the head is complete */
         struct span h2_path, h2_protocol;
         bool h2_connect;              /* extended CONNECT (RFC 8441); s->req says GET with upgrade */

@@ -149,7 +149,7 @@ void mirror_data(struct exchange *x, struct span d)
 {
         for (struct mirror *m = x->mirrors, *next; m; m = next) {
                 struct stream *s = &m->x.s;
-                size_t queued = s->req_body.n + (m->x.up ? upstream_queued(m->x.up) : 0);
+                size_t queued = s->req_body.n + upstream_queued(&m->x);
                 next = m->of_next;
                 if (queued + d.n > L7_MIRROR_BYTES) {
                         drop(m);

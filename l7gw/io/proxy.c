@@ -195,6 +195,22 @@ static void answer(struct exchange *x)
         send_answer(x, body);
 }
 
+/* A call that fails after its head ends with the reason in trailers (requirement 58): a client of HTTP/2 can read them. */
+static bool call_ended(struct exchange *x, enum reason r)
+{
+        struct stream *s = &x->s;
+        bool ours = r == REASON_CLIENT_SLOW || r == REASON_BODY_TIMEOUT; /* it does not read, or not write */
+        bool deadline = x->d.grpc_deadline && r == REASON_REQUEST_TIMEOUT;
+        if (ours || s->resp_done || s->req.minor != 2 || s->resp.framing == BODY_LENGTH || !grpc_is(&s->resp))
+                return false;
+        msg_init(&s->resp_trailers, &s->arena);
+        if (grpc_trailers(&s->resp_trailers, deadline ? GRPC_DEADLINE_EXCEEDED : GRPC_UNAVAILABLE, span_str(reason_text(r))) < 0)
+                return false;
+        s->resp_done = true;
+        s->down->end(s);
+        return true;
+}
+
 void proxy_fail(struct exchange *x, enum reason r)
 {
         struct stream *s = &x->s;
@@ -202,7 +218,8 @@ void proxy_fail(struct exchange *x, enum reason r)
         replay_drop(x);
         if (s->resp_head) { /* too late for an answer, or a slow HTTP/2 client holds a finished one */
                 x->reason = r;
-                s->down->cut(s);
+                if (!call_ended(x, r))
+                        s->down->cut(s);
         } else {
                 x->d.reason = r;
                 x->d.status = reason_status(r);
@@ -302,7 +319,7 @@ static void engine_request(struct stream *s)
 /* Bytes accepted from the client and not yet sent to the endpoint (framing included: an upper bound of body bytes). */
 static size_t request_queued(const struct exchange *x)
 {
-        return x->s.req_body.n + (x->up ? upstream_queued(x->up) : 0);
+        return x->s.req_body.n + upstream_queued(x);
 }
 
 static void engine_req_data(struct stream *s, struct span d)
@@ -316,7 +333,7 @@ static void engine_req_data(struct stream *s, struct span d)
         }
         bool held = s->req.upgrade.n && !s->tunnel; /* early bytes of a tunnel that may never stand */
         if (x->up && s->state != STREAM_CONNECT && !held)
-                upstream_data(x->up, d);
+                upstream_data(x, d);
         else
                 chain_span(&s->req_body, d);
         x->rate.blocked |= engine_req_room(s) == 0;
@@ -327,7 +344,7 @@ static void engine_req_end(struct stream *s)
         struct exchange *x = exchange_of(s);
         mirror_end(x);
         if (x->up && (s->state == STREAM_SEND || s->state == STREAM_RELAY))
-                upstream_request_end(x->up);
+                upstream_request_end(x);
 }
 
 static size_t engine_req_room(const struct stream *s)
@@ -353,7 +370,7 @@ static void engine_resp_room(struct stream *s)
         struct exchange *x = exchange_of(s);
         proxy_progress(x);
         if (x->up)
-                upstream_resume(x->up);
+                upstream_resume(x);
 }
 
 /* ---- response ---- */

@@ -31,6 +31,9 @@ struct exchange {
         uint64_t wait_since_ms;
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
+        uint64_t body_taken;    /* request body bytes of this try that cannot be replayed any more */
+        struct timer try_timer; /* one try on a connection that it shares */
+        uint64_t try_since_ms;
         bool expect, no_reuse, prefer_other; /* prefer_other: tried[0] is only not wanted */
         struct replay replay;
         struct mirror *mirrors; /* copies that still take its body */

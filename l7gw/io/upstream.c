@@ -12,15 +12,14 @@
 static void up_event(struct loop_fd *f, unsigned events);
 static void up_run(struct loop_defer *d);
 static void up_timer(struct timer *t, uint64_t now_ms);
-static void up_failed(struct upconn *u, enum reason r);
 
 /* ---- peers and life ---- */
 
-static_assert(sizeof(struct peer_key) == sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES, "a key has no holes");
+static_assert(sizeof(struct peer_key) == sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES + 1, "a key has no holes");
 
 static struct peer *peer_get(struct worker *w, const struct gen_cluster *c, const struct balance_endpoint *e)
 {
-        struct peer_key key = {.addr = bind_key_of(&e->addr, e->port)};
+        struct peer_key key = {.addr = bind_key_of(&e->addr, e->port), .h2 = cluster_speaks_h2(c->model)};
         if (c->tls)
                 memcpy(key.tls, c->tls->key, sizeof key.tls);
         struct peer *p = map_get(&w->peers, SPAN((const uint8_t *)&key, sizeof key));
@@ -40,7 +39,7 @@ static struct peer *peer_get(struct worker *w, const struct gen_cluster *c, cons
         return p;
 }
 
-static void peer_put(struct worker *w, struct peer *p)
+void up_peer_put(struct worker *w, struct peer *p)
 {
         if (p->n_conns > 0 || p->n_waiters > 0)
                 return;
@@ -56,7 +55,7 @@ static void idle_remove(struct upconn *u)
         u->peer->n_idle--;
 }
 
-static void up_close(struct upconn *u)
+void up_close(struct upconn *u)
 {
         struct worker *w = u->w;
         if (u->state == UP_DEAD)
@@ -65,6 +64,8 @@ static void up_close(struct upconn *u)
                 idle_remove(u);
                 up_goodbye(u);
         }
+        if (u->state == UP_MUX)
+                mux_unlink(u);
         if (u->state == UP_CONNECTING)
                 u->peer->n_connecting--;
         u->state = UP_DEAD;
@@ -81,7 +82,7 @@ static void up_close(struct upconn *u)
         if (u->next)
                 u->next->pprev = u->pprev;
         u->peer->n_conns--;
-        peer_put(w, u->peer);
+        up_peer_put(w, u->peer);
         u->next = w->ups_dead; /* callers up the stack may still hold u: freed at the end of the turn */
         w->ups_dead = u;
         worker_reap_later(w);
@@ -92,6 +93,7 @@ void upstreams_reap(struct worker *w)
         while (w->ups_dead) {
                 struct upconn *u = w->ups_dead;
                 w->ups_dead = u->next;
+                h2_client_free(u->h2);
                 tls_free(u->tls);
                 free(u);
         }
@@ -108,22 +110,28 @@ void upstreams_close_all(struct worker *w)
                 free(p);
 }
 
-static void attach(struct exchange *x, struct upconn *u)
+void up_attach(struct exchange *x, struct upconn *u)
 {
         x->up = u;
-        u->x = x;
-        u->sent = u->received = u->body_taken = 0;
+        x->body_taken = 0;
+        if (!u->h2)
+                u->x = x;
+        u->sent = u->received = 0;
         x->tries++;
         metric_add(&x->cluster->rt->counters[x->w->id].active, 1);
 }
 
-static void detach(struct exchange *x)
+void up_detach(struct exchange *x)
 {
         struct upconn *u = x->up;
         if (x->up_start_us)
                 x->up_us = worker_mono_us(x->w) - x->up_start_us;
         metric_add(&x->cluster->rt->counters[x->w->id].active, (uint64_t)-1);
         x->up = NULL;
+        if (u->h2) {
+                timer_stop(&x->try_timer);
+                return;
+        }
         u->x = NULL;
         timer_stop(&u->timer);
 }
@@ -139,7 +147,7 @@ static void wait_add(struct peer *p, struct exchange *x)
         p->n_waiters++;
 }
 
-static void wait_remove(struct exchange *x)
+void up_wait_remove(struct exchange *x)
 {
         struct peer *p = x->wait_peer;
         *x->wait_pprev = x->wait_next;
@@ -149,17 +157,21 @@ static void wait_remove(struct exchange *x)
                 p->waiters_end = x->wait_pprev;
         x->wait_peer = NULL;
         p->n_waiters--;
-        peer_put(x->w, p);
+        up_peer_put(x->w, p);
 }
 
 void upstream_detach(struct exchange *x)
 {
         struct upconn *u = x->up;
         if (x->wait_peer)
-                wait_remove(x);
+                up_wait_remove(x);
         if (!u)
                 return;
-        detach(x);
+        if (u->h2) {
+                mux_cancel(x);
+                return;
+        }
+        up_detach(x);
         up_close(u); /* its response would belong to nobody */
 }
 
@@ -225,12 +237,13 @@ static int connect_start(struct worker *w, struct peer *p, const struct tls_upst
         return 0;
 }
 
-/* As many connections under way as requests wait, up to the limit.  0: at least one is; else why none could be begun. */
+/* As many connections under way as the requests that wait can use, up to the limit.  0: at least one is; else why none could be begun. */
 static int connect_more(struct exchange *x, struct peer *p)
 {
         uint32_t ms = x->cluster->model->connect_timeout_ms;
+        size_t want = p->key.h2 ? (p->n_waiters + L7_H2_UPSTREAM_STREAMS - 1) / L7_H2_UPSTREAM_STREAMS : p->n_waiters;
         int r = 0;
-        while (r == 0 && p->n_connecting < MIN(p->n_waiters, (size_t)L7_CONNECTS_PER_PEER))
+        while (r == 0 && p->n_connecting < MIN(want, (size_t)L7_CONNECTS_PER_PEER))
                 r = connect_start(x->w, p, x->cluster->tls, ms ? ms : x->w->options->connect_ms);
         return p->n_connecting > 0 ? 0 : r;
 }
@@ -252,8 +265,6 @@ static void avoid(struct exchange *x, enum reason r)
         x->tries++;
         x->tried[x->n_tried++] = (struct balance_tried){x->up_addr, x->up_port};
 }
-
-static void up_send_request(struct upconn *u);
 
 void upstream_begin(struct exchange *x)
 {
@@ -278,10 +289,12 @@ void upstream_begin(struct exchange *x)
                 x->up_addr = e->addr;
                 x->up_port = e->port;
                 struct peer *p = peer_get(w, x->cluster, e);
+                if (p && mux_begin(p, x))
+                        return;
                 struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
                 if (u) {
-                        attach(x, u);
-                        up_send_request(u);
+                        up_attach(x, u);
+                        up1_send(u);
                         return;
                 }
                 int r = -ENOMEM;
@@ -291,7 +304,7 @@ void upstream_begin(struct exchange *x)
                         r = connect_more(x, p);
                         if (r == 0)
                                 return;
-                        wait_remove(x);
+                        up_wait_remove(x);
                 }
                 if (is_ours(r)) {
                         proxy_fail(x, REASON_OVERLOAD);
@@ -311,25 +324,25 @@ static bool waiter_serve(struct upconn *u)
         for (struct exchange *x = u->peer->waiters; x; x = x->wait_next) {
                 if (x->no_reuse && u->n_requests > 0)
                         continue;
-                wait_remove(x); /* the peer stays: it has u */
+                up_wait_remove(x); /* the peer stays: it has u */
                 u->state = UP_ACTIVE;
                 u->reused = u->n_requests > 0;
-                attach(x, u);
-                up_send_request(u);
+                up_attach(x, u);
+                up1_send(u);
                 return true;
         }
         return false;
 }
 
 /* Those who wait since until_ms or before go elsewhere; for the others connections must be under way. */
-static void waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
+void up_waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
 {
         while (p->waiters) {
                 struct exchange *x = p->waiters;
                 int e = x->wait_since_ms <= until_ms ? -ECONNREFUSED : connect_more(x, p);
                 if (e == 0)
                         return;
-                wait_remove(x);
+                up_wait_remove(x);
                 if (is_ours(e)) {
                         proxy_fail(x, REASON_OVERLOAD);
                         continue;
@@ -340,7 +353,7 @@ static void waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
 }
 
 /* Connecting failed.  A refusal holds for all who wait there; a timeout only for those who waited all that time. */
-static void connect_failed(struct upconn *u, enum reason r)
+void up_connect_failed(struct upconn *u, enum reason r)
 {
         struct worker *w = u->w;
         struct peer *p = u->peer;
@@ -348,85 +361,35 @@ static void connect_failed(struct upconn *u, enum reason r)
         worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
         p->n_conns++; /* held: the waiters below may be all that keeps it */
         up_close(u);
-        waiters_move(p, until_ms, r);
+        up_waiters_move(p, until_ms, r);
         p->n_conns--;
-        peer_put(w, p);
+        up_peer_put(w, p);
 }
 
-/* ---- request ---- */
-
-static void body_forward(struct upconn *u)
+/* A connection without a request: to a waiter, or into the pool. */
+void up_to_pool(struct upconn *u, uint32_t keep_ms)
 {
-        struct stream *s = &u->x->s;
-        u->body_taken += s->req_body.n;
-        while (s->req_body.n > 0) { /* at most buffer_bytes: copied once, framed where needed */
-                struct span d = chain_front(&s->req_body);
-                replay_keep(u->x, d);
-                h1_client_data(&u->h, d, &u->out);
-                chain_consume(&s->req_body, d.n);
-        }
-}
-
-static void up_send_request(struct upconn *u)
-{
-        struct exchange *x = u->x;
-        struct stream *s = &x->s;
-        uint32_t try_ms = x->d.rule->model->try_timeout_ms;
-        stream_set(s, STREAM_SEND);
-        if (u->n_requests++ > 0)
-                worker_count(u->w, WORKER_UPSTREAM_REUSES);
-        h1_client_request(&u->h, s, &u->w->head, &u->out);
-        if (s->req.upgrade.n == 0)
-                body_forward(u);
-        if (s->req_done || s->req.upgrade.n)
-                h1_client_end(&u->h, s, &u->w->head, &u->out);
-        else if (x->expect && s->req_bytes == 0 && !s->continued) {
-                struct msg go = {.status = 100, .minor = 1};
-                s->continued = true;
-                s->down->interim(s, &go);
-        }
-        if (try_ms)
-                timer_set(loop_timers(u->w->loop), &u->timer, loop_now_ms(u->w->loop) + try_ms);
-        else
-                timer_stop(&u->timer);
-        loop_defer(u->w->loop, &u->defer);
-}
-
-size_t upstream_queued(const struct upconn *u)
-{
-        return u->out.n;
-}
-
-void upstream_data(struct upconn *u, struct span d)
-{
-        if (u->send_failed) {
-                u->x->s.down->drained(&u->x->s,
-                                      d.n); /* the endpoint stopped reading: its answer, if any, is on the way */
+        struct worker *w = u->w;
+        struct peer *p = u->peer;
+        if (waiter_serve(u))
+                return;
+        if (p->n_idle >= L7_UPSTREAM_IDLE_PER_PEER || w->drain != DRAIN_NONE) {
+                up_close(u);
                 return;
         }
-        u->body_taken += d.n;
-        replay_keep(u->x, d);
-        h1_client_data(&u->h, d, &u->out);
-        loop_defer(u->w->loop, &u->defer);
+        u->state = UP_IDLE;
+        u->idle_next = p->idle;
+        if (u->idle_next)
+                u->idle_next->idle_pprev = &u->idle_next;
+        u->idle_pprev = &p->idle;
+        p->idle = u;
+        p->n_idle++;
+        timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + keep_ms);
 }
 
-void upstream_request_end(struct upconn *u)
-{
-        if (u->send_failed)
-                return;
-        if (u->x->s.req.upgrade.n)
-                u->fin = u->x->s.tunnel;
-        else
-                h1_client_end(&u->h, &u->x->s, &u->w->head, &u->out);
-        loop_defer(u->w->loop, &u->defer);
-}
+/* ---- bytes ---- */
 
-void upstream_resume(struct upconn *u)
-{
-        loop_defer(u->w->loop, &u->defer);
-}
-
-static void up_flush(struct upconn *u)
+void up_flush(struct upconn *u)
 {
         size_t before = u->out.n;
         ssize_t n = up_send(u);
@@ -450,134 +413,26 @@ static void up_flush(struct upconn *u)
         }
 }
 
-/* ---- response ---- */
-
-static void body_forward(struct upconn *u);
-
-static int response_head(struct stream *s)
+/* The endpoint is there: a client that waits for 100 before it sends its body may go on. */
+void up_continue(struct exchange *x)
 {
-        struct upconn *u = CONTAINER_OF(s, struct exchange, s)->up;
-        int r = proxy_response_head(s);
-        if (r == 0 && s->tunnel && u->x) { /* what the client has said already, and no deadline of a try any more */
-                timer_stop(&u->timer);
-                body_forward(u);
-                u->fin = s->req_done;
-                loop_defer(u->w->loop, &u->defer);
-        }
-        return r;
-}
-
-static const struct h1_client_ops client_ops = {.interim = proxy_interim, .head = response_head};
-
-/* A connection without a request: to a waiter, or into the pool. */
-static void to_pool(struct upconn *u, uint32_t keep_ms)
-{
-        struct worker *w = u->w;
-        struct peer *p = u->peer;
-        if (waiter_serve(u))
-                return;
-        if (p->n_idle >= L7_UPSTREAM_IDLE_PER_PEER || w->drain != DRAIN_NONE) {
-                up_close(u);
-                return;
-        }
-        u->state = UP_IDLE;
-        u->idle_next = p->idle;
-        if (u->idle_next)
-                u->idle_next->idle_pprev = &u->idle_next;
-        u->idle_pprev = &p->idle;
-        p->idle = u;
-        p->n_idle++;
-        timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + keep_ms);
-}
-
-static void response_complete(struct upconn *u, size_t left_over)
-{
-        struct exchange *x = u->x;
-        uint32_t max = x->cluster->model->max_requests_per_connection, keep_s = x->cluster->model->keepalive_s;
-        uint32_t keep_ms = u->w->options->upstream_idle_ms;
-        bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
-                    (max == 0 || u->n_requests < max) &&
-                    (!u->tls || (u->tls->wire.n == 0 && !tls_pending(u->tls))) &&
-                    (!u->readable || up_is_quiet(u)); /* its edge has been told: nobody would notice what lies there */
-        if (keep_s)
-                keep_ms = (uint32_t)MIN((uint64_t)keep_ms, keep_s * 1000ull);
-        detach(x);
-        if (keep)
-                to_pool(u, keep_ms);
-        else
-                up_close(u);
-        proxy_response_end(x);
-}
-
-/* Feeds response bytes; false when the exchange is over or must wait for room. */
-static bool up_feed(struct upconn *u, struct span in)
-{
-        struct exchange *x = u->x;
-        bool stored = u->in.n > 0;
-        size_t used = 0;
-        if (stored && in.n > 0)
-                buf_add(&u->in, in.p, in.n);
-        struct span all = stored ? buf_span(&u->in) : in;
-        if (u->in.failed) {
-                up_failed(u, REASON_OVERLOAD);
-                return false;
-        }
-        enum h1_client_rc rc = h1_client_input(&u->h, &x->s, &client_ops, all, &used);
-        size_t left = all.n - used;
-        if (stored)
-                buf_consume(&u->in, used);
-        else if (left > 0)
-                buf_add(&u->in, all.p + used, left);
-        if (u->in.n == 0)
-                buf_fini(&u->in);
-        switch (rc) {
-        case H1C_MORE:
-                return true;
-        case H1C_WINDOW:
-                x->s.resp_waits = true;
-                return false;
-        case H1C_DONE:
-                response_complete(u, left);
-                return false;
-        case H1C_BAD:
-                up_failed(u, REASON_UPSTREAM_BAD);
-                return false;
-        case H1C_NO_MEMORY:
-                up_failed(u, REASON_OVERLOAD);
-                return false;
-        case H1C_AGAIN:
-                detach(x);
-                up_close(u);
-                replay_again(x);
-                return false;
-        }
-        return false;
-}
-
-static void up_eof(struct upconn *u)
-{
-        struct exchange *x = u->x;
-        if (h1_client_eof(&u->h) == H1C_DONE) {
-                response_complete(u, 0);
-                return;
-        }
-        up_failed(u, x->s.resp_head ? REASON_UPSTREAM_TRUNCATED : REASON_UPSTREAM_RESET);
-}
-
-/* The try failed after it was connected.  A pooled connection that the endpoint closed while we were sending is retried
- * once on a fresh one, when nothing came back and nothing is lost by sending again (requirement 43). */
-static void up_failed(struct upconn *u, enum reason r)
-{
-        struct exchange *x = u->x;
         struct stream *s = &x->s;
-        bool replayable = u->body_taken == 0 && (u->sent == 0 || method_is_idempotent(s->req.method));
-        bool again = u->reused && u->received == 0 && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET &&
+        struct msg go = {.status = 100, .minor = 1};
+        if (s->req_done || !x->expect || s->req_bytes > 0 || s->continued)
+                return;
+        s->continued = true;
+        s->down->interim(s, &go);
+}
+
+/* The try failed after it was connected.  On a connection that had served before and that the endpoint closed while we were
+ * sending, it is sent once more, when nothing came back and nothing is lost by it (requirement 43). */
+void up_try_failed(struct exchange *x, enum reason r, struct up_try t)
+{
+        bool replayable = x->body_taken == 0 && (t.unsent || method_is_idempotent(x->s.req.method));
+        bool again = t.reused && t.silent && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET &&
                      !x->replay.policy; /* a policy counts every try */
-        bool unsent = u->sent == 0 && u->body_taken == 0;
-        detach(x);
-        up_close(u);
         if (!again) {
-                replay_failed(x, r, unsent);
+                replay_failed(x, r, t.unsent);
                 return;
         }
         x->no_reuse = true;
@@ -585,51 +440,35 @@ static void up_failed(struct upconn *u, enum reason r)
         upstream_begin(x);
 }
 
-static void up_read(struct upconn *u)
+/* ---- what the engine asks for: by the kind of connection ---- */
+
+size_t upstream_queued(const struct exchange *x)
 {
-        struct worker *w = u->w;
-        if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
-                return;
-        for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && up_has_input(u); reads++) {
-                struct stream *s = &u->x->s;
-                if (reads == L7_READS_PER_RUN) {
-                        loop_defer(w->loop, &u->defer);
-                        return;
-                }
-                size_t room = u->h.head ? s->down->room(s) : L7_SCRATCH_BYTES / 2;
-                if (room == 0 || (u->in.n > 0 && u->h.head)) {
-                        s->resp_waits = true;
-                        return;
-                }
-                s->resp_waits = false;
-                size_t want = MIN(MAX(room, (size_t)4096), (size_t)L7_SCRATCH_BYTES);
-                const uint8_t *bytes;
-                ssize_t n = up_recv(u, want, &bytes);
-                if (n < 0 && errno == EAGAIN) {
-                        u->readable = false;
-                        if (u->send_failed) /* it refuses our bytes and says nothing */
-                                up_failed(u, REASON_UPSTREAM_RESET);
-                        return;
-                }
-                if (n < 0) { /* a reset ends nothing orderly, not even a close-delimited body */
-                        up_failed(u, s->resp_head ? REASON_UPSTREAM_TRUNCATED : REASON_UPSTREAM_RESET);
-                        return;
-                }
-                if (n == 0) {
-                        u->readable = false;
-                        u->hup = true;
-                        up_eof(u);
-                        return;
-                }
-                if (u->sent == 0) { /* an answer to nothing: it belongs to no request (requirement 18) */
-                        up_failed(u, u->reused ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
-                        return;
-                }
-                u->received += (uint64_t)n;
-                proxy_progress(u->x);
-                if (!up_feed(u, SPAN(bytes, (size_t)n)))
-                        return;
-        }
+        return !x->up || x->up->h2 ? 0 : x->up->out.n; /* HTTP/2 takes from s.req_body when it sends */
+}
+
+void upstream_data(struct exchange *x, struct span d)
+{
+        if (x->up->h2)
+                mux_data(x, d);
+        else
+                up1_data(x->up, d);
+}
+
+void upstream_request_end(struct exchange *x)
+{
+        if (x->up->h2)
+                mux_data(x, SPAN_NULL);
+        else
+                up1_end(x->up);
+}
+
+void upstream_resume(struct exchange *x)
+{
+        if (x->up->h2)
+                h2_client_resume(x->up->h2, &x->s);
+        else
+                loop_defer(x->w->loop, &x->up->defer);
 }
 
 /* ---- events ---- */
@@ -642,32 +481,42 @@ static void connected(struct upconn *u)
         p->n_conns++; /* held */
         u->state = UP_ACTIVE;
         timer_stop(&u->timer);
-        to_pool(u, w->options->upstream_idle_ms);
-        waiters_move(p, 0, REASON_CONNECT_FAILED); /* beyond the limit of connects: the next ones begin */
+        up_to_pool(u, w->options->upstream_idle_ms);
+        up_waiters_move(p, 0, REASON_CONNECT_FAILED); /* beyond the limit of connects: the next ones begin */
         p->n_conns--;
-        peer_put(w, p);
+        up_peer_put(w, p);
+}
+
+/* TCP and TLS stand.  An endpoint that was offered HTTP/2 by ALPN may have chosen HTTP/1.1. */
+static void up_ready(struct upconn *u)
+{
+        if (!u->peer->key.h2 || (u->tls && !tls_is_h2(u->tls)))
+                connected(u);
+        else if (mux_open(u) < 0)
+                up_connect_failed(u, REASON_OVERLOAD);
 }
 
 static void up_connecting(struct upconn *u, unsigned events)
 {
+        bool speaks_first = u->peer->key.h2 && !u->tls; /* its SETTINGS are no answer */
         bool begun = u->tls && !SSL_in_before(u->tls->ssl);
         if (!begun) {
                 if (!(events & (LOOP_WRITE | LOOP_HUP)))
                         return;
                 if (socket_error(u->f.fd) != 0) {
-                        connect_failed(u, REASON_CONNECT_FAILED);
+                        up_connect_failed(u, REASON_CONNECT_FAILED);
                         return;
                 }
-                if (u->readable && !up_is_quiet(u)) { /* it speaks before it is asked, or has closed already */
-                        connect_failed(u, u->hup ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
+                if (u->readable && !speaks_first && !up_is_quiet(u)) { /* it speaks before it is asked, or has closed already */
+                        up_connect_failed(u, u->hup ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
                         return;
                 }
         }
         enum tls_rc rc = u->tls ? up_handshake(u) : TLS_OK;
         if (rc == TLS_OK)
-                connected(u);
+                up_ready(u);
         else if (rc != TLS_MORE)
-                connect_failed(u, REASON_UPSTREAM_TLS);
+                up_connect_failed(u, REASON_UPSTREAM_TLS);
 }
 
 static void up_event(struct loop_fd *f, unsigned events)
@@ -679,13 +528,17 @@ static void up_event(struct loop_fd *f, unsigned events)
                 u->readable = true;
         if (events & LOOP_HUP)
                 u->hup = true;
+        if (u->h2 && u->state != UP_DEAD) {
+                loop_defer(u->w->loop, &u->defer);
+                return;
+        }
         switch (u->state) {
         case UP_CONNECTING:
                 up_connecting(u, events);
                 return;
         case UP_ACTIVE:
                 if (u->readable)
-                        up_read(u);
+                        up1_read(u);
                 if (u->state == UP_ACTIVE)
                         loop_defer(u->w->loop, &u->defer);
                 return;
@@ -693,6 +546,7 @@ static void up_event(struct loop_fd *f, unsigned events)
                 if ((events & (LOOP_READ | LOOP_HUP)) && !(u->tls && up_is_idle(u)))
                         up_close(u); /* closed by the endpoint, or a response nobody asked for (requirement 18) */
                 return;
+        case UP_MUX:
         case UP_DEAD:
                 return;
         }
@@ -701,15 +555,10 @@ static void up_event(struct loop_fd *f, unsigned events)
 static void up_run(struct loop_defer *d)
 {
         struct upconn *u = CONTAINER_OF(d, struct upconn, defer);
-        if (u->state != UP_ACTIVE || !u->x)
-                return;
-        if (u->out.failed) {
-                up_failed(u, REASON_OVERLOAD);
-                return;
-        }
-        up_flush(u);
-        if (up_has_input(u) || u->in.n > 0)
-                up_read(u);
+        if (u->h2 && u->state != UP_DEAD)
+                mux_run(u);
+        else if (u->state == UP_ACTIVE && u->x)
+                up1_run(u);
 }
 
 static void up_timer(struct timer *t, uint64_t now_ms)
@@ -718,10 +567,13 @@ static void up_timer(struct timer *t, uint64_t now_ms)
         (void)now_ms;
         switch (u->state) {
         case UP_CONNECTING:
-                connect_failed(u, REASON_CONNECT_TIMEOUT);
+                up_connect_failed(u, REASON_CONNECT_TIMEOUT);
                 return;
         case UP_ACTIVE:
-                up_failed(u, REASON_UPSTREAM_TIMEOUT);
+                up1_timer(u);
+                return;
+        case UP_MUX:
+                mux_timer(u);
                 return;
         case UP_IDLE:
                 up_close(u);

@@ -1,34 +1,37 @@
-/* l7gw/io/upstream.h - connections to endpoints: connect with another try elsewhere, pools, one exchange at a time.
+/* l7gw/io/upstream.h - connections to endpoints: connect with another try elsewhere, pools, HTTP/1.1 and HTTP/2.
  * Layer: l7gw/io.  Thread rule: the worker; each worker has its own pools, newest connection first (LIFO keeps the
  * working set small and lets the rest idle out).
  *
  *   CONNECTING (TCP, TLS) ──▶ ACTIVE (one exchange) ──▶ IDLE (in its peer's pool) ──▶ ACTIVE ...
+ *                             └──▶ MUX (HTTP/2: exchanges come and go)
  *   any error, or not reusable ──▶ closed
  *
  * A connection being made belongs to no request: requests wait at the peer and get whichever connection is usable
  * first, a new one or one that another request has just finished with.  At most L7_CONNECTS_PER_PEER are made at once,
  * so a burst of requests does not become a burst of SYNs that overflows the endpoint's backlog. */
 #pragma once
-#include "l7gw/core/h1_client.h"
 #include "l7gw/io/proxy.h"
 
 struct peer { /* one endpoint address, spoken to in one way, as this worker knows it; lives while it has a connection or a waiter */
         struct peer_key {
                 struct bind_key addr;
                 uint8_t tls[TLS_UPSTREAM_KEY_BYTES]; /* zero: cleartext */
+                uint8_t h2;
         } key;
         struct ipaddr addr;
         uint16_t port;
         struct upconn *idle;                     /* newest first */
+        struct upconn *muxes;                    /* HTTP/2 */
         struct exchange *waiters, **waiters_end; /* oldest first */
         size_t n_idle, n_conns, n_connecting, n_waiters;
 };
 void upstream_begin(struct exchange *x)
         NONNULL(1); /* state ROUTE, CONNECT or SEND; ends waiting, in SEND, or in a failure */
 void upstream_detach(struct exchange *x) NONNULL(1); /* cancels what is attached, if anything */
-size_t upstream_queued(const struct upconn *u) NONNULL(1);
-void upstream_data(struct upconn *u, struct span d) NONNULL(1);
-void upstream_request_end(struct upconn *u) NONNULL(1);
-void upstream_resume(struct upconn *u) NONNULL(1); /* the client side has room again */
+size_t upstream_queued(const struct exchange *x) NONNULL(1); /* request bytes at its connection, framing included */
+/* Of an exchange that is attached. */
+void upstream_data(struct exchange *x, struct span d) NONNULL(1);
+void upstream_request_end(struct exchange *x) NONNULL(1);
+void upstream_resume(struct exchange *x) NONNULL(1); /* the client side has room again */
 void upstreams_close_all(struct worker *w) NONNULL(1);
 void upstreams_reap(struct worker *w) NONNULL(1);

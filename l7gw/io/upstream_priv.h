@@ -1,33 +1,77 @@
-/* l7gw/io/upstream_priv.h - between upstream.c (life of a connection, requests) and upstream_io.c (its bytes, over TLS or not).
- * Layer: l7gw/io; private to them.  Thread rule: the worker. */
+/* l7gw/io/upstream_priv.h - between the upstream files.  Layer: l7gw/io; private to them.  Thread rule: the worker.
+ *   upstream.c     peers, pools, waiting, connecting, which try is next
+ *   upstream_h1.c  one exchange on a connection, HTTP/1.1          upstream_h2.c  many, HTTP/2
+ *   upstream_io.c  the bytes of a connection, over TLS or not */
 #pragma once
+#include "l7gw/core/h1_client.h"
+#include "l7gw/core/h2_client.h"
 #include "l7gw/io/tls.h"
 #include "l7gw/io/upstream.h"
 
-enum up_state { UP_CONNECTING, UP_ACTIVE, UP_IDLE, UP_DEAD };
+enum up_state { UP_CONNECTING, UP_ACTIVE, UP_IDLE, UP_MUX, UP_DEAD };
 struct upconn {
         struct loop_fd f;
         struct worker *w;
         struct upconn *next, **pprev;           /* all of the worker, then the dead */
-        struct upconn *idle_next, **idle_pprev; /* its peer's pool */
+        struct upconn *idle_next, **idle_pprev; /* its peer's pool; MUX: its peer's connections of HTTP/2 */
         struct loop_defer defer;
         struct timer timer; /* connecting, one try, or idle in the pool */
         struct peer *peer;
-        struct exchange *x; /* NULL unless ACTIVE */
-        uint64_t start_ms;  /* when connecting began */
-        struct tls *tls;    /* NULL: cleartext */
-        struct h1_client h;
+        uint64_t start_ms; /* when connecting began */
+        struct tls *tls;   /* NULL: cleartext */
         struct chain out;
-        struct buf in; /* part of a head, or what the client side had no room for */
         enum up_state state;
-        bool readable, writable, hup;
-        bool reused, send_failed;
-        bool fin; /* the client's half of a tunnel has ended: so does ours, once all is sent */
-        uint64_t sent, received; /* bytes of this exchange */
-        uint64_t body_taken;     /* request body bytes that cannot be replayed any more */
+        bool readable, writable, hup, send_failed;
         uint32_t n_requests;
+        /* HTTP/2 */
+        struct h2_client *h2; /* NULL: HTTP/1.1 */
+        bool settled;         /* the endpoint's SETTINGS are here */
+        uint64_t received_ms; /* when anything came last */
+        /* HTTP/1.1 */
+        struct exchange *x; /* NULL unless ACTIVE */
+        struct h1_client h;
+        struct buf in; /* part of a head, or what the client side had no room for */
+        bool reused;
+        bool fin;                /* the client's half of a tunnel has ended: so does ours, once all is sent */
+        uint64_t sent, received; /* bytes of this exchange */
 };
 
+/* upstream.c */
+void up_attach(struct exchange *x, struct upconn *u) NONNULL(1, 2);
+void up_detach(struct exchange *x) NONNULL(1);
+void up_close(struct upconn *u) NONNULL(1);
+void up_flush(struct upconn *u) NONNULL(1);
+void up_to_pool(struct upconn *u, uint32_t keep_ms) NONNULL(1); /* a connection without a request: to a waiter, or kept */
+void up_continue(struct exchange *x) NONNULL(1);                /* 100, if the client waits for it */
+void up_connect_failed(struct upconn *u, enum reason r) NONNULL(1);
+void up_wait_remove(struct exchange *x) NONNULL(1);
+void up_waiters_move(struct peer *p, uint64_t until_ms, enum reason r) NONNULL(1);
+void up_peer_put(struct worker *w, struct peer *p) NONNULL(1, 2);
+struct up_try { /* what is known of a try that failed */
+        bool reused; /* its connection had served before */
+        bool silent; /* nothing of a response came */
+        bool unsent; /* the endpoint has not looked at it */
+};
+void up_try_failed(struct exchange *x, enum reason r, struct up_try t) NONNULL(1); /* detached: again, or the end */
+
+/* upstream_h1.c */
+void up1_send(struct upconn *u) NONNULL(1); /* the request of u->x */
+void up1_data(struct upconn *u, struct span d) NONNULL(1);
+void up1_end(struct upconn *u) NONNULL(1);
+void up1_read(struct upconn *u) NONNULL(1);
+void up1_run(struct upconn *u) NONNULL(1);
+void up1_timer(struct upconn *u) NONNULL(1);
+
+/* upstream_h2.c */
+bool mux_begin(struct peer *p, struct exchange *x) NONNULL(1, 2) MUST_USE; /* true: taken, or failed for good */
+void mux_data(struct exchange *x, struct span d) NONNULL(1);               /* also the end: s.req_done */
+void mux_cancel(struct exchange *x) NONNULL(1);
+int mux_open(struct upconn *u) NONNULL(1) MUST_USE; /* 0 or -ENOMEM */
+void mux_unlink(struct upconn *u) NONNULL(1);
+void mux_run(struct upconn *u) NONNULL(1);
+void mux_timer(struct upconn *u) NONNULL(1);
+
+/* upstream_io.c */
 /* As recv(), into a buffer of the worker's. */
 ssize_t up_recv(struct upconn *u, size_t want, const uint8_t **ret_p) NONNULL(1, 3) MUST_USE;
 bool up_has_input(const struct upconn *u) NONNULL(1); /* up_recv may have bytes */

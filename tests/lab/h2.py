@@ -15,7 +15,8 @@ from tests.lab.raw_client import SLOW
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM, ACK, END_HEADERS = 1, 1, 4
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE, _, _, ENABLE_CONNECT_PROTOCOL = range(1, 10)
+HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = range(1, 7)
+ENABLE_CONNECT_PROTOCOL = 8
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 1, 2, 7, 8, 11
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -141,10 +142,14 @@ class Conn:
             if not data:
                 return
             if room <= 0 and not self.pump(lambda: min(self.send_window, self.stream_windows[stream] + self.peer[INITIAL_WINDOW_SIZE]) > 0 or
-                                           self.streams.get(stream, Stream(0)).over, timeout):
+                                           self.unwanted(stream), timeout):
                 raise TimeoutError("the window stays shut")
-            if stream in self.streams and self.streams[stream].over:
+            if self.unwanted(stream):
                 return
+
+    def unwanted(self, stream):
+        """Nobody reads what we send on it."""
+        return stream in self.streams and self.streams[stream].over
 
     def window(self, stream, n):
         self.send(WINDOW_UPDATE, 0, stream, struct.pack(">I", n))
@@ -330,6 +335,9 @@ class _Served(Conn):
 
     def on_data(self, s):
         self.server.handler(self, s, "data")
+
+    def unwanted(self, stream):
+        return stream in self.streams and self.streams[stream].reset is not None
 
     def on_reset(self, s):
         self.server.seen.put(("reset", s.id, s.reset))

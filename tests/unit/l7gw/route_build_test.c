@@ -190,7 +190,7 @@ static void second_vhost(const char *hostname)
         X("rule policy", UNSUPPORTED, "HTTPRoute", "policies", policy(&RULE->policies)) \
         X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
         X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
-        X("h2c backend", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__H2C) \
+        X("TCP backend", UNSUPPORTED, "HTTPRoute", "TCP", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP) \
         X("least request", UNSUPPORTED, "HTTPRoute", "round robin", w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST) \
         X("hash", UNSUPPORTED, "HTTPRoute", "hash", w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT)) \
         X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
@@ -203,7 +203,7 @@ static void second_vhost(const char *hostname)
         X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2)) \
         X("mirror of nothing", CHECK, "HTTPRoute", "mirror: 0 of 0", mirror_add(w.cluster.id, 0, 0)) \
         X("mirror of more than all", CHECK, "HTTPRoute", "mirror: 3 of 2", mirror_add(w.cluster.id, 3, 2)) \
-        X("mirror by a protocol we cannot speak", UNSUPPORTED, "HTTPRoute", "HTTP/1.1", \
+        X("mirror by a protocol we cannot speak", UNSUPPORTED, "HTTPRoute", "TCP", \
           (mirror_add(w.cluster.id, 1, 2), LEG->cluster = STR(""), w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP)) \
         X("CORS origin", CHECK, "HTTPRoute", "origins: \"https://*.a*\"", cors_add("https://*.a*", "GET", "x")) \
         X("CORS method", CHECK, "HTTPRoute", "methods: \"G T\"", cors_add("*", "G T", "x")) \

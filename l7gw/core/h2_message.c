@@ -1,9 +1,10 @@
-/* l7gw/core/h2_request.c - see h2_request.h. */
+/* l7gw/core/h2_message.c - see h2_message.h. */
 #include "lib/base.h"
-#include "l7gw/core/h2_request.h"
+#include "l7gw/core/h2_message.h"
 #include "l7gw/core/decimal.h"
 #include "l7gw/core/h1_fields.h"
 #include "l7gw/core/path.h"
+#include "l7gw/core/websocket.h"
 
 static struct span keep(struct stream *s, struct span v)
 {
@@ -30,15 +31,17 @@ static void pseudo(struct stream *s, struct span name, struct span value)
                 s->h2_bad = true;
 }
 
-static void length_take(struct stream *s, struct span v)
+static bool length_take(struct msg *m, struct span v)
 {
         uint64_t n = 0;
+        bool ok = v.n > 0;
         for (size_t i = 0; i < v.n; i++)
                 if (v.p[i] < '0' || v.p[i] > '9' || __builtin_mul_overflow(n, 10u, &n) ||
                     __builtin_add_overflow(n, (uint64_t)(v.p[i] - '0'), &n))
-                        s->h2_bad = true;
-        s->req.has_length = v.n > 0;
-        s->req.content_length = n;
+                        ok = false;
+        m->has_length = ok;
+        m->content_length = n;
+        return ok;
 }
 
 void h2_request_field(struct stream *s, struct span name, struct span value)
@@ -56,7 +59,7 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
         }
         enum field_id id = field_id_of(name);
         if (id == FIELD_CONTENT_LENGTH) {
-                length_take(s, value);
+                s->h2_bad |= !length_take(&s->req, value);
                 return;
         }
         if (id == FIELD_TE) { /* nghttp2 lets only "trailers" pass */
@@ -87,14 +90,14 @@ void h2_request_field(struct stream *s, struct span name, struct span value)
                 s->h2_bad = true;
 }
 
-void h2_request_trailer(struct stream *s, struct span name, struct span value)
+void h2_trailer(struct stream *s, struct msg *trailers, struct span name, struct span value)
 {
         if (h1_trailer_forbidden(name))
                 return;
         struct span n = arena_span(&s->arena, name), v = arena_span(&s->arena, value);
-        if (s->req_trailers.n_fields >= MSG_MAX_FIELDS || !n.p || (value.n > 0 && !v.p))
+        if (trailers->n_fields >= MSG_MAX_FIELDS || !n.p || (value.n > 0 && !v.p))
                 return; /* a trailer may be dropped (RFC 9110 6.5.1) */
-        int r = msg_add(&s->req_trailers, n, v);
+        int r = msg_add(trailers, n, v);
         (void)r; /* likewise */
 }
 
@@ -229,12 +232,138 @@ nghttp2_nv *h2_fields(struct stream *s, const struct msg *m, unsigned status, si
         }
         for (size_t i = 0; i < m->n_fields; i++)
                 nv[n++] = nv_of(m->fields[i].name, m->fields[i].value);
-        if (status >= 200 && (m->framing == BODY_LENGTH || (m->framing == BODY_NONE && m->has_length))) {
+        if (status >= 200 && ((m->framing == BODY_LENGTH && !m->length_implied) || (m->framing == BODY_NONE && m->has_length))) {
                 struct span v = decimal(s, m->content_length);
                 if (!v.p)
                         return NULL;
                 nv[n++] = nv_of(SPAN_LIT("content-length"), v);
         }
+        *ret_n = n;
+        return nv;
+}
+
+/* ---- responses ---- */
+
+void h2_response_field(struct stream *s, struct span name, struct span value)
+{
+        struct msg *m = &s->resp;
+        if (s->up.bad || s->up.too_large)
+                return; /* it will be refused: decode on, store nothing */
+        s->up.list_bytes += (uint32_t)MIN(name.n + value.n + 32, (size_t)L7_H2_RESPONSE_LIST + 1);
+        if (m->n_fields >= MSG_MAX_FIELDS || s->up.list_bytes > L7_H2_RESPONSE_LIST) {
+                s->up.too_large = true;
+                return;
+        }
+        if (span_eq_str(name, ":status")) { /* nghttp2 has seen three digits */
+                for (size_t i = 0; i < value.n; i++)
+                        m->status = (uint16_t)(m->status * 10 + (value.p[i] - '0'));
+                return;
+        }
+        enum field_id id = field_id_of(name);
+        if (id == FIELD_CONTENT_LENGTH) {
+                s->up.bad |= !length_take(m, value);
+                return;
+        }
+        if (id == FIELD_PROXY_AUTHENTICATE || id == FIELD_PROXY_AUTHORIZATION || id == FIELD_TE)
+                return; /* between the endpoint and us */
+        struct span n = arena_span(&s->arena, name), v = arena_span(&s->arena, value);
+        int r = n.p && (v.p || value.n == 0) ? msg_add(m, n, v) : -ENOMEM;
+        s->up.too_large |= r == -ENOMEM;
+        s->up.bad |= r == -EINVAL;
+}
+
+/* 2xx to an extended CONNECT: what HTTP/1.1 calls 101, with the proof an HTTP/1.1 client waits for. */
+static const char *tunnel_accept(struct stream *s)
+{
+        struct msg *m = &s->resp;
+        const struct field *key = s->h2_connect ? NULL : msg_find(&s->req, SPAN_LIT("sec-websocket-key"));
+        if (m->has_length)
+                return "content-length on a tunnel";
+        if (key) {
+                char text[WS_ACCEPT_N];
+                websocket_accept(key->value, text);
+                struct span v = arena_span(&s->arena, SPAN(text, sizeof text));
+                if (!v.p || msg_set(m, SPAN_LIT("sec-websocket-accept"), v) < 0)
+                        return "out of memory";
+        }
+        m->status = 101;
+        m->upgrade = s->req.upgrade;
+        m->framing = BODY_CLOSE;
+        s->tunnel = true;
+        s->req_done &= s->h2_connect; /* in HTTP/1.1 the request has ended, its half of the tunnel begins */
+        return NULL;
+}
+
+const char *h2_response_finish(struct stream *s, bool end)
+{
+        struct msg *m = &s->resp;
+        m->minor = 2;
+        m->keep_alive = true;
+        if (s->up.too_large)
+                return "header section over the limit";
+        if (s->up.bad || m->status < 100 || m->status > 599 || m->status == 101)
+                return "malformed response";
+        if (s->req.upgrade.n && m->status >= 200 && m->status < 300 && !end)
+                return tunnel_accept(s);
+        bool head = span_eq_str(s->req.method, "HEAD");
+        if (m->status < 200 || m->status == 204 || m->status == 304 || head) {
+                m->framing = BODY_NONE;
+                m->has_length &= m->status >= 200 && m->status != 204;
+                return NULL;
+        }
+        m->framing = m->has_length ? BODY_LENGTH : BODY_CHUNKED;
+        if (end && !m->has_length) { /* an HTTP/1.1 client must hear that nothing follows; HTTP/2 says so by itself */
+                m->framing = BODY_LENGTH;
+                m->length_implied = true;
+        }
+        m->has_length = false;
+        return NULL;
+}
+
+/* ---- requests of ours ---- */
+
+static bool request_field_goes(const struct stream *s, const struct field *f)
+{
+        switch ((int)f->id) { /* a filter may have made one of these */
+        case FIELD_HOST:
+        case FIELD_CONTENT_LENGTH:
+        case FIELD_TRANSFER_ENCODING:
+        case FIELD_CONNECTION:
+        case FIELD_KEEP_ALIVE:
+        case FIELD_PROXY_CONNECTION:
+        case FIELD_UPGRADE:
+        case FIELD_TE:
+        case FIELD_EXPECT:
+                return false;
+        }
+        return s->req.upgrade.n == 0 || !span_eq_str(f->name, "sec-websocket-key"); /* RFC 8441 5 */
+}
+
+nghttp2_nv *h2_request_fields(struct stream *s, bool tls, size_t *ret_n)
+{
+        const struct msg *m = &s->req;
+        nghttp2_nv *nv = arena_calloc(&s->arena, m->n_fields + 8, sizeof *nv);
+        struct span path = m->path, length = m->framing == BODY_LENGTH ? decimal(s, m->content_length) : SPAN_NULL;
+        size_t n = 0;
+        if (m->has_query) {
+                char *text = arena_printf(&s->arena, "%.*s?%.*s", SPAN_FMT(m->path), SPAN_FMT(m->query));
+                path = span_str(text);
+        }
+        if (!nv || !path.p || (m->framing == BODY_LENGTH && !length.p))
+                return NULL;
+        nv[n++] = nv_of(SPAN_LIT(":method"), m->upgrade.n ? SPAN_LIT("CONNECT") : m->method);
+        if (m->upgrade.n)
+                nv[n++] = nv_of(SPAN_LIT(":protocol"), m->upgrade);
+        nv[n++] = nv_of(SPAN_LIT(":scheme"), tls ? SPAN_LIT("https") : SPAN_LIT("http"));
+        nv[n++] = nv_of(SPAN_LIT(":path"), path);
+        nv[n++] = nv_of(SPAN_LIT(":authority"), m->authority.n ? m->authority : SPAN_LIT(H1_NO_HOST));
+        for (size_t i = 0; i < m->n_fields; i++)
+                if (request_field_goes(s, &m->fields[i]))
+                        nv[n++] = nv_of(m->fields[i].name, m->fields[i].value);
+        if (length.n)
+                nv[n++] = nv_of(SPAN_LIT("content-length"), length);
+        if (m->te_trailers)
+                nv[n++] = nv_of(SPAN_LIT("te"), SPAN_LIT("trailers"));
         *ret_n = n;
         return nv;
 }
