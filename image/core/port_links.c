@@ -47,18 +47,20 @@ void link_device(enum link_kind kind, bool kernel, unsigned k, unsigned queues, 
 
 static void tap(const char *prefix, unsigned k, unsigned queues, struct buf *out)
 {
-        buf_printf(out, "link delete %s%u\ntuntap add dev %s%u mode tap user %d vnet_hdr%s\n", prefix, k, prefix, k, UID_L4LB,
-                   queues > 1 ? " multi_queue" : "");
+        buf_printf(out, "tuntap add dev %s%u mode tap user %d vnet_hdr%s\n", prefix, k, UID_L4LB, queues > 1 ? " multi_queue" : "");
 }
 
 /* One queue each way: AF_XDP on veth has no more. */
 static void veth(const char *ours, const char *theirs, unsigned k, unsigned mtu, struct buf *out)
 {
-        buf_printf(out,
-                   "link delete %s%u\nlink add %s%u mtu %u numtxqueues 1 numrxqueues 1 addrgenmode none type veth "
-                   "peer name %s%u mtu %u numtxqueues 1 numrxqueues 1 addrgenmode none\n",
-                   ours, k, ours, k, mtu, theirs, k, mtu);
-        buf_printf(out, "link set %s%u up\n", ours, k);
+        buf_printf(out, "link add %s%u mtu %u numtxqueues 1 numrxqueues 1 type veth peer name %s%u mtu %u numtxqueues 1 numrxqueues 1\n",
+                   ours, k, mtu, theirs, k, mtu);
+        buf_printf(out, "link set %s%u addrgenmode none up\n", ours, k);
+}
+
+void link_unmake(unsigned k, bool kernel, struct buf *out)
+{
+        buf_printf(out, "link delete %s%u\n", kernel ? "k" : "s", k);
 }
 
 const char *link_lower(enum link_kind kind, unsigned k, char ret[16])

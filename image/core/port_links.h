@@ -19,7 +19,9 @@ enum link_kind link_choose(bool vhost_net, unsigned uplinks);
 /* DPDK device string of the link to shard k, or k = 0 .. for the way to the kernel behind data NIC k (kernel = true).
  * queues: l4lb's workers. */
 void link_device(enum link_kind kind, bool kernel, unsigned k, unsigned queues, char ret[LINK_DEVICE_MAX]) NONNULL(5);
-/* Lines for `ip -force -batch` that make l4lb's side anew: s<k>, and v<k> when it is a veth; it must not run. */
+/* A line for `ip -force -batch`: what an earlier run made goes; a veth's other end with it.  l4lb must not run. */
+void link_unmake(unsigned k, bool kernel, struct buf *out) NONNULL(3);
+/* Lines for `ip -batch` that make l4lb's side: s<k>, and v<k> when it is a veth. */
 void link_make(enum link_kind kind, unsigned k, unsigned mtu, unsigned queues, struct buf *out) NONNULL(5);
 /* Of the way to the kernel behind data NIC k: the host's interface is k<k>, with the NIC's MAC address (mac "": a tap gets
  * it from l4lb) and the addresses networkd gives it; a veth's other end is h<k>. */

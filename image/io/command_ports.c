@@ -143,12 +143,19 @@ static int links_make(struct work *w, struct err *reterr)
         struct buf b;
         unsigned mtu = w->c->data[0].mtu;
         buf_init(&b, 256 * 1024);
+        for (unsigned k = 1; k <= IMAGE_MAX_SHARDS; k++)
+                link_unmake(k, false, &b);
+        for (unsigned k = 0; k < IMAGE_MAX_DATA_NICS; k++)
+                link_unmake(k, true, &b);
+        int r = b.failed ? err_set(reterr, ENOMEM, "links", "too many") : ip_batch(w->h, buf_cstr(&b), true, reterr);
+        buf_reset(&b);
         for (size_t i = 0; i < config_shards(w->c); i++)
                 link_make(w->links, (unsigned)i + 1, mtu, w->workers, &b);
         for (size_t i = 0; i < w->c->n_data; i++)
                 if (render_has_exception(w->c, i))
                         link_make_kernel(w->links, (unsigned)i, w->whose.data[i]->mac, w->c->data[i].mtu, w->workers, &b);
-        int r = b.failed ? err_set(reterr, ENOMEM, "links", "too many") : ip_batch(w->h, buf_cstr(&b), true, reterr);
+        if (r == 0)
+                r = b.failed ? err_set(reterr, ENOMEM, "links", "too many") : ip_batch(w->h, buf_cstr(&b), false, reterr);
         buf_fini(&b);
         for (size_t i = 0; r == 0 && w->links != LINK_VHOST && i < config_shards(w->c); i++) {
                 char lower[16];

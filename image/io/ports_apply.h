@@ -28,5 +28,5 @@ void link_quiet(const struct host *h, const char *ifname) NONNULL(1, 2);
 int hugepages_take(const struct host *h, unsigned memory_mb, struct err *reterr) NONNULL(1, 3) MUST_USE;
 /* Loads modules; those that do not exist are no error: box_read says what is there. */
 void modules_load(const struct host *h, const char *const *names, size_t n) NONNULL(1, 2);
-/* Runs `ip -force -batch` or `ip -batch` over text. */
+/* Runs `ip -batch` over text; force: every line is tried, and a failure of some is none. */
 int ip_batch(const struct host *h, const char *text, bool force, struct err *reterr) NONNULL(1, 2, 4) MUST_USE;

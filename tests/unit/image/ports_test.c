@@ -244,6 +244,9 @@ static void test_links(void **state)
         assert_string_equal(device, "net_virtio_user1,path=/dev/vhost-net,iface=s1,queues=2,queue_size=1024,mac=02:67:68:00:00:01");
         link_device(LINK_PACKET, true, 0, 1, device);
         assert_string_equal(device, "net_af_packet200,iface=h0,qpairs=1");
+        link_unmake(1, false, &b);
+        assert_string_equal(buf_cstr(&b), "link delete s1\n");
+        buf_reset(&b);
         link_make(LINK_VHOST, 1, 1500, 2, &b);
         assert_non_null(strstr(buf_cstr(&b), "tuntap add dev s1 mode tap user 902 vnet_hdr multi_queue\n"));
         buf_reset(&b);
