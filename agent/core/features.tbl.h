@@ -8,6 +8,8 @@
         F("Gateway") \
         F("GatewayAddressEmpty") \
         F("GatewayBackendClientCertificate") \
+        F("GatewayFrontendClientCertificateValidation") \
+        F("GatewayFrontendClientCertificateValidationInsecureFallback") \
         F("GatewayHTTPListenerIsolation") \
         F("GatewayHTTPSListenerDetectMisdirectedRequests") \
         F("GatewayPort8080") \

@@ -180,6 +180,12 @@ static void gateway_accept(struct tx *tx, struct tx_gateway *g, const struct cla
                 else
                         condition_set(r->conditions, &r->n_conditions, "Accepted", true, "Accepted", "All listeners are valid");
         }
+        bool insecure = false;
+        for (size_t i = 0; i < g->n_listeners; i++)
+                insecure |= g->listeners[i].insecure;
+        if (insecure)
+                condition_set(r->conditions, &r->n_conditions, "InsecureFrontendValidationMode", true, "ConfigurationChanged",
+                              "tls.frontend: a listener serves clients whose certificate is missing or not valid");
         if (g->gw->has_client_certificate) {
                 g->client_cert = cert_ref(tx, &g->gw->o, &g->gw->client_certificate, &reason, &why);
                 if (!g->client_cert && strcmp(reason, "InvalidCertificateRef") == 0)

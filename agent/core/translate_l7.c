@@ -242,6 +242,11 @@ static void listener_certs(struct pool_build *b, const struct tx_listener *l, Mo
                 m->tls->certificates[m->tls->n_certificates++] = pb_str(c->id);
                 cert_needed(b, c);
         }
+        if (!l->trust)
+                return;
+        m->tls->client_trust = pb_str(l->trust->id);
+        m->tls->client_mode = l->insecure ? MODEL__TLS__CLIENT_MODE__INSECURE_FALLBACK : MODEL__TLS__CLIENT_MODE__VALID_ONLY;
+        trust_needed(b, l->trust);
 }
 
 static void gateway_section(struct pool_build *b, struct tx_gateway *g)

@@ -134,16 +134,34 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
                   l->allows == 0 ? "No supported route kind is allowed" : "References of the listener are not resolved";
 }
 
-/* Does spec.tls.frontend ask clients of this listener for a certificate?  What it says for a port wins over the default. */
-static bool asks_client_certificate(const struct tx_listener *l)
+/* What spec.tls.frontend asks clients of this listener for; what it says for a port wins over the default.  NULL: nothing. */
+static const struct client_validation *validation_of(const struct tx_listener *l)
 {
         const struct gateway *gw = l->g->gw;
+        const struct client_validation *v = &gw->client_validation;
         if (l->protocol != TX_HTTPS)
-                return false;
+                return NULL;
         for (size_t i = 0; i < gw->n_port_validation; i++)
                 if (gw->port_validation[i].port == l->l->port)
-                        return gw->port_validation[i].client.has_validation;
-        return gw->client_validation.has_validation;
+                        v = &gw->port_validation[i].client;
+        return v->has_validation ? v : NULL;
+}
+
+/* Without anything to verify clients by, the listener is not served: it would be open to everybody. */
+static void listener_clients(struct tx *tx, struct tx_listener *l)
+{
+        const struct client_validation *v = validation_of(l);
+        const char *reason, *why;
+        if (!v)
+                return;
+        l->trust = trust_refs(tx, "Gateway", l->g->gw->o.namespace, v->ca_refs, v->n_ca_refs, "InvalidCACertificateKind", &reason, &why);
+        l->insecure = strcmp(v->mode, "AllowInsecureFallback") == 0;
+        if (reason)
+                ref_bad(l, reason, why);
+        if (l->trust || !l->accepted)
+                return;
+        l->accepted = false;
+        listener_condition(l, "Accepted", false, "NoValidCACertificate", "tls.frontend: no reference gives CA certificates");
 }
 
 static void listener_accepted(struct tx *tx, struct tx_listener *l)
@@ -152,9 +170,6 @@ static void listener_accepted(struct tx *tx, struct tx_listener *l)
         if (l->protocol != TX_HTTP && l->protocol != TX_HTTPS) {
                 listener_condition(l, "Accepted", false, "UnsupportedProtocol",
                                    tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
-        } else if (asks_client_certificate(l)) { /* served without it, it would be open to everybody */
-                listener_condition(l, "Accepted", false, "UnsupportedValue",
-                                   "tls.frontend: validation of client certificates is not supported");
         } else {
                 l->accepted = true;
                 listener_condition(l, "Accepted", true, "Accepted", "");
@@ -207,6 +222,7 @@ void translate_listeners(struct tx *tx, struct tx_gateway *g)
                 listener_condition(l, "ResolvedRefs", true, "ResolvedRefs", "");
                 listener_kinds(tx, l);
                 listener_tls(tx, l);
+                listener_clients(tx, l);
                 listener_verdict(tx, l);
         }
 }

@@ -49,6 +49,8 @@ struct tx_listener {
         bool accepted;                    /* no conflict, protocol supported */
         const char *conflict;             /* the reason; NULL = none */
         struct tx_cert **certs; size_t n_certs; /* usable ones */
+        struct tx_trust *trust;           /* what certificates of clients are verified by; NULL = none are asked for */
+        bool insecure;                    /* ... but who has none, or a bad one, is served as well */
         struct vec attached;              /* struct tx_attachment */
 };
 struct tx_gateway {

@@ -41,6 +41,12 @@ static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct 
                 msg_remove(m, SPAN_LIT("forwarded"));
                 msg_remove(m, SPAN_LIT("x-real-ip"));
         }
+        if (r == 0 && in->client_cert.n > 0) { /* verified here: whatever was claimed before */
+                struct span cert = arena_span(&s->arena, in->client_cert);
+                r = cert.p ? msg_set(m, SPAN_LIT("x-forwarded-client-cert"), cert) : -ENOMEM;
+        } else if (!in->peer_trusted) {
+                msg_remove(m, SPAN_LIT("x-forwarded-client-cert"));
+        }
         if (r == 0 && !(in->peer_trusted && msg_find_id(m, FIELD_X_REQUEST_ID))) {
                 struct span id = arena_span(&s->arena, span_str(in->request_id));
                 r = id.p ? msg_set(m, SPAN_LIT("x-request-id"), id) : -ENOMEM;

@@ -13,6 +13,7 @@
         L(STREAM_CHUNK_BYTES, 4096, "first arena chunk of a stream: an ordinary request fits") \
         L(STREAM_ARENA_BYTES, 262144, "arena cap of a stream, heads and filters both ways; over it 431 or 503") \
         L(WIRE_BYTES, 65536, "encrypted bytes waiting for the socket: four records per send") \
+        L(XFCC_BYTES, 8192, "X-Forwarded-Client-Cert: a certificate may have hundreds of names; over it the connection ends") \
         L(H2_STREAMS, 100, "SETTINGS_MAX_CONCURRENT_STREAMS") \
         L(H2_CONN_WINDOW, 1048576, "receive window of an HTTP/2 connection: request bytes it can park here") \
         L(H2_HEADER_LIST, 32768, "SETTINGS_MAX_HEADER_LIST_SIZE, enforced while decoding") \

@@ -14,9 +14,7 @@
         R(o->protocol == MODEL__LISTENER__PROTOCOL__TCP, "listener: protocol TCP is not supported") \
         R(o->protocol == MODEL__LISTENER__PROTOCOL__UDP, "listener: protocol UDP is not supported") \
         R(o->n_stream_routes != 0, "listener: TCP and TLS routes are not supported") \
-        R(policies_any(o->policies), "listener: policies are not supported") \
-        R(o->tls && (o->tls->client_mode != MODEL__TLS__CLIENT_MODE__NONE || o->tls->client_trust[0]), \
-          "listener: client certificates are not supported")
+        R(policies_any(o->policies), "listener: policies are not supported")
 
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
         R(o->action_case == MODEL__RULE__ACTION__NOT_SET, "rule: an action of a kind this version does not know") \

@@ -116,11 +116,23 @@ int conn_client_hello(SSL *ssl, int *alert, void *arg)
                 *alert = SSL_AD_UNRECOGNIZED_NAME;
                 return SSL_CLIENT_HELLO_ERROR;
         }
-        if (tls_listener_apply(l, ssl) < 0 || !SSL_set_SSL_CTX(ssl, tls_listener_pick(l, conn_sni(c)))) {
+        /* In this order: a new context brings its own store of CAs. */
+        if (!SSL_set_SSL_CTX(ssl, tls_listener_pick(l, conn_sni(c))) || tls_listener_apply(l, ssl) < 0) {
                 *alert = SSL_AD_INTERNAL_ERROR;
                 return SSL_CLIENT_HELLO_ERROR;
         }
+        memcpy(c->tls->clients, tls_listener_clients(l), sizeof c->tls->clients);
         return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+/* Does its listener still ask of clients what it asked of this one? */
+static bool client_welcome(struct conn *c, const struct gen_bind *b)
+{
+        if (!c->tls || !c->tls->established)
+                return true;
+        const struct route_listener *rl = route_listener_find(b->route, conn_sni(c));
+        const struct tls_listener *l = rl ? c->w->current->gen->listeners[rl->index].tls : NULL;
+        return !l || memcmp(c->tls->clients, tls_listener_clients(l), sizeof c->tls->clients) == 0;
 }
 
 /* ---- the end of a turn ---- */
@@ -366,7 +378,8 @@ void conns_adopt(struct worker *w)
 {
         for (struct conn *c = w->conns; c; c = c->next) {
                 c->bind_gen = NULL;
-                if (!conn_bind(c))
+                const struct gen_bind *b = conn_bind(c);
+                if (!b || !client_welcome(c, b))
                         conn_drain(c);
         }
 }

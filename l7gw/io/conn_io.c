@@ -146,6 +146,11 @@ static void conn_handshake(struct conn *c)
                 c->broken = true;                   /* sends what is in wire, then closes */
                 return;
         }
+        if (tls_client_cert_take(c->tls) < 0) {
+                worker_count(c->w, WORKER_TLS_FAILURES);
+                c->broken = true;
+                return;
+        }
         worker_count(c->w, WORKER_TLS_HANDSHAKES);
         if (tls_is_h2(c->tls) && session_h2(c) == 0)
                 return;

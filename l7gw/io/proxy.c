@@ -294,6 +294,7 @@ static void engine_request(struct stream *s)
                                  .now_s = worker_wall_us(x->w) / 1000000,
                                  .has_endpoint = has_endpoint,
                                  .arg = x,
+                                 .client_cert = c->tls && c->tls->client_cert ? span_str(c->tls->client_cert) : SPAN_NULL,
                                  .rnd = worker_spread(x->w)};
         request_id_make(x->w, in.request_id);
         for (size_t i = 0; s->h2_connect && i < sizeof in.nonce; i++)

@@ -6,6 +6,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 
 static int bio_read(BIO *b, char *p, size_t max, size_t *ret_n)
@@ -102,6 +103,7 @@ void tls_free(struct tls *t)
         SSL_free(t->ssl);
         chain_clear(&t->wire);
         buf_fini(&t->sealed);
+        free(t->client_cert);
         free(t);
 }
 
@@ -175,6 +177,56 @@ bool tls_is_h2(const struct tls *t)
 const char *tls_version(const struct tls *t)
 {
         return SSL_get_version(t->ssl);
+}
+
+/* A value in quotes: printable ASCII as it is, quotes and backslashes escaped, everything else as %XX. */
+static void xfcc_value(struct buf *b, const char *key, const uint8_t *p, size_t n)
+{
+        buf_printf(b, ";%s=\"", key);
+        for (size_t i = 0; i < n; i++)
+                if (p[i] == '"' || p[i] == '\\')
+                        buf_printf(b, "\\%c", p[i]);
+                else if (p[i] >= ' ' && p[i] <= '~' && p[i] != '%')
+                        buf_add(b, &p[i], 1);
+                else
+                        buf_printf(b, "%%%02X", p[i]);
+        buf_str(b, "\"");
+}
+
+static void xfcc_names(struct buf *b, X509 *cert)
+{
+        GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+        for (int i = 0; names && i < sk_GENERAL_NAME_num(names); i++) {
+                const GENERAL_NAME *g = sk_GENERAL_NAME_value(names, i);
+                if (g->type == GEN_URI || g->type == GEN_DNS)
+                        xfcc_value(b, g->type == GEN_URI ? "URI" : "DNS", ASN1_STRING_get0_data(g->d.ia5),
+                                   (size_t)ASN1_STRING_length(g->d.ia5));
+        }
+        GENERAL_NAMES_free(names);
+}
+
+int tls_client_cert_take(struct tls *t)
+{
+        X509 *cert = SSL_get0_peer_certificate(t->ssl);
+        struct sha256 sha;
+        unsigned n = 0;
+        char hex[65], subject[512];
+        if (!cert || SSL_get_verify_result(t->ssl) != X509_V_OK || X509_digest(cert, EVP_sha256(), sha.b, &n) != 1)
+                return 0;
+        struct buf b;
+        buf_init(&b, L7_XFCC_BYTES);
+        sha256_hex(&sha, hex);
+        buf_printf(&b, "Hash=%s", hex);
+        BIO *bio = BIO_new(BIO_s_mem());
+        int len = bio && X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0 ? BIO_read(bio, subject, sizeof subject) : 0;
+        BIO_free(bio);
+        if (len > 0)
+                xfcc_value(&b, "Subject", (const uint8_t *)subject, (size_t)len);
+        xfcc_names(&b, cert);
+        t->client_cert = strdup(buf_cstr(&b));
+        bool failed = b.failed || !t->client_cert;
+        buf_fini(&b);
+        return failed ? -ENOMEM : 0;
 }
 
 void tls_sni_take(struct tls *t)

@@ -5,6 +5,7 @@
 #pragma once
 #include "l7gw/core/chain.h"
 #include "lib/core/buf.h"
+#include "lib/core/hash.h"
 #include <openssl/ssl.h>
 #include <sys/types.h>
 
@@ -16,6 +17,8 @@ struct tls {
         struct buf sealed; /* tls_recv: cipher text received, not opened yet */
         bool established;
         uint8_t sni_n;    /* lower case; 0 = none sent */
+        uint8_t clients[SHA256_BYTES]; /* what its listener asked of clients when it was opened */
+        char *client_cert; /* what the client has proved to be, as X-Forwarded-Client-Cert tells it; NULL: nothing */
         bool no_listener; /* the client hello named nobody we serve: close without an alert */
         char sni[TLS_SNI_MAX + 1];
 };
@@ -31,6 +34,8 @@ enum tls_rc tls_write(struct tls *t, struct span plain) NONNULL(1) MUST_USE; /* 
 void tls_close_notify(struct tls *t) NONNULL(1);                             /* queues it */
 bool tls_is_h2(const struct tls *t) NONNULL(1);
 const char *tls_version(const struct tls *t) NONNULL(1); /* "TLSv1.3" */
+/* After the handshake: notes who the client is, if its certificate was asked for and verified.  0 or -ENOMEM. */
+int tls_client_cert_take(struct tls *t) NONNULL(1) MUST_USE;
 /* The server_name extension of a client hello, lower case, into t->sni. */
 void tls_sni_take(struct tls *t) NONNULL(1);
 

@@ -14,6 +14,9 @@ struct tls_listener {
         const Model__Tls *model;
         struct cert_group *groups;
         size_t n_groups;
+        X509_STORE *clients;           /* what certificates of clients are verified by; NULL: none are asked for */
+        STACK_OF(X509_NAME) *ca_names; /* told to clients, so that they find the right one */
+        uint8_t sid[SHA256_BYTES];     /* of mode and trust: a session resumes only where its client would be accepted today */
         uint8_t *alpn; /* wire form, our order of preference */
         unsigned alpn_n;
 };
@@ -124,6 +127,32 @@ static int version_of(Model__Tls__Version v, int unset)
                                                    : unset;
 }
 
+/* Everybody is let in; whether the certificate was good stands in the verify result (SSL_get_verify_result). */
+static int verify_insecure(int ok, X509_STORE_CTX *store)
+{
+        (void)ok;
+        (void)store;
+        return 1;
+}
+
+static int clients_apply(const struct tls_listener *l, SSL *ssl)
+{
+        if (SSL_set_session_id_context(ssl, l->sid, sizeof l->sid) != 1)
+                return -EINVAL;
+        if (!l->clients)
+                return 0;
+        Model__Tls__ClientMode mode = l->model->client_mode;
+        STACK_OF(X509_NAME) *names = SSL_dup_CA_list(l->ca_names);
+        if (!names || SSL_set1_verify_cert_store(ssl, l->clients) != 1) {
+                sk_X509_NAME_pop_free(names, X509_NAME_free);
+                return -EINVAL;
+        }
+        SSL_set_client_CA_list(ssl, names); /* takes them */
+        SSL_set_verify(ssl, SSL_VERIFY_PEER | (mode == MODEL__TLS__CLIENT_MODE__VALID_ONLY ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                       mode == MODEL__TLS__CLIENT_MODE__INSECURE_FALLBACK ? verify_insecure : NULL);
+        return 0;
+}
+
 int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
 {
         const Model__Tls *t = l->model;
@@ -131,7 +160,7 @@ int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
                   SSL_set_max_proto_version(ssl, version_of(t->max_version, 0)) == 1 &&
                   (!t->ciphers[0] || SSL_set_cipher_list(ssl, t->ciphers) == 1) &&
                   (!t->curves[0] || SSL_set1_groups_list(ssl, t->curves) == 1);
-        return ok ? 0 : -EINVAL;
+        return ok ? clients_apply(l, ssl) : -EINVAL;
 }
 
 /* The same calls on a throw-away connection: a bad cipher list is a NACK, not a failed handshake. */
@@ -141,6 +170,48 @@ static int settings_check(const struct tls_listener *l)
         int r = ssl ? tls_listener_apply(l, ssl) : -ENOMEM;
         SSL_free(ssl);
         return r;
+}
+
+static int clients_build(struct tls_listener *l, const struct model *m, struct model_error *e)
+{
+        const Model__Tls *t = l->model;
+        const Model__Trust *trust = t->client_mode != MODEL__TLS__CLIENT_MODE__NONE ? model_trust(m, t->client_trust) : NULL;
+        struct buf b;
+        buf_init(&b, SIZE_MAX);
+        buf_printf(&b, "%d %zu ", (int)t->client_mode, trust ? trust->ca_pem.len : 0);
+        if (trust) {
+                buf_add(&b, trust->ca_pem.data, trust->ca_pem.len);
+                if (trust->crl_pem.len)
+                        buf_add(&b, trust->crl_pem.data, trust->crl_pem.len);
+        }
+        struct sha256 sha;
+        sha256_of(buf_span(&b), &sha);
+        memcpy(l->sid, sha.b, sizeof l->sid);
+        bool failed = b.failed;
+        buf_fini(&b);
+        if (failed)
+                return -ENOMEM;
+        if (!trust)
+                return 0;
+        int r = tls_trust_store(trust, &l->clients, e);
+        if (r < 0)
+                return r;
+        l->ca_names = sk_X509_NAME_new_null();
+        STACK_OF(X509) *all = l->ca_names ? X509_STORE_get1_all_certs(l->clients) : NULL;
+        bool ok = all != NULL;
+        for (int i = 0; ok && i < sk_X509_num(all); i++) {
+                X509_NAME *n = X509_NAME_dup(X509_get_subject_name(sk_X509_value(all, i)));
+                ok = n && sk_X509_NAME_push(l->ca_names, n) > 0;
+                if (!ok)
+                        X509_NAME_free(n);
+        }
+        sk_X509_pop_free(all, X509_free);
+        return ok ? 0 : -ENOMEM;
+}
+
+const uint8_t *tls_listener_clients(const struct tls_listener *l)
+{
+        return l->sid;
 }
 
 int tls_listener_build(const struct model *m, const Model__Listener *ml, struct tls_listener **ret,
@@ -157,6 +228,8 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
                 l->groups = calloc(ml->tls->n_certificates, sizeof *l->groups);
         }
         int r = l && l->groups ? alpn_build(l, e, ml) : -ENOMEM;
+        if (r == 0)
+                r = clients_build(l, m, e);
         for (size_t i = 0; r == 0 && i < ml->tls->n_certificates; i++) {
                 const Model__Certificate *c = model_certificate(m, ml->tls->certificates[i]);
                 struct cert_group *g = c ? group_for(l, c) : NULL;
@@ -189,6 +262,8 @@ void tls_listener_free(struct tls_listener *l)
                 return;
         for (size_t i = 0; i < l->n_groups; i++)
                 SSL_CTX_free(l->groups[i].ctx);
+        X509_STORE_free(l->clients);
+        sk_X509_NAME_pop_free(l->ca_names, X509_NAME_free);
         free(l->groups);
         free(l->alpn);
         free(l);

@@ -12,7 +12,10 @@ int tls_listener_build(const struct model *m, const Model__Listener *l, struct t
                        struct model_error *reterr) NONNULL(1, 2, 3, 4) MUST_USE;
 void tls_listener_free(struct tls_listener *l);
 SSL_CTX *tls_listener_pick(const struct tls_listener *l, struct span server_name) NONNULL(1); /* borrowed */
-/* Applies what belongs to a connection and not to a context: versions, ciphers, curves.  0 or -EINVAL. */
+/* What it asks of clients, as a hash (SHA256_BYTES): a connection that was let in by another one is not welcome any more. */
+const uint8_t *tls_listener_clients(const struct tls_listener *l) NONNULL(1);
+/* Applies what belongs to a connection and not to a context: versions, ciphers, curves, certificates of clients.  0 or
+ * -EINVAL. */
 int tls_listener_apply(const struct tls_listener *l, SSL *ssl) NONNULL(1, 2) MUST_USE;
 /* A context without certificates: every connection begins with it and gets its listener's by the client hello.  Its
  * ticket keys live as long as the process, so sessions resume across reloads. */

@@ -230,6 +230,7 @@ static void test_forwarding_fields(void **state)
                 const char *name, *fields;
                 bool trusted, tls;
                 const char *want[6][2];
+                const char *cert;
         } cases[] = {
                 {"none sent",
                  "",
@@ -260,13 +261,19 @@ static void test_forwarding_fields(void **state)
                   {"x-forwarded-host", "first"},
                   {"x-request-id", "z"}}},
                 {"TLS", "", false, true, {{"x-forwarded-proto", "https"}}},
+                {"a stranger's claim of a certificate", "X-Forwarded-Client-Cert: Hash=1\r\n", false, true,
+                 {{"x-forwarded-client-cert", NULL}}},
+                {"a trusted hop's", "X-Forwarded-Client-Cert: Hash=1\r\n", true, true, {{"x-forwarded-client-cert", "Hash=1"}}},
+                {"verified here: the claim is replaced", "X-Forwarded-Client-Cert: Hash=1\r\n", true, true,
+                 {{"x-forwarded-client-cert", "Hash=2"}}, "Hash=2"},
         };
         world_make();
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct ask a;
                 char head[1024];
                 const struct dispatch_in in = {
-                        .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted};
+                        .bind = &w.table->binds[0], .tls = cases[i].tls, .peer_trusted = cases[i].trusted,
+                        .client_cert = cases[i].cert ? span_str(cases[i].cert) : SPAN_NULL};
                 snprintf(head, sizeof head,
                          "%s /any HTTP/1.1\r\nHost: h\r\nUpgrade: %s\r\nConnection: upgrade\r\n%s\r\n",
                          i % 2 ? "POST" : "GET", i % 3 ? "websocket" : "chess",

@@ -169,8 +169,6 @@ static void second_vhost(const char *hostname)
         X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1) \
         X("client policy", UNSUPPORTED, "Gateway", "client policies", BIND->client_policy = STR("x")) \
         X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies)) \
-        X("client certificates", UNSUPPORTED, "Gateway", "client certificates", \
-          (tls(), LISTENER->tls->client_mode = MODEL__TLS__CLIENT_MODE__VALID_ONLY)) \
         X("HTTPS without certificate", CHECK, "Gateway", "without a certificate", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS) \
         X("HTTP with TLS", CHECK, "Gateway", "TLS settings", (tls(), LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTP)) \
         X("listener host", CHECK, "Gateway", "not a host name", LISTENER->hostname = STR("a*b")) \
