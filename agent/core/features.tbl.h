@@ -42,4 +42,6 @@
         F("HTTPRouteRetryConnectionError") \
         F("HTTPRouteSchemeRedirect") \
         F("ListenerSet") \
-        F("ReferenceGrant")
+        F("ReferenceGrant") \
+        F("TCPRoute") \
+        F("UDPRoute")

@@ -27,7 +27,8 @@ bool object_namespaced(enum object_kind k)
         BUG_ON((unsigned)k >= OBJECT_KIND_N);
         return kinds[k].namespaced;
 }
-bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE; }
+bool object_is_l4_route(enum object_kind k) { return k == OBJECT_TCP_ROUTE || k == OBJECT_UDP_ROUTE; }
+bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE || object_is_l4_route(k); }
 int object_kind_find(const char *group, const char *kind)
 {
         for (int k = 0; k < OBJECT_KIND_N; k++)

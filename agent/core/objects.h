@@ -13,6 +13,8 @@
         K(LISTENER_SET, "ListenerSet", "gateway.networking.k8s.io", true) \
         K(HTTP_ROUTE, "HTTPRoute", "gateway.networking.k8s.io", true) \
         K(GRPC_ROUTE, "GRPCRoute", "gateway.networking.k8s.io", true) \
+        K(TCP_ROUTE, "TCPRoute", "gateway.networking.k8s.io", true) \
+        K(UDP_ROUTE, "UDPRoute", "gateway.networking.k8s.io", true) \
         K(BACKEND_TLS_POLICY, "BackendTLSPolicy", "gateway.networking.k8s.io", true) \
         K(REFERENCE_GRANT, "ReferenceGrant", "gateway.networking.k8s.io", true) \
         K(SERVICE, "Service", "", true) \
@@ -29,6 +31,7 @@ enum object_kind {
 const char *object_kind_str(enum object_kind k);  /* "HTTPRoute" */
 const char *object_group_str(enum object_kind k); /* "gateway.networking.k8s.io" */
 bool object_namespaced(enum object_kind k);
+bool object_is_l4_route(enum object_kind k); /* TCPRoute, UDPRoute: served by the front tier alone */
 bool object_is_route(enum object_kind k); /* attaches to listeners, and has a status per parent */
 /* -1 when the pair is none of ours. */
 int object_kind_find(const char *group, const char *kind);
@@ -183,7 +186,7 @@ struct http_rule {
         bool has_retry; struct { uint32_t attempts; uint32_t backoff_ms; const uint16_t *codes; size_t n_codes; } retry;
         const char *place;
 };
-struct http_route { /* GRPCRoute too: o.kind tells; its rules have the fields of both */
+struct http_route { /* GRPCRoute, TCPRoute and UDPRoute too: o.kind tells; rules have the fields of all (l4: name and backends) */
         struct object o;
         const struct parent_ref *parents; size_t n_parents;
         struct strings hostnames; /* lower case */

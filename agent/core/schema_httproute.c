@@ -1,4 +1,4 @@
-/* agent/core/schema_httproute.c - HTTPRoute and GRPCRoute of Gateway API v1.6 (with the experimental fields): the tables.  Both
+/* agent/core/schema_httproute.c - HTTPRoute, GRPCRoute, TCPRoute and UDPRoute of Gateway API v1.6 (with the experimental fields): the tables.  All
  * decode into struct http_route.  The rules
  * over several fields are in httproute_rules.c. */
 #include "lib/base.h"
@@ -358,3 +358,32 @@ static const struct field grpc_route_fields[] = { BODY_FIELDS, { "spec", FIELD_O
 static const struct schema grpc_route_body = { SCHEMA_FIELDS(grpc_route_fields), .strict = true };
 const struct kind_schema kind_grpc_route = { sizeof(struct http_route), &grpc_route_body, { "v1", NULL },
                                              FORMAT_SUBDOMAIN };
+
+/* TCPRoute and UDPRoute: one rule of nothing but backends */
+
+static const struct field l4_backend_fields[] = {
+        BACKEND_FIELDS,
+        { "weight", FIELD_INT, 0, offsetof(struct backend_ref, weight), .width = sizeof(uint32_t), .min = 0,
+          .max = 1000000, .def = "1" },
+};
+static const struct schema l4_backend = { sizeof(struct backend_ref), SCHEMA_FIELDS(l4_backend_fields), .strict = true,
+                                          .place = offsetof(struct backend_ref, place), .check = rules_backend };
+static const struct field l4_rule_fields[] = {
+        { "name", FIELD_STRING, 0, offsetof(struct http_rule, name), .min = 1, .max = 253, .format = FORMAT_SUBDOMAIN },
+        { "backendRefs", FIELD_LIST, FIELD_REQUIRED, offsetof(struct http_rule, backends), offsetof(struct http_rule, n_backends),
+          .items_min = 1, .items_max = 16, .sub = &l4_backend },
+};
+static const struct schema l4_rule = { sizeof(struct http_rule), SCHEMA_FIELDS(l4_rule_fields), .strict = true,
+                                       .place = offsetof(struct http_rule, place) };
+static const struct field l4_spec_fields[] = {
+        { "parentRefs", FIELD_LIST, 0, offsetof(struct http_route, parents), offsetof(struct http_route, n_parents),
+          .items_max = 32, .sub = &parent },
+        { "rules", FIELD_LIST, FIELD_REQUIRED, offsetof(struct http_route, rules), offsetof(struct http_route, n_rules),
+          .items_min = 1, .items_max = 1, .sub = &l4_rule },
+        { "useDefaultGateways", FIELD_STRING, 0, offsetof(struct http_route, use_default_gateways),
+          .choices = scope_choices },
+};
+static const struct schema l4_spec = { SCHEMA_FIELDS(l4_spec_fields), .strict = true, .check = rules_route };
+static const struct field l4_route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &l4_spec } };
+static const struct schema l4_route_body = { SCHEMA_FIELDS(l4_route_fields), .strict = true };
+const struct kind_schema kind_l4_route = { sizeof(struct http_route), &l4_route_body, { "v1", NULL }, FORMAT_SUBDOMAIN };

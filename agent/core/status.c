@@ -149,13 +149,17 @@ static bool l7_carries(const struct build *b, const struct manifest *m, const st
         return ok;
 }
 
-static bool l4_has(const Model__L4 *l4, const struct ipaddr *a, uint16_t port, const char *pool)
+static bool l4_has(const Model__L4 *l4, const struct ipaddr *a, const struct listener_report *r, const char *pool)
 {
         for (size_t i = 0; i < l4->n_listeners; i++) {
                 const Model__L4Listener *l = l4->listeners[i];
                 struct ipaddr vip;
-                if (l->port_lo != port || ipaddr_parse(span_str(l->vip), &vip) < 0 || !ipaddr_eq(&vip, a))
+                bool udp = l->protocol != MODEL__L4_PROTOCOL__L4_TCP, direct = l->target == MODEL__L4_LISTENER__TARGET__ENDPOINTS;
+                if (l->port_lo != r->port || udp != r->udp || direct != r->direct ||
+                    ipaddr_parse(span_str(l->vip), &vip) < 0 || !ipaddr_eq(&vip, a))
                         continue;
+                if (direct)
+                        return true;
                 for (size_t k = 0; k < l4->n_distributions; k++)
                         if (strcmp(l4->distributions[k]->id, l->distribution) == 0)
                                 for (size_t n = 0; n < l4->distributions[k]->n_legs; n++)
@@ -177,7 +181,7 @@ static bool l4_carries(const struct build *b, const struct manifest *m, const st
         bool ok = s && s->body_case == MODEL__SECTION__BODY_L4;
         for (size_t i = 0; ok && i < g->n_listeners; i++)
                 for (size_t k = 0; ok && g->listeners[i].serves && k < g->n_addresses; k++)
-                        ok = l4_has(s->l4, &g->addresses[k], g->listeners[i].port, g->pool);
+                        ok = l4_has(s->l4, &g->addresses[k], &g->listeners[i], g->pool);
         if (s)
                 model__section__free_unpacked(s, NULL);
         return ok;

@@ -238,13 +238,21 @@ static void translate_gateways(struct tx *tx)
 
 static void translate_routes(struct tx *tx)
 {
-        size_t n_http, n_grpc;
-        const struct object *const *http = store_all(tx->s, OBJECT_HTTP_ROUTE, &n_http);
-        const struct object *const *grpc = store_all(tx->s, OBJECT_GRPC_ROUTE, &n_grpc);
-        tx->t->routes = TX_ARRAY(tx, struct route_report, n_http + n_grpc);
-        tx->routes = TX_ARRAY(tx, struct tx_route, n_http + n_grpc);
-        for (size_t i = 0; i < n_http + n_grpc; i++) {
-                const struct http_route *route = (const struct http_route *)(i < n_http ? http[i] : grpc[i - n_http]);
+        const struct object *const *all[OBJECT_KIND_N] = { NULL };
+        size_t n[OBJECT_KIND_N] = { 0 }, total = 0;
+        for (int k = 0; k < OBJECT_KIND_N; k++)
+                if (object_is_route((enum object_kind)k)) {
+                        all[k] = store_all(tx->s, (enum object_kind)k, &n[k]);
+                        total += n[k];
+                }
+        tx->t->routes = TX_ARRAY(tx, struct route_report, total);
+        tx->routes = TX_ARRAY(tx, struct tx_route, total);
+        for (size_t i = 0, k = 0, at = 0; i < total; i++, at++) {
+                while (at == n[k]) {
+                        at = 0;
+                        k++;
+                }
+                const struct http_route *route = (const struct http_route *)all[k][at];
                 size_t ours = 0;
                 const struct tx_set *set;
                 for (size_t p = 0; p < route->n_parents; p++)
@@ -266,6 +274,8 @@ static uint64_t highest_set_version(const struct translation *t)
         for (size_t i = 0; i < t->n_pools; i++)
                 for (size_t k = 0; k < t->pools[i].n_sets; k++)
                         v = MAX(v, t->pools[i].sets[k].version);
+        for (size_t k = 0; k < t->l4_sets.n_sets; k++)
+                v = MAX(v, t->l4_sets.sets[k].version);
         return v;
 }
 
@@ -327,6 +337,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
                            .generation = generation, .prev = prev, .err = reterr };
         t->set_versions = prev ? highest_set_version(prev) : 0;
         map_init(&tx->clusters);
+        map_init(&tx->direct);
         map_init(&tx->certs);
         map_init(&tx->trusts);
         map_init(&tx->targets);
@@ -334,6 +345,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         map_init(&tx->held_by);
         int r = translate_pass(tx);
         map_fini(&tx->clusters);
+        map_fini(&tx->direct);
         map_fini(&tx->certs);
         map_fini(&tx->trusts);
         map_fini(&tx->targets);

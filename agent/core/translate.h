@@ -47,6 +47,7 @@ struct listener_report {
         struct condition conditions[4]; size_t n_conditions; /* Accepted, Conflicted, ResolvedRefs */
         struct route_kind supported_kinds[4]; size_t n_supported_kinds;
         uint16_t port;
+        bool direct, udp;                  /* served by the front tier alone: TCP, UDP */
         uint32_t attached_routes;
         size_t set;                        /* 1 + index of its ListenerSet; 0 = the Gateway's own */
         bool serves;                       /* part of the model */
@@ -79,7 +80,7 @@ struct class_report { struct report_id id; struct condition conditions[3]; size_
 
 /* One endpoint set of a pool, so that slices alone can be followed without a new translation. */
 struct endpoint_output {
-        const char *id, *namespace, *service; uint16_t port;
+        const char *id, *namespace, *service; uint16_t port; bool udp;
         uint64_t version;  /* EndpointSet.version: one more with each change of the content */
         struct sha256 sha; /* of the set packed without its version */
 };
@@ -92,6 +93,7 @@ struct translation { /* everything lives in its own arena; manifests are refcoun
         struct arena arena;
         struct pool_output *pools; size_t n_pools;   /* l7 manifest of each pool, in configuration order */
         struct manifest *l4;
+        struct pool_output l4_sets; /* pool "", no manifest: the front tier's own endpoint sets */
         struct class_report *classes; size_t n_classes;
         struct gateway_report *gateways; size_t n_gateways; /* only those of our classes */
         struct listener_set_report *sets; size_t n_sets;    /* only those whose Gateway is ours */

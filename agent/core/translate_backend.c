@@ -20,10 +20,10 @@ static struct tx_backend invalid(const char *reason, const char *why)
         return (struct tx_backend){ .reason = reason, .why = why };
 }
 
-static const struct service_port *service_port_find(const struct service *s, uint16_t port)
+static const struct service_port *service_port_find(const struct service *s, uint16_t port, bool udp)
 {
         for (size_t i = 0; i < s->n_ports; i++)
-                if (s->ports[i].port == port && strcmp(s->ports[i].protocol, "TCP") == 0)
+                if (s->ports[i].port == port && strcmp(s->ports[i].protocol, udp ? "UDP" : "TCP") == 0)
                         return &s->ports[i];
         for (size_t i = 0; i < s->n_ports; i++)
                 if (s->ports[i].port == port)
@@ -75,7 +75,8 @@ static void slice_add(struct tx *tx, struct vec *v, const struct endpoint_slice 
 Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port)
 {
         Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
-        set->id = pb_str(tx_printf(tx, "%s/%s:%u", ns, service, port->port));
+        bool udp = strcmp(port->protocol, "UDP") == 0;
+        set->id = pb_str(tx_printf(tx, "%s/%s:%u%s", ns, service, port->port, udp ? "/udp" : ""));
         struct vec v = { 0 };
         size_t n;
         const struct endpoint_slice *const *slices = store_slices(tx->s, ns, service, &n);
@@ -117,8 +118,8 @@ static int output_cmp(const void *key, const void *elem)
 static uint64_t set_version(const struct tx *tx, const char *id, const struct sha256 *sha)
 {
         const struct endpoint_output *last = NULL;
-        for (size_t i = 0; tx->prev && i < tx->prev->n_pools; i++) {
-                const struct pool_output *p = &tx->prev->pools[i];
+        for (size_t i = 0; tx->prev && i <= tx->prev->n_pools; i++) {
+                const struct pool_output *p = i < tx->prev->n_pools ? &tx->prev->pools[i] : &tx->prev->l4_sets;
                 const struct endpoint_output *o = p->n_sets ? bsearch(id, p->sets, p->n_sets, sizeof *p->sets, output_cmp) : NULL;
                 if (o && (!last || o->version > last->version))
                         last = o;
@@ -126,6 +127,12 @@ static uint64_t set_version(const struct tx *tx, const char *id, const struct sh
         if (!last)
                 return tx->t->set_versions + 1;
         return last->version + (memcmp(last->sha.b, sha->b, sizeof sha->b) != 0);
+}
+
+void endpoint_set_stamp(struct tx *tx, struct tx_cluster *c)
+{
+        set_digest(tx, c->set, &c->sha);
+        c->set->version = set_version(tx, c->set->id, &c->sha);
 }
 
 static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol,
@@ -150,13 +157,14 @@ static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, co
                 c->pb->tls = policy->tls;
                 c->trust = policy->trust;
         }
-        set_digest(tx, c->set, &c->sha);
-        c->set->version = set_version(tx, c->set->id, &c->sha);
+        endpoint_set_stamp(tx, c);
         map_set(tx, &tx->clusters, id, c);
         return c;
 }
 
-struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses)
+/* What every reference to a Service port must satisfy; no reason in what is returned: it does. */
+static struct tx_backend resolve(struct tx *tx, const struct http_route *route, const struct backend_ref *b, bool udp,
+                                 const struct service **ret_s, const struct service_port **ret_p)
 {
         const char *ns = *b->ref.namespace ? b->ref.namespace : route->o.namespace;
         if (*b->ref.group != '\0' || strcmp(b->ref.kind, "Service") != 0)
@@ -171,12 +179,34 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
                 return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s: a port is required", ns, b->ref.name));
         if (strcmp(s->type, "ExternalName") == 0)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: type ExternalName is not supported", ns, b->ref.name));
-        const struct service_port *p = service_port_find(s, b->port);
+        const struct service_port *p = service_port_find(s, b->port, udp);
         if (!p)
                 return invalid("BackendNotFound", tx_printf(tx, "Service %s/%s has no port %u", ns, b->ref.name, b->port));
-        if (strcmp(p->protocol, "TCP") != 0)
+        if (strcmp(p->protocol, udp ? "UDP" : "TCP") != 0)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: protocol %s is not supported", ns,
                                                                 b->ref.name, b->port, p->protocol));
+        *ret_s = s;
+        *ret_p = p;
+        return (struct tx_backend){ 0 };
+}
+
+struct tx_backend translate_l4_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_l4_leg *ret)
+{
+        *ret = (struct tx_l4_leg){ .weight = b->weight };
+        struct tx_backend r = resolve(tx, route, b, route->o.kind == OBJECT_UDP_ROUTE, &ret->s, &ret->p);
+        if (r.reason)
+                ret->s = NULL;
+        return r;
+}
+
+struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses)
+{
+        const struct service *s;
+        const struct service_port *p;
+        struct tx_backend r = resolve(tx, route, b, false, &s, &p);
+        if (r.reason)
+                return r;
+        const char *ns = s->o.namespace;
         size_t i = 0;
         /* without a word from the Service, the kind of route says what is spoken */
         const char *app = *p->app_protocol ? p->app_protocol : route->o.kind == OBJECT_GRPC_ROUTE ? "grpc" : "";
@@ -202,7 +232,7 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c)
 {
         *o = (struct endpoint_output){ .id = tx_dup(tx, c->set->id), .namespace = tx_dup(tx, c->namespace),
-                                       .service = tx_dup(tx, c->service), .port = c->port,
+                                       .service = tx_dup(tx, c->service), .port = c->port, .udp = c->udp,
                                        .version = c->set->version, .sha = c->sha };
 }
 
@@ -214,7 +244,7 @@ static ptrdiff_t refresh_pass(struct tx *tx, struct pool_output *p, Model__Endpo
         for (size_t i = 0; i < p->n_sets; i++) {
                 struct endpoint_output *o = &p->sets[i];
                 const struct service *s = (const struct service *)store_get(tx->s, OBJECT_SERVICE, o->namespace, o->service);
-                const struct service_port *port = s ? service_port_find(s, o->port) : NULL;
+                const struct service_port *port = s ? service_port_find(s, o->port, o->udp) : NULL;
                 if (!port)
                         continue; /* the Service changed too: a new translation is on its way */
                 Model__EndpointSet *set = endpoint_set_build(tx, o->namespace, o->service, port);

@@ -1,5 +1,6 @@
 /* agent/core/translate_l4.c - the front tier's manifest: VIPs, one listener per VIP and port with a leg to the pool that
- * serves it, every configured pool with its health check, and the shards as endpoint sets.  Layer: agent/core, pure.
+ * serves it, every configured pool with its health check, and the shards as endpoint sets; and for TCP and UDP listeners legs
+ * straight to Services, each with the endpoint set of its port.  Layer: agent/core, pure.
  * Pools are there before anything refers to them, so that shards are probed and known when their first VIP comes. */
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
@@ -20,6 +21,8 @@ static int entry_cmp(const void *pa, const void *pb)
                 return r;
         if (a->port != b->port)
                 return a->port < b->port ? -1 : 1;
+        if (a->l->report->udp != b->l->report->udp)
+                return a->l->report->udp ? 1 : -1;
         r = object_age_cmp(&a->g->gw->o, &b->g->gw->o);
         return r ? r : strcmp(a->l->l->name, b->l->l->name);
 }
@@ -50,26 +53,92 @@ static ProtobufCBinaryData addr_bytes(struct tx *tx, const struct ipaddr *a)
 
 static const char *pool_id(struct tx *tx, const struct pool_conf *p) { return tx_printf(tx, "shards/%s", p->name); }
 
-static void listener_add(struct tx *tx, Model__L4 *l4, const struct l4_entry *e, const char *vip)
+/* ---- straight to endpoints */
+
+/* Of several routes on one listener the oldest has it; the others are attached and wait (Gateway API: TCPRoute). */
+static const struct tx_route *oldest_route(const struct tx_listener *l)
+{
+        const struct tx_route *best = NULL;
+        for (size_t i = 0; i < l->attached.n; i++) {
+                const struct tx_route *r = ((struct tx_attachment *)l->attached.v[i])->route;
+                if (!best || object_age_cmp(&r->route->o, &best->route->o) < 0)
+                        best = r;
+        }
+        return best;
+}
+
+/* The endpoint set of a Service port, made when a route first needs it; that route answers for it. */
+static struct tx_cluster *direct_set(struct tx *tx, struct vec *order, const struct tx_l4_leg *leg, Model__Source *source)
+{
+        bool udp = strcmp(leg->p->protocol, "UDP") == 0;
+        const char *id = tx_printf(tx, "%s/%s:%u%s", leg->s->o.namespace, leg->s->o.name, leg->p->port, udp ? "/udp" : "");
+        struct tx_cluster *c = map_get(&tx->direct, span_str(id));
+        if (c)
+                return c;
+        c = TX_NEW(tx, struct tx_cluster);
+        c->set = endpoint_set_build(tx, leg->s->o.namespace, leg->s->o.name, leg->p);
+        c->set->source = source_of(tx, &leg->s->o, "", 0, 0); /* as the fast path builds it: equal content, equal sha */
+        c->namespace = leg->s->o.namespace;
+        c->service = leg->s->o.name;
+        c->port = leg->p->port;
+        c->udp = udp;
+        endpoint_set_stamp(tx, c);
+        c->set->source = source; /* refused (no way there), the route goes, not the Service with all that use it */
+        map_set(tx, &tx->direct, id, c);
+        vec_add(tx, order, c);
+        return c;
+}
+
+static Model__L4Leg *leg_add(struct tx *tx, Model__L4Distribution *d, Model__L4Leg__Verdict verdict, uint32_t weight)
+{
+        Model__L4Leg *leg = d->legs[d->n_legs++] = PB_NEW(tx, Model__L4Leg, model__l4_leg);
+        leg->verdict = verdict;
+        leg->weight = weight;
+        return leg;
+}
+
+static void direct_legs(struct tx *tx, struct vec *direct, const struct l4_entry *e, Model__L4Distribution *d)
+{
+        const struct tx_route *r = oldest_route(e->l);
+        const struct tx_rule *rule = r && r->n_rules && !r->rules[0].dropped ? &r->rules[0] : NULL;
+        d->legs = TX_ARRAY(tx, Model__L4Leg *, (rule ? rule->n_legs : 0) + 1);
+        if (rule)
+                d->source = source_of(tx, &r->route->o, rule->r->name, rule->index, 0);
+        for (size_t i = 0; rule && i < rule->n_legs; i++) {
+                const struct tx_l4_leg *leg = &rule->legs[i];
+                if (leg->weight == 0)
+                        continue;
+                if (leg->s)
+                        leg_add(tx, d, MODEL__L4_LEG__VERDICT__FORWARD, leg->weight)->pool = direct_set(tx, direct, leg, d->source)->set->id;
+                else
+                        leg_add(tx, d, MODEL__L4_LEG__VERDICT__REJECT, leg->weight);
+        }
+        if (d->n_legs == 0) /* nobody is to be served, or nobody said whom: told, not ignored */
+                leg_add(tx, d, MODEL__L4_LEG__VERDICT__REJECT, 1);
+}
+
+static void listener_add(struct tx *tx, Model__L4 *l4, struct vec *direct, const struct l4_entry *e, const char *vip)
 {
         const struct object *o = e->l->owner;
+        const char *proto = e->l->report->udp ? "udp" : "tcp";
         Model__L4Listener *l = PB_NEW(tx, Model__L4Listener, model__l4_listener);
         Model__L4Distribution *d = PB_NEW(tx, Model__L4Distribution, model__l4_distribution);
-        l->id = pb_str(tx_printf(tx, e->addr.af == 6 ? "[%s]:%u/tcp" : "%s:%u/tcp", vip, e->port));
+        l->id = pb_str(tx_printf(tx, e->addr.af == 6 ? "[%s]:%u/%s" : "%s:%u/%s", vip, e->port, proto));
         l->vip = pb_str(vip);
         l->port_lo = l->port_hi = e->port;
-        l->protocol = MODEL__L4_PROTOCOL__L4_TCP;
-        l->target = MODEL__L4_LISTENER__TARGET__SHARDS;
-        l->forward = MODEL__L4_LISTENER__FORWARD__L2;
+        l->protocol = e->l->report->udp ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
+        l->target = e->l->report->direct ? MODEL__L4_LISTENER__TARGET__ENDPOINTS : MODEL__L4_LISTENER__TARGET__SHARDS;
+        l->forward = e->l->report->direct ? MODEL__L4_LISTENER__FORWARD__FULL_NAT : MODEL__L4_LISTENER__FORWARD__L2;
         l->distribution = l->id;
         l->source = source_of(tx, o, e->l->l->name, 0, 0);
         d->id = l->id;
         d->source = l->source;
-        d->legs = TX_ARRAY(tx, Model__L4Leg *, 1);
-        d->legs[d->n_legs++] = PB_NEW(tx, Model__L4Leg, model__l4_leg);
-        d->legs[0]->pool = pb_str(pool_id(tx, &tx->conf->pools[e->g->pool]));
-        d->legs[0]->weight = 1;
-        d->legs[0]->verdict = MODEL__L4_LEG__VERDICT__FORWARD;
+        if (e->l->report->direct) {
+                direct_legs(tx, direct, e, d);
+        } else {
+                d->legs = TX_ARRAY(tx, Model__L4Leg *, 1);
+                leg_add(tx, d, MODEL__L4_LEG__VERDICT__FORWARD, 1)->pool = pb_str(pool_id(tx, &tx->conf->pools[e->g->pool]));
+        }
         l4->listeners[l4->n_listeners++] = l;
         l4->distributions[l4->n_distributions++] = d;
 }
@@ -113,14 +182,57 @@ static int pool_cmp(const void *pa, const void *pb)
         return strcmp((*(Model__Pool *const *)pa)->id, (*(Model__Pool *const *)pb)->id);
 }
 
+static int output_cmp(const void *pa, const void *pb)
+{
+        return strcmp(((const struct endpoint_output *)pa)->id, ((const struct endpoint_output *)pb)->id);
+}
+
 static int set_cmp(const void *pa, const void *pb)
 {
         return strcmp((*(Model__EndpointSet *const *)pa)->id, (*(Model__EndpointSet *const *)pb)->id);
 }
 
-static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets)
+static int direct_cmp(const void *pa, const void *pb)
 {
-        l4->pools = TX_ARRAY(tx, Model__Pool *, tx->conf->n_pools);
+        const struct tx_cluster *a = *(struct tx_cluster *const *)pa, *b = *(struct tx_cluster *const *)pb;
+        int r = strcmp(a->namespace, b->namespace);
+        return r ? r : strcmp(a->set->id, b->set->id);
+}
+
+/* Pools of Services, one endpoints section per namespace, and what the fast path follows. */
+static void direct_add(struct tx *tx, Model__L4 *l4, struct vec *v)
+{
+        struct translation *t = tx->t;
+        if (v->n)
+                qsort(v->v, v->n, sizeof *v->v, direct_cmp);
+        t->l4_sets.pool = "";
+        t->l4_sets.sets = TX_ARRAY(tx, struct endpoint_output, v->n);
+        for (size_t i = 0; i < v->n;) {
+                Model__EndpointSetList sets = MODEL__ENDPOINT_SET_LIST__INIT;
+                const char *ns = ((struct tx_cluster *)v->v[i])->namespace;
+                sets.sets = TX_ARRAY(tx, Model__EndpointSet *, v->n - i);
+                for (; i < v->n && strcmp(((struct tx_cluster *)v->v[i])->namespace, ns) == 0; i++) {
+                        struct tx_cluster *c = v->v[i];
+                        Model__Pool *m = PB_NEW(tx, Model__Pool, model__pool);
+                        m->id = m->endpoint_set = c->set->id;
+                        m->algorithm = MODEL__POOL__ALGORITHM__MAGLEV;
+                        m->source = c->set->source;
+                        l4->pools[l4->n_pools++] = m;
+                        sets.sets[sets.n_sets++] = c->set;
+                        endpoint_output_set(tx, &t->l4_sets.sets[t->l4_sets.n_sets++], c);
+                }
+                Model__Section s = MODEL__SECTION__INIT;
+                s.body_case = MODEL__SECTION__BODY_ENDPOINT_SETS;
+                s.endpoint_sets = &sets;
+                section_add(tx, t->l4, tx_printf(tx, "endpoints/service/%s", ns), &s, false);
+        }
+        qsort(l4->pools, l4->n_pools, sizeof(Model__Pool *), pool_cmp);
+        qsort(t->l4_sets.sets, t->l4_sets.n_sets, sizeof *t->l4_sets.sets, output_cmp);
+}
+
+static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets, size_t n_direct)
+{
+        l4->pools = TX_ARRAY(tx, Model__Pool *, tx->conf->n_pools + n_direct);
         sets->sets = TX_ARRAY(tx, Model__EndpointSet *, tx->conf->n_pools);
         for (size_t i = 0; i < tx->conf->n_pools; i++) {
                 const struct pool_conf *p = &tx->conf->pools[i];
@@ -142,7 +254,6 @@ static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets
                 shard_endpoints(tx, p, set);
                 sets->sets[sets->n_sets++] = set;
         }
-        qsort(l4->pools, l4->n_pools, sizeof(Model__Pool *), pool_cmp);
         qsort(sets->sets, sets->n_sets, sizeof(Model__EndpointSet *), set_cmp);
 }
 
@@ -155,6 +266,7 @@ void translate_l4(struct tx *tx)
         l4.listeners = TX_ARRAY(tx, Model__L4Listener *, v.n);
         l4.distributions = TX_ARRAY(tx, Model__L4Distribution *, v.n);
         const struct l4_entry *last = NULL;
+        struct vec direct = { 0 };
         const char *vip = "";
         for (size_t i = 0; i < v.n; i++) {
                 const struct l4_entry *e = v.v[i];
@@ -162,13 +274,14 @@ void translate_l4(struct tx *tx)
                         char text[IPADDR_STR_MAX];
                         vip = tx_dup(tx, ipaddr_str(&e->addr, text));
                         vip_add(tx, &l4, e, vip);
-                } else if (last->port == e->port) {
+                } else if (last->port == e->port && last->l->report->udp == e->l->report->udp) {
                         continue;
                 }
-                listener_add(tx, &l4, e, vip);
+                listener_add(tx, &l4, &direct, e, vip);
                 last = e;
         }
-        pools_add(tx, &l4, &sets);
+        pools_add(tx, &l4, &sets, direct.n);
+        direct_add(tx, &l4, &direct);
         Model__Section s = MODEL__SECTION__INIT;
         s.body_case = MODEL__SECTION__BODY_L4;
         s.l4 = &l4;

@@ -262,7 +262,7 @@ static void gateway_section(struct pool_build *b, struct tx_gateway *g)
         gw->listeners = TX_ARRAY(tx, Model__Listener *, g->n_listeners);
         for (size_t i = 0; i < g->n_listeners; i++) {
                 struct tx_listener *l = &g->listeners[i];
-                if (!l->report->serves)
+                if (!l->report->serves || l->report->direct)
                         continue;
                 Model__Listener *m = PB_NEW(tx, Model__Listener, model__listener);
                 m->id = pb_str(l->set ? tx_printf(tx, "%s/%s/%s/%s", gw->id, l->owner->namespace, l->owner->name, l->l->name)

@@ -32,7 +32,7 @@ static void ref_bad(struct tx_listener *l, const char *reason, const char *messa
 static void listener_kinds(struct tx *tx, struct tx_listener *l)
 {
         bool http = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
-        uint32_t can = http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
+        uint32_t can = l->protocol == TX_TCP ? 1u << OBJECT_TCP_ROUTE : l->protocol == TX_UDP ? 1u << OBJECT_UDP_ROUTE : http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
         if (!l->l->has_kinds)
                 l->allows = can;
         for (size_t i = 0; i < l->l->n_kinds; i++) {
@@ -126,7 +126,7 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
         const struct quarantine *q = quarantine_find(tx, l->owner, l->l->name, 0);
         if (!q && l->set)
                 q = quarantine_find(tx, l->owner, "", 0);
-        r->serves = l->accepted && l->allows != 0 && (l->protocol == TX_HTTP || l->n_certs > 0) && !q;
+        r->serves = l->accepted && l->allows != 0 && (l->protocol != TX_HTTPS || l->n_certs > 0) && !q;
         if (r->serves)
                 return;
         r->stop_reason = l->set && l->conflict ? l->conflict : "Invalid";
@@ -167,7 +167,7 @@ static void listener_clients(struct tx *tx, struct tx_listener *l)
 static void listener_accepted(struct tx *tx, struct tx_listener *l)
 {
         l->accepted = false;
-        if (l->protocol != TX_HTTP && l->protocol != TX_HTTPS) {
+        if (l->protocol == TX_TLS || l->protocol == TX_PROTOCOL_UNKNOWN) {
                 listener_condition(l, "Accepted", false, "UnsupportedProtocol",
                                    tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
         } else {
@@ -184,6 +184,8 @@ static void listener_init(struct tx *tx, struct tx_gateway *g, const struct gate
                                    .protocol = protocol_of(of->protocol) };
         r->name = tx_dup(tx, of->name);
         r->port = of->port;
+        r->udp = l->protocol == TX_UDP;
+        r->direct = l->protocol == TX_TCP || l->protocol == TX_UDP;
         r->set = set ? (size_t)(set - tx->sets) + 1 : 0;
 }
 

@@ -74,16 +74,19 @@ struct tx_cluster {
         struct sha256 sha;                /* of set without its version */
         const char *namespace, *service;
         uint16_t port;
+        bool udp;
         size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
         struct tx_trust *trust;           /* of pb->tls */
         struct tx_cert *cert;             /* shown to its endpoints */
 };
+struct tx_l4_leg { const struct service *s; const struct service_port *p; uint32_t weight; }; /* s NULL = invalid: rejects */
 struct tx_rule {
         const struct http_rule *r;
         uint32_t index;                   /* 1-based */
         Model__Rule *pb;
         Model__Match **matches;
         struct tx_uses uses;
+        struct tx_l4_leg *legs; size_t n_legs; /* TCPRoute, UDPRoute */
         bool dropped;                     /* quarantined */
 };
 struct tx_route {
@@ -107,6 +110,7 @@ struct tx {
         uint64_t generation;
         const struct translation *prev;
         struct map clusters;  /* id -> struct tx_cluster */
+        struct map direct;    /* id of an endpoint set of the front tier -> struct tx_cluster */
         struct map certs;     /* id -> struct tx_cert */
         struct map trusts;    /* id -> struct tx_trust */
         struct map targets;   /* "ns/service" -> struct tx_target */
@@ -167,6 +171,9 @@ void translate_sets(struct tx *tx); /* finds each ListenerSet's Gateway */
 void translate_listeners(struct tx *tx, struct tx_gateway *g);
 void translate_sets_accept(struct tx *tx);
 void translate_route(struct tx *tx, struct tx_route *r);
+/* The Service port of a TCPRoute's or UDPRoute's backend; s NULL in *ret and a reason returned when it is invalid. */
+struct tx_backend translate_l4_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_l4_leg *ret);
+void endpoint_set_stamp(struct tx *tx, struct tx_cluster *c); /* sha and version of c->set */
 struct tx_backend translate_backend(struct tx *tx, const struct http_route *route, const struct backend_ref *b, struct tx_uses *uses);
 void endpoint_output_set(struct tx *tx, struct endpoint_output *o, const struct tx_cluster *c);
 Model__EndpointSet *endpoint_set_build(struct tx *tx, const char *ns, const char *service, const struct service_port *port);

@@ -311,6 +311,17 @@ static Model__Match *match(struct tx *tx, const struct http_match *h)
         return m;
 }
 
+/* A TCPRoute's or UDPRoute's: an invalid backend keeps its weight, and its share is refused. */
+static void l4_rule(struct tx *tx, struct tx_route *route, struct tx_rule *rule)
+{
+        rule->legs = TX_ARRAY(tx, struct tx_l4_leg, rule->r->n_backends);
+        for (size_t i = 0; i < rule->r->n_backends; i++) {
+                struct tx_backend b = translate_l4_backend(tx, route->route, &rule->r->backends[i], &rule->legs[rule->n_legs++]);
+                if (b.reason)
+                        unresolved(route, b.reason, b.why);
+        }
+}
+
 static void translate_rule(struct tx *tx, struct tx_route *route, struct tx_rule *rule)
 {
         const struct object *o = &route->route->o;
@@ -321,6 +332,10 @@ static void translate_rule(struct tx *tx, struct tx_route *route, struct tx_rule
         if (q) {
                 rule->dropped = true;
                 partial(tx, route, rule->index, "UnsupportedValue", q->reason);
+                return;
+        }
+        if (object_is_l4_route(o->kind)) {
+                l4_rule(tx, route, rule);
                 return;
         }
         rule->pb->grpc = o->kind == OBJECT_GRPC_ROUTE;

@@ -30,6 +30,8 @@ static const struct { enum object_kind kind; const char *path, *selector; } mirr
         { OBJECT_LISTENER_SET, GATEWAY_API "v1/listenersets", "" },
         { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
         { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
+        { OBJECT_TCP_ROUTE, GATEWAY_API "v1/tcproutes", "" },
+        { OBJECT_UDP_ROUTE, GATEWAY_API "v1/udproutes", "" },
         { OBJECT_BACKEND_TLS_POLICY, GATEWAY_API "v1/backendtlspolicies", "" },
         { OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", "" },
         { OBJECT_SERVICE, "/api/v1/services", "" },

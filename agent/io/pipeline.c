@@ -229,26 +229,32 @@ static void fold_timer(struct timer *t, uint64_t now_ms)
         build(CONTAINER_OF(t, struct pipeline, fold));
 }
 
+static bool pool_endpoints_changed(struct pipeline *p, struct pool_output *o)
+{
+        CLEANUP(arena_fini) struct arena a;
+        Model__EndpointSet **sets;
+        arena_init(&a, 16 * 1024, SIZE_MAX); /* bounded by the store */
+        ptrdiff_t n = translate_endpoints(p->store, o, &a, &sets);
+        if (n < 0) {
+                log_error("endpoints_failed", "errno=%d will=\"translate all\"", (int)-n);
+                build_soon(p, 0);
+                return false;
+        }
+        if (n == 0)
+                return true;
+        push_endpoints(p->push, o->pool, sets, (size_t)n);
+        count(p, PIPELINE_FAST_PATHS, 1);
+        if (!timer_armed(&p->fold)) /* from the first change on: under steady churn it would never fire */
+                timer_set(loop_timers(p->loop), &p->fold, loop_now_ms(p->loop) + p->conf->fold_ms);
+        return true;
+}
+
 /* Slices alone changed: only their sets, at once.  A build under way takes them with it anyway. */
 static void endpoints_changed(struct pipeline *p)
 {
-        for (size_t i = 0; i < p->t->n_pools; i++) {
-                CLEANUP(arena_fini) struct arena a;
-                Model__EndpointSet **sets;
-                arena_init(&a, 16 * 1024, SIZE_MAX); /* bounded by the store */
-                ptrdiff_t n = translate_endpoints(p->store, &p->t->pools[i], &a, &sets);
-                if (n < 0) {
-                        log_error("endpoints_failed", "errno=%d will=\"translate all\"", (int)-n);
-                        build_soon(p, 0);
-                        return;
-                }
-                if (n == 0)
-                        continue;
-                push_endpoints(p->push, p->t->pools[i].pool, sets, (size_t)n);
-                count(p, PIPELINE_FAST_PATHS, 1);
-                if (!timer_armed(&p->fold)) /* from the first change on: under steady churn it would never fire */
-                        timer_set(loop_timers(p->loop), &p->fold, loop_now_ms(p->loop) + p->conf->fold_ms);
-        }
+        bool ok = pool_endpoints_changed(p, &p->t->l4_sets);
+        for (size_t i = 0; ok && i < p->t->n_pools; i++)
+                ok = pool_endpoints_changed(p, &p->t->pools[i]);
 }
 
 /* ---- what comes in */

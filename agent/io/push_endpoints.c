@@ -115,7 +115,7 @@ static struct overlay_set *overlay_put(struct push *p, struct group *g, const Mo
 
 void push_endpoints(struct push *p, const char *pool, Model__EndpointSet *const *sets, size_t n)
 {
-        for (size_t g = 0; g < p->n_pools; g++) {
+        for (size_t g = 0; g <= p->n_pools; g++) { /* the last is the front tier's, pool "" */
                 if (strcmp(p->groups[g].pool, pool) != 0)
                         continue;
                 for (size_t i = 0; i < n; i++) {
