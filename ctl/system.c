@@ -11,6 +11,7 @@
 
 #define SYSTEM_SOCKET "system"
 #define FILE_MAX (4u * 1024 * 1024)
+#define STATUS_MS 10000u     /* it asks every daemon in turn */
 #define CHECK_MS 60000u      /* an apply is answered when the daemons have checked it */
 #define ACTIVATE_MS 300000u  /* and done when all units have started */
 #define QUESTION_MAX (240u * 1024) /* a question is one frame of 256 KiB */
@@ -91,12 +92,47 @@ static void print_lists(const json_t *answer)
         }
 }
 
+/* The gate's verdict, and what is not good. */
+static void print_health(const json_t *health)
+{
+        const json_t *e;
+        size_t i;
+        if (*json_text(health, "verdict"))
+                printf("%-16s %s\n", "health", json_text(health, "verdict"));
+        json_array_foreach(json_object_get(health, "checks"), i, e) if (strcmp(json_text(e, "result"), "good") != 0)
+                printf("%-16s %s: %s, %s\n", "", json_text(e, "name"), json_text(e, "result"), json_text(e, "detail"));
+}
+
+/* Objects in the answer: what they hold, in a line each. */
+static void print_objects(const json_t *answer)
+{
+        static const char *const names[] = {"update", "last_rollback", "other"};
+        for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+                const json_t *o = json_object_get(answer, names[i]);
+                const char *key;
+                json_t *v;
+                if (!json_is_object(o))
+                        continue;
+                printf("%-16s", names[i]);
+                json_object_foreach((json_t *)(uintptr_t)o, key, v)
+                {
+                        if (json_is_string(v) && *json_string_value(v))
+                                printf(" %s=%s", key, json_string_value(v));
+                        else if (json_is_integer(v))
+                                printf(" %s=%" JSON_INTEGER_FORMAT, key, json_integer_value(v));
+                }
+                printf("\n");
+        }
+        print_health(json_object_get(answer, "health"));
+}
+
 static int show_answer(const struct ctl *c, json_t *answer)
 {
         if (c->json) {
                 json_print(answer);
         } else {
                 print_pairs(answer);
+                print_objects(answer);
                 print_lists(answer);
         }
         json_decref(answer);
@@ -123,7 +159,9 @@ static int run_status(const struct ctl *c, const struct system_command *self, in
         (void)argv;
         if (argc != 1)
                 return misused(self);
-        if (ask_daemon(c, SYSTEM_SOCKET, "status", NULL, 0, &answer, &e) < 0)
+        struct ctl patient = *c;
+        patient.timeout_ms = MAX(c->timeout_ms, STATUS_MS);
+        if (ask_daemon(&patient, SYSTEM_SOCKET, "status", NULL, 0, &answer, &e) < 0)
                 return complain(&e);
         bool well = json_is_true(json_object_get(answer, "configured")) && !*json_text(answer, "refused");
         (void)show_answer(c, answer); /* always CTL_OK */

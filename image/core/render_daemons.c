@@ -29,7 +29,7 @@ static void l4_ports(const struct render *r, struct buf *b)
         buf_str(b, "ports = (\n");
         for (size_t i = 0; i < c->n_data; i++) {
                 const struct data_nic *n = &c->data[i];
-                char kernel[32] = "";
+                char kernel[40] = "";
                 if (render_has_exception(c, i))
                         snprintf(kernel, sizeof kernel, " kernel = \"k%zu\";", i);
                 buf_str(b, i ? ",\n" : "");

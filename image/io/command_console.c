@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define REFRESH_MS 2000
-#define STATUS_MS 3000
+#define STATUS_MS 8000
 #define ADOPT_MS 60000
 
 struct console {
@@ -98,6 +98,22 @@ static void line_text(struct console *c, struct page *p, const char *label, bool
                 line(c, p, label, bad, text, NULL, "");
 }
 
+/* The gate's verdict, and what is not good. */
+static void health_lines(struct console *c, struct page *p, const json_t *health)
+{
+        const json_t *e;
+        size_t i;
+        line_text(c, p, "Health", strcmp(str(health, "verdict"), "good") != 0, str(health, "verdict"));
+        json_array_foreach(json_object_get(health, "checks"), i, e)
+        {
+                const char *text = strcmp(str(e, "result"), "good") != 0
+                                           ? arena_printf(&c->texts, "%s: %s, %s", str(e, "name"), str(e, "result"), str(e, "detail"))
+                                           : NULL;
+                if (text)
+                        page_add(p, "Health", text, true);
+        }
+}
+
 static void image_lines(struct console *c, struct page *p, const json_t *s)
 {
         const json_t *tries = json_object_get(s, "tries_left");
@@ -105,7 +121,7 @@ static void image_lines(struct console *c, struct page *p, const json_t *s)
         line(c, p, "Slot", false, "", json_object_get(s, "slot"), "");
         if (json_is_integer(tries))
                 line(c, p, "Slot", true, "on trial, tries left: ", tries, "");
-        line(c, p, "Health", false, "", json_object_get(s, "health"), "");
+        health_lines(c, p, json_object_get(s, "health"));
         line(c, p, "Update", false, "", json_object_get(s, "update"), "");
         line(c, p, "Last rollback", true, "", json_object_get(s, "last_rollback"), "");
 }
