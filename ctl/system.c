@@ -312,14 +312,26 @@ static int wait_activated(const struct ctl *c, json_t **ret, struct err *reterr)
         return err_set(reterr, ETIMEDOUT, "", "not activated within %u s: gatectl system status", ACTIVATE_MS / 1000);
 }
 
-static int apply_parts(const struct ctl *c, const struct parts *p)
+/* The box calls every configuration gatehouse.cfg; who asked called it otherwise. */
+static int complain_of(const char *file, struct err *e)
+{
+        static const char theirs[] = "gatehouse.cfg:";
+        char msg[sizeof e->msg];
+        if (strncmp(e->msg, theirs, sizeof theirs - 1) == 0) {
+                snprintf(msg, sizeof msg, "%s", e->msg + sizeof theirs - 1);
+                (void)err_set(e, EINVAL, "", "%s:%s", file, msg); /* complain tells it */
+        }
+        return complain(e);
+}
+
+static int apply_parts(const struct ctl *c, const struct parts *p, const char *file)
 {
         struct ctl patient = *c;
         struct err e = {0};
         json_t *answer;
         patient.timeout_ms = MAX(c->timeout_ms, CHECK_MS);
         if (ask_daemon(&patient, SYSTEM_SOCKET, "apply", p->v, p->n, &answer, &e) < 0)
-                return complain(&e);
+                return complain_of(file, &e);
         json_decref(answer);
         if (wait_activated(c, &answer, &e) < 0)
                 return complain(&e);
@@ -354,7 +366,7 @@ static int run_apply(const struct ctl *c, const struct system_command *self, int
         int r = add_part(&p, "gatehouse.cfg", file, &e);
         if (r == 0)
                 r = add_beside(&p, file, &e);
-        int rc = r < 0 ? complain(&e) : apply_parts(c, &p);
+        int rc = r < 0 ? complain(&e) : apply_parts(c, &p, file);
         parts_fini(&p);
         return rc;
 }
@@ -373,8 +385,30 @@ static void usage(FILE *f)
         fputs("\nCOMMAND --help explains it.\n", f);
 }
 
-int ctl_system(const struct ctl *c, int argc, char **argv)
+/* -o KIND stands behind the command as well; -1: no such kind. */
+static int take_output(struct ctl *c, int argc, char **argv)
 {
+        int n = 0;
+        for (int i = 0; i < argc; i++) {
+                if (i == 0 || strcmp(argv[i], "-o") != 0 || i + 1 == argc) {
+                        argv[n++] = argv[i];
+                        continue;
+                }
+                c->json = strcmp(argv[++i], "json") == 0;
+                if (!c->json && strcmp(argv[i], "table") != 0)
+                        return -1;
+        }
+        return n;
+}
+
+int ctl_system(const struct ctl *given, int argc, char **argv)
+{
+        struct ctl own = *given, *c = &own;
+        argc = take_output(c, argc, argv);
+        if (argc < 0) {
+                fputs("gatectl: -o takes table or json\n", stderr);
+                return CTL_USAGE;
+        }
         if (argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
                 usage(stdout);
                 return CTL_OK;

@@ -82,7 +82,7 @@ class Box:
         return p.returncode, p.stdout + p.stderr
 
     def status(self):
-        return json.loads(self.ctl("-o", "json", "system", "status")[1])
+        return json.loads(self.ctl("system", "status", "-o", "json")[1])
 
     def take_calls(self):
         """What systemctl was asked since the last time."""
@@ -174,7 +174,7 @@ def applied(box, check):
 
     before = box.current()
     rc, out = apply(config(via=300))
-    check("apply: a bad address is refused with its line, nothing is touched", rc == 1 and "gatehouse.cfg:5" in out and box.take_calls() == [] and
+    check("apply: a bad address is refused with its line, nothing is touched", rc == 1 and "new.cfg:5: " in out and box.take_calls() == [] and
           box.current() == before, (rc, out))
     rc, out = apply(config(more='l4 = { cores = "5000"; };'))
     check("apply: a bad value is refused", rc == 1 and "cores" in out, (rc, out))
