@@ -26,10 +26,25 @@ vmw_pvscsi mptspi hv_storvsc hv_vmbus xen-blkfront megaraid_sas mpt3sas smartpqi
 usb-storage uas xhci-pci ehci-pci tpm_tis tpm_crb qemu_fw_cfg
 END
 )
+# An identity that lasts: the root is read-only, so systemd would make up a new machine-id on every start, and with it a new DHCP
+# client and a new journal directory.  It is derived from what the firmware says about the machine.
+cat >"$out.machine-id.sh" <<'END'
+#!/bin/sh
+d=/sys/class/dmi/id
+uuid=$(cat $d/product_uuid 2>/dev/null)
+case $uuid in
+*[!0-]*)
+        printf 'gatehouse machine-id\n%s\n' "$uuid" | sha256sum | cut -c1-32 >/run/gatehouse-machine-id
+        mount --bind /run/gatehouse-machine-id /sysroot/etc/machine-id
+        ;;
+esac
+END
+chmod 755 "$out.machine-id.sh"
 # a name the kernel has built in, or spells otherwise, is not an error; a root that cannot be found would be
 dracut --quiet --force --no-hostonly --reproducible --no-early-microcode --zstd --kver "$version" \
         --modules "base bash systemd systemd-initrd systemd-veritysetup dracut-systemd dm udev-rules rootfs-block fs-lib shutdown" \
-        --drivers "$drivers" --kernel-cmdline "" "$out/initrd"
+        --drivers "$drivers" --kernel-cmdline "" \
+        --install "sha256sum cut cat mount" --include "$out.machine-id.sh" /lib/dracut/hooks/pre-pivot/50-machine-id.sh "$out/initrd"
 cp "/boot/vmlinuz-$version" "$out/vmlinuz"
 echo "$version" >"$out/kernel"
 
@@ -40,4 +55,4 @@ for f in /var/lib/dpkg/info/*.list; do
         cp "$f" "$out/lists/"
 done
 find "$out" -exec touch -h -d "@$epoch" {} +
-rm -f "$out.modules" "$0"
+rm -f "$out.modules" "$out.machine-id.sh" "$0"

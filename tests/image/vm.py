@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 
 from tests.lab.proc import Proc, wait_until
 
@@ -89,7 +90,7 @@ class Machine:
 
     def argv(self, extra):
         a = ["qemu-system-x86_64", "-nodefaults", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", str(self.memory_mb), "-smp", str(self.cpus),
-             "-display", "none", "-vga", "std", "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
+             "-uuid", str(uuid.uuid5(uuid.NAMESPACE_URL, self.dir)), "-display", "none", "-vga", "std", "-qmp", "unix:%s,server=on,wait=off" % self.path("qmp")]
         if self.bios:
             a += ["-machine", "q35"]
         else:
