@@ -14,6 +14,8 @@
 #define SEED_MOUNT "/run/gatehouse/seed"
 #define ESP_SEED "/efi/gatehouse"
 #define LABEL_MAX 32
+#define DMI_ENTRIES "/sys/firmware/dmi/entries"
+#define PAGE_BYTES 4096
 
 bool source_is_ours(struct span text)
 {
@@ -68,10 +70,42 @@ int source_find_volume(const struct host *h, const char *label, char ret[HOST_PA
         return 0;
 }
 
+static size_t file_bytes(const char *path)
+{
+        char b[PAGE_BYTES];
+        size_t n = 0;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        for (ssize_t r; fd >= 0 && (r = read(fd, b, sizeof b)) > 0;)
+                n += (size_t)r;
+        if (fd >= 0)
+                close(fd);
+        return n;
+}
+
+/* systemd 252 reads one page of the table that holds the credentials and takes what is cut off for all of it: half a
+ * file that happens to be well-formed must not be put in force. */
+static int credentials_whole(const struct host *h, struct err *reterr)
+{
+        char path[HOST_PATH_MAX];
+        size_t most = 0;
+        DIR *d = opendir(host_path(h, path, DMI_ENTRIES));
+        for (const struct dirent *e; d && (e = readdir(d));)
+                if (strncmp(e->d_name, "11-", 3) == 0 && strlen(e->d_name) < 32)
+                        most = MAX(most, file_bytes(host_path(h, path, DMI_ENTRIES "/%s/raw", e->d_name)));
+        if (d)
+                closedir(d);
+        if (most > PAGE_BYTES)
+                return err_set(reterr, EFBIG, "SMBIOS",
+                               "its strings (type 11) are %zu bytes, and only the first %d arrive: use a seed disk",
+                               most, PAGE_BYTES);
+        return 0;
+}
+
 static int from_credential(const struct host *h, struct seed_copy *ret, struct err *reterr)
 {
         char dir[HOST_PATH_MAX];
-        return seed_copy_read(host_path(h, dir, CREDENTIALS), ret, reterr);
+        int r = seed_copy_read(host_path(h, dir, CREDENTIALS), ret, reterr);
+        return r < 0 ? r : credentials_whole(h, reterr);
 }
 
 /* gatehouse.cfg, or user data that begins like one. */
@@ -107,7 +141,8 @@ static int from_seed_disk(const struct host *h, struct seed_copy *ret, struct er
         if (r < 0)
                 return r;
         if (mount(device, dir, fs, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-                return err_set(reterr, errno == ENOENT ? EIO : errno, device, "cannot mount the seed disk (%s): %s", fs, strerror(errno));
+                return err_set(reterr, errno == ENOENT ? EIO : errno, device, "cannot mount the seed disk (%s): %s", fs,
+                               strerror(errno));
         r = from_directory(dir, ret, reterr);
         if (umount2(dir, MNT_DETACH) < 0 && r == 0)
                 r = err_set(reterr, errno, dir, "cannot unmount the seed disk: %s", strerror(errno));

@@ -1,5 +1,5 @@
-/* tests/unit/image/source_test.c - which volume is the seed disk, by the labels of FAT and ISO 9660; which user data is ours;
- * that a directory of somebody else's making is read within its bounds. */
+/* tests/unit/image/source_test.c - which volume is the seed disk, by the labels of FAT and ISO 9660; which user data is
+ * ours; that a directory of somebody else's making is read within its bounds. */
 #include "lib/base.h"
 #include "image/io/path.h"
 #include "image/io/source.h"
@@ -111,6 +111,18 @@ static void user_data(void **state)
         assert_int_equal(source_local(&h, &s, &e), 0);
         assert_int_equal(s.source, FROM_SMBIOS);
         seed_copy_fini(&s);
+
+        /* what did not fit into the first page of the table was cut off before it came to us */
+        static const char table[4097];
+        write_file("/sys/firmware/dmi/entries/11-0/raw", table, 4096);
+        seed_copy_init(&s);
+        assert_int_equal(source_local(&h, &s, &e), 0);
+        seed_copy_fini(&s);
+        write_file("/sys/firmware/dmi/entries/11-0/raw", table, 4097);
+        seed_copy_init(&s);
+        assert_int_equal(source_local(&h, &s, &e), -EFBIG);
+        assert_int_equal(s.source, FROM_SMBIOS);
+        seed_copy_fini(&s);
 }
 
 static void bounds(void **state)
@@ -135,7 +147,8 @@ static void bounds(void **state)
         seed_copy_init(&s);
         assert_int_equal(seed_copy_read(host_path(&h, dir, "/seed"), &s, &e), 0);
         assert_int_equal(s.seed.n_manifests, IMAGE_MAX_MANIFESTS);
-        assert_string_equal(s.seed.manifests[7].name, "0008.yaml"); /* sorted: the same digest whatever the directory's order */
+        assert_string_equal(s.seed.manifests[7].name,
+                            "0008.yaml"); /* sorted: the same digest whatever the directory's order */
         seed_copy_fini(&s);
         assert_int_equal(truncate(host_path(&h, dir, "/seed/gatehouse.cfg"), IMAGE_MAX_FILE_BYTES + 1), 0);
         seed_copy_init(&s);
@@ -150,8 +163,9 @@ static void bounds(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test_setup(volumes, fresh), cmocka_unit_test_setup(user_data, fresh),
-                                            cmocka_unit_test_setup(bounds, fresh)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test_setup(volumes, fresh),
+                                           cmocka_unit_test_setup(user_data, fresh),
+                                           cmocka_unit_test_setup(bounds, fresh)};
         if (!mkdtemp(root))
                 return 1;
         int r = cmocka_run_group_tests_name("image-source", tests, NULL, NULL);
