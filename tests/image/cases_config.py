@@ -10,6 +10,8 @@ from .cases_boot import main_machine
 from .site import config, seed_disk
 from .vm import BOOT_S
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+
 
 def named(m):
     return json.loads(m.sh("gatectl -o json system status")).get("name")
@@ -45,6 +47,7 @@ def apply(bed, check):
 
 def sources(bed, check):
     """Each source by a boot of its own."""
+    inside = ('source = "directory";', 'source = "directory"; manifests = "%s";' % r"kind: List\napiVersion: v1\nitems: []\n")
     manifests = {"manifests/site.yaml": bed.site.manifests().encode()}
 
     def boots(name, source, **kw):
@@ -52,11 +55,18 @@ def sources(bed, check):
             wait_until(lambda: named_quietly(m) == name, 2 * BOOT_S, "the configuration of %s in force" % name, 1.0)
             got = json.loads(m.sh("gatectl -o json system status")).get("source")
             check("configuration by %s" % source, True, got)
-    boots("by-smbios", "SMBIOS credential", seed=[], credentials={"gatehouse.cfg": config(('name = "edge-test"', 'name = "by-smbios"'), ('source = "directory";', 'source = "directory"; manifests = "kind: List\\napiVersion: v1\\nitems: []\\n";'))})
+    boots("by-smbios", "SMBIOS credential", seed=[], credentials={"gatehouse.cfg": config(('name = "edge-test"', 'name = "by-smbios"'), inside)})
     drive = seed_disk(bed.site.path("drive.img"), {"gatehouse.cfg": renamed(bed, "by-drive"), **manifests}, label="config-2")
     boots("by-drive", "config drive", seed=[(drive, "drive", True)])
     user_data = seed_disk(bed.site.path("userdata.img"), {"user-data": b"# gatehouse.cfg\n" + renamed(bed, "by-user-data"), "meta-data": b"instance-id: i-1\n", **manifests}, label="cidata")
     boots("by-user-data", "NoCloud seed's user-data", seed=[(user_data, "seed", True)])
+    for kind in ("ec2", "gce"):
+        name = "by-" + kind
+        with open(bed.site.path(name), "wb") as f:
+            f.write(b"# gatehouse.cfg\n" + config(('name = "edge-test"', 'name = "%s"' % name), inside))
+        service = bed.site.spawn("cloud-" + kind, ["python3", "-B", os.path.join(HERE, "cloud.py"), "mgmt", bed.site.path(name), kind])
+        boots(name, "metadata service, %s" % {"ec2": "EC2's IMDSv2", "gce": "GCE's"}[kind], seed=[])
+        service.stop()
     with bed.machine("by-esp", seed=[]) as m:
         image = bed.site.path("esp-part.img")
         subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", m.disk, image], check=True)
