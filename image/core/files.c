@@ -17,7 +17,7 @@ void files_fini(struct files *f)
         buf_fini(&f->text);
 }
 
-static void add(struct files *f, struct file file, const char *path_fmt, va_list ap)
+static PRINTF(3, 0) void add(struct files *f, struct file file, const char *path_fmt, va_list ap)
 {
         char path[FILES_PATH_MAX];
         int n = vsnprintf(path, sizeof path, path_fmt, ap);

@@ -158,7 +158,7 @@ static bool other_family(struct pkt *p, const struct tuple *to)
         bool no_sum = p->proto == PROTO_UDP && raw_u16(l4 + UDP_SUM) == 0;
         if (no_sum && !to4 && p->l4_len > p->len - p->l4)
                 return false;
-        uint8_t tos = p->version == 4 ? ip[1] : (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+        uint8_t tos = (uint8_t)(p->version == 4 ? ip[1] : ip[0] << 4 | ip[1] >> 4);
         uint8_t ttl = ttl_next(p->version == 4 ? ip[8] : ip[7]);
         uint64_t removed = p->version == 4 ? sum_of(ip + 12, 8) : sum_of(ip + 8, 32);
         transport(l4, p->proto, turned(tuple_ports(to)), removed, tuple_addr_sum(to));

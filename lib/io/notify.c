@@ -56,7 +56,7 @@ static void say(struct notify *n, const char *text)
                 log_debug("notify_lost", "reason=%s", LOG_ESC(strerror(errno)));
 }
 
-static void say_status(struct notify *n, const char *before, const char *fmt, va_list ap)
+static PRINTF(3, 0) void say_status(struct notify *n, const char *before, const char *fmt, va_list ap)
 {
         char status[STATUS_MAX], text[STATUS_MAX + 64];
         vsnprintf(status, sizeof status, fmt, ap); /* cut on purpose: it is for people */
