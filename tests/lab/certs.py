@@ -14,12 +14,13 @@ class Authority:
                    "-subj", "/CN=Gatehouse lab CA", "-keyout", directory + "/ca.key", "-out", self.ca_path])
 
     def issue(self, name, hosts):
-        """(certificate path, key path)."""
+        """(certificate path, key path), for both ends of a connection.  A name with "://" becomes a URI (SPIFFE identity)."""
         base = "%s/%s" % (self.dir, name)
-        netns.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + hosts[0],
+        netns.run(["openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + hosts[0].replace("/", "|"),
                    "-keyout", base + ".key", "-out", base + ".csr"])
         with open(base + ".ext", "w") as f:
-            f.write("subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n" % ",".join("DNS:" + h for h in hosts))
+            f.write("subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth,clientAuth\n" % ",".join(
+                ("URI:" if "://" in h else "DNS:") + h for h in hosts))
         netns.run(["openssl", "x509", "-req", "-in", base + ".csr", "-CA", self.ca_path, "-CAkey", self.dir + "/ca.key",
                    "-CAcreateserial", "-days", "30", "-extfile", base + ".ext", "-out", base + ".crt"])
         return base + ".crt", base + ".key"
