@@ -13,6 +13,8 @@ int ctl_status(const struct ctl *c);
 int ctl_gateways(const struct ctl *c);
 int ctl_routes(const struct ctl *c);
 int ctl_check(const struct ctl *c, const char *dir);
+/* Where a request would go: asked of every shard, which answer the same or tell that they do not. */
+int ctl_trace(const struct ctl *c, const char *const *argv, size_t argc);
 int ctl_metrics(const struct ctl *c, const char *name);
 int ctl_system(const struct ctl *c, int argc, char **argv); /* argv[0]: what follows `system` */
 int ctl_ask(const struct ctl *c, const char *name, const char *query, const char *const *argv, size_t argc);

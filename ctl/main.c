@@ -15,6 +15,8 @@ static void usage(FILE *f)
                    "  get gateways        Gateways as the agent sees them: addresses, pool, conditions\n"
                    "  get routes          routes and their parents' conditions\n"
                    "  check DIR           validate a directory of manifests; touches nothing, needs no daemon\n"
+                   "  trace request [METHOD] URL [NAME:VALUE...]\n"
+                   "                      where an HTTP request would go, and why: listener, routes asked, backends\n"
                    "  metrics NAME        Prometheus text of one daemon (its socket's name without .sock)\n"
                    "  system COMMAND      the box itself: status, apply, confirm, cancel, show, diff, update, rollback, reset;\n"
                    "                      system --help lists them\n"
@@ -38,6 +40,8 @@ static int dispatch(const struct ctl *c, int argc, char **argv)
                 return ctl_check(c, argv[1]);
         if (argc == 2 && strcmp(argv[0], "metrics") == 0)
                 return ctl_metrics(c, argv[1]);
+        if (argc >= 3 && strcmp(argv[0], "trace") == 0 && strcmp(argv[1], "request") == 0)
+                return ctl_trace(c, (const char *const *)argv + 2, (size_t)argc - 2);
         if (argc >= 3 && strcmp(argv[0], "ask") == 0)
                 return ctl_ask(c, argv[1], argv[2], (const char *const *)argv + 3, (size_t)argc - 3);
         usage(stderr);

@@ -306,23 +306,40 @@ static bool query_value(const struct msg *m, const struct text_match *t, struct 
         return false;
 }
 
-enum match_rc match_test(const struct match *m, const struct msg *req)
+/* A condition of several holds: goes on; else tells why not. */
+static bool holds(enum match_rc rc, const struct text_match *t, enum match_why kind, enum match_why *ret, struct span *ret_name)
+{
+        if (rc != MATCH_LIMIT && (rc == MATCH_YES) != t->invert)
+                return true;
+        *ret = rc == MATCH_LIMIT ? WHY_LIMIT : kind;
+        *ret_name = t->name;
+        return false;
+}
+
+enum match_why match_explain(const struct match *m, const struct msg *req, struct span *ret_name)
 {
         struct span v;
+        enum match_why why;
+        *ret_name = SPAN_NULL;
         if (m->method.n && !span_eq(m->method, req->method))
-                return MATCH_NO;
+                return WHY_METHOD;
         if (m->grpc && !grpc_is(req))
-                return MATCH_NO;
-        for (size_t i = 0; i < m->n_headers; i++) {
-                enum match_rc rc = header_test(req, &m->headers[i]);
-                if (rc == MATCH_LIMIT || (rc == MATCH_YES) == m->headers[i].invert)
-                        return rc == MATCH_LIMIT ? rc : MATCH_NO;
-        }
+                return WHY_NOT_GRPC;
+        for (size_t i = 0; i < m->n_headers; i++)
+                if (!holds(header_test(req, &m->headers[i]), &m->headers[i], WHY_HEADER, &why, ret_name))
+                        return why;
         for (size_t i = 0; i < m->n_query; i++) {
                 const struct text_match *t = &m->query[i];
-                enum match_rc rc = query_value(req, t, &v) ? query_text_test(req, t, v) : MATCH_NO;
-                if (rc == MATCH_LIMIT || (rc == MATCH_YES) == t->invert)
-                        return rc == MATCH_LIMIT ? rc : MATCH_NO;
+                if (!holds(query_value(req, t, &v) ? query_text_test(req, t, v) : MATCH_NO, t, WHY_QUERY, &why, ret_name))
+                        return why;
         }
-        return m->path ? regex_rc(m->path, req->path) : MATCH_YES;
+        enum match_rc rc = m->path ? regex_rc(m->path, req->path) : MATCH_YES;
+        return rc == MATCH_YES ? WHY_MATCH : rc == MATCH_NO ? WHY_PATH : WHY_LIMIT;
+}
+
+enum match_rc match_test(const struct match *m, const struct msg *req)
+{
+        struct span name;
+        enum match_why why = match_explain(m, req, &name);
+        return why == WHY_MATCH ? MATCH_YES : why == WHY_LIMIT ? MATCH_LIMIT : MATCH_NO;
 }

@@ -31,3 +31,6 @@ int match_build(struct arena *a, struct regex_set *rs, const Model__Match *m, co
                 struct model_error *reterr) NONNULL(1, 2, 3, 6, 7) MUST_USE;
 enum match_rc { MATCH_NO, MATCH_YES, MATCH_LIMIT }; /* LIMIT: a regular expression gave up */
 enum match_rc match_test(const struct match *m, const struct msg *req) NONNULL(1, 2);
+enum match_why { WHY_MATCH, WHY_METHOD, WHY_NOT_GRPC, WHY_HEADER, WHY_QUERY, WHY_PATH, WHY_LIMIT, WHY_N };
+/* The first condition that does not hold; *ret_name: which header or parameter. */
+enum match_why match_explain(const struct match *m, const struct msg *req, struct span *ret_name) NONNULL(1, 2, 3);

@@ -13,6 +13,7 @@
  * of the virtual host are asked in order, and only those that stand before what the trie has found. */
 #pragma once
 #include "l7gw/core/filter.h"
+#include "l7gw/core/match.h"
 #include "l7gw/core/msg.h"
 #include "lib/core/ipaddr.h"
 #include "lib/core/model.h"
@@ -84,5 +85,15 @@ struct route_hit {
  * which rule is right, so nobody gets the request. */
 enum route_rc { ROUTE_NONE, ROUTE_FOUND, ROUTE_LIMIT };
 enum route_rc route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret) NONNULL(1, 2, 3);
+/* Why: the entries on the request's way in the order they are asked, at most max; the last is the one that takes it (WHY_MATCH),
+ * if any does. */
+struct route_candidate {
+        const char *hostname; /* of its virtual host; "" = any */
+        const Model__RouteEntry *entry;
+        const struct route_rule *rule;
+        enum match_why why;
+        struct span name; /* of the header or parameter that does not match */
+};
+size_t route_explain(const struct route_listener *l, const struct msg *req, struct route_candidate *ret, size_t max) NONNULL(1, 2, 3);
 /* Weighted choice among the rule's legs; rnd is uniform 64 bits.  NULL when there is no leg or all weights are 0 (500). */
 const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd) NONNULL(1);

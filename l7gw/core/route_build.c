@@ -303,6 +303,7 @@ static int vhost_build(struct build *b, const Model__VirtualHost *m, struct rout
         if (!v || !(v->root = arena_calloc(b->a, 1, sizeof *v->root)) ||
             strindex_init(&v->children, b->a, &b->hash_key, segments_count(m)) < 0)
                 return no_memory(b);
+        v->hostname = m->hostname;
         for (size_t i = 0; i < m->n_routes; i++) {
                 int r = entry_build(b, v, m->routes[i], (uint32_t)i);
                 if (r < 0)

@@ -21,6 +21,7 @@ struct route_node { /* a path of whole segments */
         struct route_list exact, prefix;
 };
 struct route_vhost {
+        const char *hostname;
         struct route_node *root;   /* "/" as a prefix */
         struct strindex children;  /* (node id, segment) -> struct route_node */
         struct route_list any;     /* entries without a path condition, or with a regular expression */

@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/io/report.h"
 #include "l7gw/io/control.h"
+#include "l7gw/io/trace.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -356,6 +357,7 @@ const struct admin_query report_queries[] = {
         {"listeners", "addresses, host names, responses by class", query_listeners},
         {"clusters", "endpoints, responses by class", query_clusters},
         {"metrics", "Prometheus text", query_metrics},
+        {"trace", "METHOD URL [NAME:VALUE...]: where that request would go, and why", query_trace},
         {"help", "this list", query_help},
         {NULL, NULL, NULL},
 };

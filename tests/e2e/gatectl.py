@@ -72,6 +72,26 @@ def trace(site, check):
         check("trace %s: refused" % " ".join(args), rc == 1 and err, (rc, out, err))
 
 
+def trace_request(site, check):
+    lab = site.lab
+    rc, doc = as_json(lab, "trace", "request", "http://match.example/v2/teams/blue?x=1", "user-agent:curl")
+    answers = [a for shard in doc.values() for a in shard] if rc == 0 else []
+    taken = [a["asked"][-1] for a in answers if a["asked"]]
+    check("trace request: both shards, both address families; the rule that takes it and the backend",
+          rc == 0 and len(doc) == 2 and len([t for t in taken if t["verdict"] == "taken" and t["path_kind"] == "regex" and
+                                             t["route"] == "HTTPRoute demo/match"]) >= 4 and
+          all(a["outcome"] == "forward" and a["backends"][0]["cluster"].startswith("demo/echo-v2:80") for a in answers if a["asked"]), (rc, doc))
+    rc, out, err = ctl(lab, "trace", "request", "GET", "http://match.example/")
+    check("trace request: as a table, with what was passed by", rc == 0 and "header x-canary" in out and "query parameter beta" in out and "another method" in out and "taken" in out, (rc, out, err))
+    rc, out, err = ctl(lab, "trace", "request", "http://redirect.example/old/x?q")
+    check("trace request: a redirect", rc == 0 and "redirect 302" in out and "http://echo.example/new/x?q" in out, (rc, out, err))
+    rc, out, err = ctl(lab, "trace", "request", "http://nobody.example/")
+    check("trace request: no route is an answer too", rc == 0 and "no_route 404" in out or "no_listener 404" in out, (rc, out, err))
+    for args in (("ftp://a/",), ("http://a b/",), ("GET", "http://a/", "x y: z"), ("http://a/", "x: y\r\nz: 1"), ("GE T", "http://a/")):
+        rc, out, err = ctl(lab, "trace", "request", *args)
+        check("trace request %r: refused" % (args,), rc == 1 and err, (rc, out, err))
+
+
 def validation(site, check):
     lab = site.lab
     rc, out, err = ctl(lab, "check", lab.path("manifests"))
@@ -92,6 +112,7 @@ def scenario(site, check):
     status(site, check)
     lists(site, check)
     trace(site, check)
+    trace_request(site, check)
     validation(site, check)
 
 

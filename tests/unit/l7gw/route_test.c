@@ -189,6 +189,44 @@ static void test_regex_limit(void **state)
         world_fini(&w);
 }
 
+/* What route_explain passes by is what route_find passes by, and its last word is the same. */
+static void test_explain(void **state)
+{
+        (void)state;
+        static const struct row rows[] = {
+                { "", "a.org", '=', "/x/y", .method = "PUT", .rule = "put" }, { "", "a.org", '^', "/x", .header = "h=1;i=2", .rule = "headers" },
+                { "", "a.org", '^', "/x", .query = "q=1", .rule = "query" }, { "", "a.org", '~', "/z.*", .rule = "regex" },
+                { "", "a.org", '^', "/other", .rule = "other" }, { "", "", '^', "/", .rule = "any" },
+        };
+        static const struct { const char *head, *want; } asks[] = {
+                { "GET /x/y HTTP/1.1\r\nHost: a.org\r\nH: 1\r\n", "put:method headers:header i query:query q regex:path any:match" },
+                { "PUT /x/y HTTP/1.1\r\nHost: a.org\r\n", "put:match" }, { "GET /x HTTP/1.1\r\nHost: b.org\r\n", "any:match" },
+                { "GET /x?q=1 HTTP/1.1\r\nHost: a.org\r\n", "headers:header h query:match" },
+                { "OPTIONS * HTTP/1.1\r\nHost: a.org\r\n", "regex:path" },
+        };
+        static const char *const words[WHY_N] = { "match", "method", "grpc", "header", "query", "path", "limit" };
+        world_init(&w);
+        rows_add(&w, rows, ARRAY_SIZE(rows));
+        world_must_build(&w);
+        for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+                struct msg m;
+                struct route_candidate c[8];
+                struct route_hit hit;
+                char got[256] = "";
+                size_t at = 0;
+                request_parse(&w.arena, asks[i].head, &m);
+                size_t n = route_explain(w.table->binds[0].listeners[0], &m, c, 8);
+                for (size_t k = 0; k < n; k++)
+                        at += (size_t)snprintf(got + at, sizeof got - at, "%s%s:%s%s%.*s", k ? " " : "", c[k].rule->model->name, words[c[k].why],
+                                               c[k].name.n ? " " : "", SPAN_FMT(c[k].name));
+                assert_string_equal(got, asks[i].want);
+                bool found = route_find(w.table->binds[0].listeners[0], &m, &hit) == ROUTE_FOUND;
+                assert_int_equal(found, n && c[n - 1].why == WHY_MATCH);
+                assert_true(!found || hit.rule == c[n - 1].rule);
+        }
+        world_fini(&w);
+}
+
 static void test_methods(void **state)
 {
         (void)state;
@@ -395,7 +433,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_paths), cmocka_unit_test(test_order_is_kept), cmocka_unit_test(test_matching_across_routes),
-                cmocka_unit_test(test_headers), cmocka_unit_test(test_header_kinds), cmocka_unit_test(test_regex), cmocka_unit_test(test_regex_limit), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
+                cmocka_unit_test(test_headers), cmocka_unit_test(test_header_kinds), cmocka_unit_test(test_regex), cmocka_unit_test(test_regex_limit), cmocka_unit_test(test_explain), cmocka_unit_test(test_methods), cmocka_unit_test(test_query),
                 cmocka_unit_test(test_hosts), cmocka_unit_test(test_listener_isolation), cmocka_unit_test(test_less_specific_host),
                 cmocka_unit_test(test_no_host), cmocka_unit_test(test_weights), cmocka_unit_test(test_many),
         };
