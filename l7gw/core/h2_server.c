@@ -1,6 +1,7 @@
 /* l7gw/core/h2_server.c - see h2_server.h. */
 #include "lib/base.h"
 #include "l7gw/core/h2_server.h"
+#include "l7gw/core/h2_guard.h"
 #include "l7gw/core/h2_message.h"
 
 #include <nghttp2/nghttp2.h>
@@ -17,6 +18,7 @@ struct h2_server {
         size_t n_streams, n_heads;
         uint32_t buffer_bytes, n_requests;
         uint32_t credit_glitches, credit_faults; /* what is left before the connection counts as hostile */
+        struct h2_guard guard;
         bool tls, hostile, dead;
         uint8_t drain; /* 0 none, 1 notice sent, 2 final */
 };
@@ -327,6 +329,7 @@ int h2_server_new(const struct h2_server_conf *conf, struct h2_server **ret)
                                 .credit_glitches = L7_H2_GLITCHES,
                                 .credit_faults = L7_H2_FAULTS};
         chain_init(&h->out, conf->pool);
+        h2_guard_init(&h->guard);
         const nghttp2_settings_entry settings[] = {
                 {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, L7_H2_STREAMS},
                 {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, conf->buffer_bytes},
@@ -372,10 +375,20 @@ size_t h2_server_heads(const struct h2_server *h)
         return h->n_heads;
 }
 
+static bool stream_is_open(void *arg, uint32_t id)
+{
+        struct h2_server *h = arg;
+        return nghttp2_session_find_stream(h->session, (int32_t)id) != NULL;
+}
+
 int h2_server_input(struct h2_server *h, struct span in)
 {
-        ssize_t r = nghttp2_session_mem_recv(h->session, in.p, in.n);
-        if (r < 0 || (size_t)r != in.n)
+        uint32_t code = 0;
+        size_t well = h2_guard_check(&h->guard, in, stream_is_open, h, &code);
+        ssize_t r = nghttp2_session_mem_recv(h->session, in.p, well);
+        if (r < 0 || (size_t)r != well)
+                return -EPROTO;
+        if (code != 0 && nghttp2_session_terminate_session(h->session, code) != 0)
                 return -EPROTO;
         if (h->hostile && nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM) != 0)
                 return -EPROTO;

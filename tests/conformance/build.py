@@ -42,6 +42,7 @@ PARTS = (
     Part("suite", {"conformance.test": ".", "echo-basic": "sigs.k8s.io/gateway-api/conformance/echo-basic"},
          copies={"crds": ("sigs.k8s.io/gateway-api", "config/crd/experimental")}),
     Part("dns", {"coredns": "."}),
+    Part("h2spec", {"h2spec": "."}),
 )
 
 

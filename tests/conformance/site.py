@@ -93,4 +93,4 @@ class KubeLab(Lab):
 
 def parts(version_of_suite=None):
     """The built programs; build.NoGo when there can be none."""
-    return build.ensure(version_of_suite=version_of_suite)
+    return build.ensure(("controlplane", "cluster", "suite", "dns"), version_of_suite)

@@ -87,6 +87,10 @@ def raw(tls_name=None, rcvbuf=None):
     return Raw((VIP, HTTPS if tls_name else HTTP), tls_name, rcvbuf)
 
 
+def raw_to(address):
+    return Raw((address, HTTP))
+
+
 def http2(path):
     return Http2((VIP, HTTP), path)
 
