@@ -196,7 +196,9 @@ void render_network(const struct render *r, struct files *out)
 
 void render_unconfigured(struct files *out)
 {
-        static const struct config none;
-        const struct kernel_nic any = {.present = true, .dhcp4 = true, .dhcp6_ra = true};
-        kernel_nic(&none, "management", &any, out);
+        /* a link-local address, too: a metadata service may be all there is on the link */
+        buf_str(&out->text, "[Match]\nType=ether\nKind=!*\n[Link]\nRequiredForOnline=no\n"
+                            "[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\nLinkLocalAddressing=yes\nLLMNR=no\nMulticastDNS=no\n"
+                            "[DHCPv4]\nUseHostname=no\nClientIdentifier=mac\n");
+        files_end(out, 0644, NULL, RENDER_NETWORK "/20-management.network");
 }

@@ -3,7 +3,9 @@ import json
 import os
 import re
 import subprocess
+import sys
 
+from tests.lab import netns
 from tests.lab.proc import wait_until
 
 from .cases_boot import main_machine
@@ -80,6 +82,22 @@ def sources(bed, check):
         m.start()
         wait_until(lambda: named_quietly(m) == "by-esp", 2 * BOOT_S, "the configuration of the ESP in force", 1.0)
         check("configuration by the ESP", True)
+
+
+def metadata(bed, check):
+    """No seed at all, and no DHCP: a link-local address is enough to ask the metadata service."""
+    inline = 'source = "directory"; manifests = "%s";' % bed.site.manifests().replace("\\", "\\\\").replace('"', '\\"')
+    path = bed.site.path("user-data")
+    with open(path, "wb") as f:
+        f.write(b"# gatehouse.cfg\n" + config(('name = "edge-test"', 'name = "by-ec2"'), ('source = "directory";', inline)))
+    netns.routes(bed.site.prefix, "169.254.0.0/16 dev mgmt")
+    service = bed.site.spawn("metadata", [sys.executable, "-B", "-m", "tests.image.metadata", "169.254.169.254", path])
+    with bed.machine("ec2", seed=[]).start() as m:
+        took = bed.wait_serving(m, 2 * BOOT_S)
+        status = json.loads(m.sh("gatectl system status -o json"))
+        check("configuration by the metadata service (IMDSv2): serving %.0f s after power-on" % took,
+              status["name"] == "by-ec2" and status["source"] == "ec2", status)
+    service.stop()
 
 
 def named_quietly(m):

@@ -26,6 +26,7 @@ GROUPS = (
     ("kernel-ports", cases_boot.kernel_ports, False),
     ("kubernetes", cases_kube.kubernetes, False),
     ("sources", cases_config.sources, False),
+    ("metadata", cases_config.metadata, False),
     ("console", cases_config.console_form, False),
     ("tampered", cases_update.tampered, False),
     ("update", cases_update.commits, False),
