@@ -123,26 +123,3 @@ int cpu_list_parse(const char *text, struct cpu_list *ret)
         *ret = l;
         return 0;
 }
-
-static bool clock_time(const char **p, unsigned *ret_min)
-{
-        unsigned h, m;
-        if (!number(p, 23, &h) || **p != ':')
-                return false;
-        (*p)++;
-        if (!number(p, 59, &m))
-                return false;
-        *ret_min = h * 60 + m;
-        return true;
-}
-
-int window_parse(const char *text, unsigned *ret_from_min, unsigned *ret_to_min)
-{
-        unsigned from, to;
-        const char *p = text;
-        if (!clock_time(&p, &from) || *p++ != '-' || !clock_time(&p, &to) || *p)
-                return -EINVAL;
-        *ret_from_min = from;
-        *ret_to_min = to;
-        return 0;
-}

@@ -93,8 +93,6 @@ struct bgp_neighbour {
 
 struct update_conf {
         const char *url, *channel;                           /* url "": updates come by `gatectl system update FILE` only */
-        bool automatic;
-        unsigned window_from_min, window_to_min;             /* minutes of the day, UTC; equal = any time */
         const char *keys[IMAGE_MAX_KEYS];                    /* PEM, Ed25519; accepted beside those of the image */
         size_t n_keys;
 };
@@ -153,4 +151,3 @@ size_t config_shards(const struct config *c) NONNULL(1); /* over all groups */
 /* Texts of the file's small languages; -EINVAL when they are not that. */
 int nic_match_parse(const char *text, struct nic_match *ret) NONNULL(1, 2) MUST_USE; /* never NIC_ANY or NIC_SHARED */
 int cpu_list_parse(const char *text, struct cpu_list *ret) NONNULL(1, 2) MUST_USE;   /* borrows text */
-int window_parse(const char *text, unsigned *ret_from_min, unsigned *ret_to_min) NONNULL(1, 2, 3) MUST_USE;

@@ -98,12 +98,6 @@ static void read_update(struct config *c, const struct conf_group *root)
                 conf_error(g, "url", "\"%s\" is no http or https URL", u->url);
         if (conf_str_or(g, "channel", "")[0])
                 read_name(c, g, "channel", 32, &u->channel);
-        u->automatic = conf_bool_or(g, "auto", false);
-        if (u->automatic && !*u->url)
-                conf_error(g, "auto", "needs a url");
-        const char *window = conf_str_or(g, "window", "");
-        if (*window && window_parse(window, &u->window_from_min, &u->window_to_min) < 0)
-                conf_error(g, "window", "\"%s\" is not HH:MM-HH:MM", window);
         u->n_keys = read_strings(c, g, "keys", u->keys, IMAGE_MAX_KEYS);
         for (size_t i = 0; i < u->n_keys; i++)
                 if (!strstr(u->keys[i], "-----BEGIN PUBLIC KEY-----"))

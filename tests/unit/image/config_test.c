@@ -77,8 +77,6 @@ static const struct {
         {"BGP without neighbours", ALL "bgp = { as = 1; router_id = \"1.1.1.1\"; };", "f:6", "neighbours: 1 to 8"},
         {"a BGP password that ends its string", ALL "bgp = { as = 1; router_id = \"1.1.1.1\"; neighbours = ( { address = \"1.1.1.2\"; as = 2; password = \"a\\\"b\"; } ); };", "f:6", "password: at most 80"},
         {"an update by ftp", ALL "update = { url = \"ftp://x\"; };", "f:6", "no http or https URL"},
-        {"automatic from nowhere", ALL "update = { auto = true; };", "f:6", "needs a url"},
-        {"a window that is none", ALL "update = { window = \"25:00-03:00\"; };", "f:6", "is not HH:MM-HH:MM"},
         {"a key that is none", ALL "update = { keys = [ \"abc\" ]; };", "f:6", "no public key"},
 };
 
@@ -117,8 +115,6 @@ static void example(void **state)
         assert_int_equal(c->n_vips, 2);
         assert_int_equal(config_shards(c), 2);
         assert_int_equal(c->agent.source, SOURCE_KUBERNETES);
-        assert_int_equal(c->update.window_from_min, 180);
-        assert_int_equal(c->update.window_to_min, 300);
         config_free(c);
 }
 
