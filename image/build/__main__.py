@@ -98,7 +98,7 @@ def check_reproducible(source, our_programs, what, signing, args):
 def build(args):
     start = time.monotonic()
     what = release(args.profile, args.version, args.minimum, args.channel)
-    os.makedirs(programs.BUILD, exist_ok=True)
+    programs.configure()
     signing = signing_keys(args)
     source = tree.ensure(args.refresh, args.mirror)
     if source.age_days() > 7:

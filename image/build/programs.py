@@ -16,11 +16,15 @@ ARGS = ["-Doptimization=2", "-Ddebug=false", "-Db_pie=true", "-Dc_args=-fstack-p
         "-Dc_link_args=-Wl,-z,relro,-z,now"]
 
 
-def build(into):
-    """{place in the root: file}, the files below the directory `into`."""
+def configure():
+    """Before anything else is put into the build directory: a half-configured one is removed."""
     if not os.path.exists(os.path.join(BUILD, "build.ninja")):
         shutil.rmtree(BUILD, ignore_errors=True)
         run(["meson", "setup", BUILD, ROOT, *ARGS])
+
+
+def build(into):
+    """{place in the root: file}, the files below the directory `into`."""
     say("image: compiling our programs (release)")
     run(["ninja", "-C", BUILD, "--quiet", *PROGRAMS])
     out = {}

@@ -19,6 +19,11 @@ def named(m):
     return json.loads(m.sh("gatectl -o json system status")).get("name")
 
 
+def in_force(m):
+    """The name that the daemons were given: that of an unconfirmed configuration, too."""
+    return m.sh("sed -n 's/^name = \"\\(.*\\)\".*/\\1/p' /etc/gatehouse/l4lb.cfg").strip()
+
+
 def renamed(bed, name):
     return config(('name = "edge-test"', 'name = "%s"' % name))
 
@@ -31,13 +36,14 @@ def apply(bed, check):
     check("a bad file is refused with file, line and setting, and nothing changes", status != 0 and re.search(r"cfg:\d+: threads", out) and named(m) == "edge-test", out)
     m.put("/run/t/a.cfg", renamed(bed, "edge-a"))
     out = m.sh("gatectl system apply --confirm 60 /run/t/a.cfg", 400)
-    check("an apply is in force at once", named(m) == "edge-a", out)
+    check("an apply is in force at once", in_force(m) == "edge-a", out)
     m.sh("gatectl system confirm")
-    check("confirmed, it stays", named(m) == "edge-a")
+    check("confirmed, it stays", named(m) == in_force(m) == "edge-a")
     m.put("/run/t/b.cfg", renamed(bed, "edge-b"))
-    m.sh("gatectl system apply --confirm 5 /run/t/b.cfg", 400)
-    wait_until(lambda: named(m) == "edge-a", 120, "the unconfirmed configuration taken back", 0.5)
-    check("not confirmed, it is taken back by itself", True)
+    m.sh("gatectl system apply --confirm 30 /run/t/b.cfg", 400)
+    before = in_force(m)
+    wait_until(lambda: in_force(m) == "edge-a", 240, "the unconfirmed configuration taken back", 0.5)
+    check("not confirmed, it is taken back by itself", before == "edge-b" and named(m) == "edge-a", before)
     check("it serves all along", bed.serves())
     m.put("/run/t/c.cfg", renamed(bed, "edge-c"))
     m.run("nohup gatectl system apply --confirm 600 /run/t/c.cfg >/dev/null 2>&1 & sleep 1.5", 60)
