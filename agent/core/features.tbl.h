@@ -5,6 +5,8 @@
 #define SUPPORTED_FEATURES(F) \
         F("BackendTLSPolicy") \
         F("BackendTLSPolicySANValidation") \
+        F("GRPCRoute") \
+        F("GRPCRouteNamedRouteRule") \
         F("Gateway") \
         F("GatewayAddressEmpty") \
         F("GatewayBackendClientCertificate") \

@@ -1,6 +1,7 @@
 /* l7gw/core/dispatch.c - see dispatch.h. */
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
+#include "l7gw/core/chars.h"
 #include "l7gw/core/grpc.h"
 #include "l7gw/core/session.h"
 #include "l7gw/core/websocket.h"
@@ -18,6 +19,45 @@ static int list_add(struct arena *a, struct span *list, struct span item)
         char *p = list->n ? arena_printf(a, "%.*s, %.*s", SPAN_FMT(*list), SPAN_FMT(item)) : NULL;
         *list = list->n ? span_str(p) : arena_span(a, item);
         return list->p ? 0 : -ENOMEM;
+}
+
+static bool hex_lower(struct span s)
+{
+        bool zero = true;
+        for (size_t i = 0; i < s.n; i++) {
+                if (!char_is(s.p[i], CH_HEX) || char_lower[s.p[i]] != s.p[i])
+                        return false;
+                zero &= s.p[i] == '0';
+        }
+        return !zero;
+}
+
+/* W3C Trace Context 3.2: version "-" trace-id "-" parent-id "-" flags; versions to come may be longer. */
+static bool traceparent_valid(struct span s)
+{
+        if (s.n < 55 || s.p[2] != '-' || s.p[35] != '-' || s.p[52] != '-' || !hex_lower(SPAN(s.p + 3, 32)) || !hex_lower(SPAN(s.p + 36, 16)))
+                return false;
+        bool first = s.p[0] == '0' && s.p[1] == '0', never = s.p[0] == 'f' && s.p[1] == 'f';
+        return char_is(s.p[0], CH_HEX) && char_is(s.p[1], CH_HEX) && char_is(s.p[53], CH_HEX) && char_is(s.p[54], CH_HEX) && !never &&
+               (first ? s.n == 55 : s.n == 55 || s.p[55] == '-');
+}
+
+/* The context of a trusted peer passes as it is; else a trace begins here, under the id the log has.  Not sampled: nobody
+ * records spans here, and who wants the trace decides so downstream. */
+static int trace_set(struct stream *s, const struct dispatch_in *in)
+{
+        struct msg *m = &s->req;
+        const struct field *f = msg_find_id(m, FIELD_TRACEPARENT);
+        if (f && in->peer_trusted && traceparent_valid(f->value))
+                return 0;
+        msg_remove(m, SPAN_LIT("tracestate")); /* it belongs to the context that does not pass */
+        static const char form[] = "00-TTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT-SSSSSSSSSSSSSSSS-00";
+        uint8_t *p = arena_dup(&s->arena, form, sizeof form - 1);
+        if (!p)
+                return -ENOMEM;
+        memcpy(p + 3, in->request_id, 32); /* always 32 digits */
+        memcpy(p + 36, in->request_id + 16, 16);
+        return msg_set(m, SPAN_LIT("traceparent"), SPAN(p, sizeof form - 1));
 }
 
 /* X-Forwarded-* from an untrusted peer is replaced, from a trusted one extended (requirement 30). */
@@ -51,7 +91,7 @@ static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct 
                 struct span id = arena_span(&s->arena, span_str(in->request_id));
                 r = id.p ? msg_set(m, SPAN_LIT("x-request-id"), id) : -ENOMEM;
         }
-        return r;
+        return r == 0 ? trace_set(s, in) : r;
 }
 
 /* The most specific listener for the host, and whether the TLS connection was opened for it (RFC 9110 15.5.20; Gateway

@@ -13,7 +13,7 @@ struct dispatch_in {
         struct span peer;    /* the client's address as text */
         bool peer_trusted;   /* its X-Forwarded-* are believed */
         struct span client_cert; /* X-Forwarded-Client-Cert of this connection: its certificate was verified; empty: none */
-        char request_id[33]; /* used unless a trusted peer sent one */
+        char request_id[33]; /* 32 hex digits; used unless a trusted peer sent one */
         uint8_t nonce[16];   /* random: for a key of WebSocket */
         uint64_t now_s;      /* Unix time */
         /* Has that cluster an endpoint of this token?  Asked for routes with session persistence. */

@@ -130,7 +130,7 @@ static void decision(struct json *j, const struct generation *g, const struct ge
         struct dispatch d;
         bool tls = span_eq_str(q->scheme, "https");
         struct dispatch_in in = {.bind = b->route, .tls = tls, .sni = tls ? q->host : SPAN_NULL, .peer = SPAN_LIT("192.0.2.0"),
-                                 .has_endpoint = no_endpoint, .request_id = "trace"};
+                                 .has_endpoint = no_endpoint, .request_id = "00000000000000000000000000000000"};
         dispatch_request(s, &in, &d);
         text(j, "listener", d.listener ? d.listener->model->id : NULL);
         text(j, "outcome", d.reason == REASON_NONE ? "forward" : reason_word(d.reason));

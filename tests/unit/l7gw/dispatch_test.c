@@ -129,7 +129,7 @@ static void ask(struct ask *a, const char *head, const struct dispatch_in *extra
         a->s.req.scheme = extra->tls ? SPAN_LIT("https") : SPAN_LIT("http");
         struct dispatch_in in = *extra;
         in.peer = SPAN_LIT("198.51.100.7");
-        snprintf(in.request_id, sizeof in.request_id, "0123");
+        snprintf(in.request_id, sizeof in.request_id, "0af7651916cd43dd8448eb211c80319c");
         dispatch_request(&a->s, &in, &a->d);
         if (a->d.reason != REASON_NONE)
                 assert_int_equal(dispatch_reply(&a->s, &a->d, &a->body), 0);
@@ -239,7 +239,8 @@ static void test_forwarding_fields(void **state)
                  {{"x-forwarded-for", "198.51.100.7"},
                   {"x-forwarded-proto", "http"},
                   {"x-forwarded-host", "h"},
-                  {"x-request-id", "0123"}}},
+                  {"x-request-id", "0af7651916cd43dd8448eb211c80319c"},
+                  {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}}},
                 {"a stranger's are replaced",
                  "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: x\r\nX-Forwarded-Host: evil\r\nX-Request-Id: "
                  "z\r\nForwarded: for=1\r\nX-Real-IP: 1\r\n",
@@ -248,7 +249,7 @@ static void test_forwarding_fields(void **state)
                  {{"x-forwarded-for", "198.51.100.7"},
                   {"x-forwarded-proto", "http"},
                   {"x-forwarded-host", "h"},
-                  {"x-request-id", "0123"},
+                  {"x-request-id", "0af7651916cd43dd8448eb211c80319c"},
                   {"forwarded", NULL},
                   {"x-real-ip", NULL}}},
                 {"a trusted hop's are extended",
@@ -260,6 +261,16 @@ static void test_forwarding_fields(void **state)
                   {"x-forwarded-proto", "https"},
                   {"x-forwarded-host", "first"},
                   {"x-request-id", "z"}}},
+                {"trace context of a stranger", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", false, false,
+                 {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}, {"tracestate", NULL}}},
+                {"trace context of a trusted peer", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", true, false,
+                 {{"traceparent", "00-11111111111111111111111111111111-2222222222222222-01"}, {"tracestate", "a=b"}}},
+                {"one to come", "Traceparent: cc-11111111111111111111111111111111-2222222222222222-01-what\r\n", true, false,
+                 {{"traceparent", "cc-11111111111111111111111111111111-2222222222222222-01-what"}}},
+                {"a trusted peer's that is none", "Traceparent: 00-00000000000000000000000000000000-2222222222222222-01\r\nTracestate: a=b\r\n", true, false,
+                 {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}, {"tracestate", NULL}}},
+                {"too long for version 00", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01-x\r\n", true, false,
+                 {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}}},
                 {"TLS", "", false, true, {{"x-forwarded-proto", "https"}}},
                 {"a stranger's claim of a certificate", "X-Forwarded-Client-Cert: Hash=1\r\n", false, true,
                  {{"x-forwarded-client-cert", NULL}}},
