@@ -309,6 +309,11 @@ int apply_cancel(struct apply *a, struct err *reterr)
         return 0;
 }
 
+enum store_slot apply_in_force(const struct apply *a)
+{
+        return a->state == APPLY_WAITING ? STORE_CANDIDATE : STORE_CURRENT;
+}
+
 void apply_describe(const struct apply *a, struct json *out)
 {
         json_key(out, "apply");

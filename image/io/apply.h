@@ -37,5 +37,7 @@ void apply_free(struct apply *a);
 int apply_start(struct apply *a, struct seed_copy *found, unsigned confirm_s, struct err *reterr) NONNULL(1, 2, 4) MUST_USE;
 int apply_confirm(struct apply *a, struct err *reterr) NONNULL(1, 2) MUST_USE;
 int apply_cancel(struct apply *a, struct err *reterr) NONNULL(1, 2) MUST_USE; /* back now */
+/* What runs: the candidate while it waits to be confirmed, else current. */
+enum store_slot apply_in_force(const struct apply *a) NONNULL(1);
 /* state, what it ended with last, seconds left: keys into an open object. */
 void apply_describe(const struct apply *a, struct json *out) NONNULL(1, 2);

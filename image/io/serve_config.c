@@ -62,7 +62,7 @@ void serve_status_config(struct serve *s, struct json *out)
         struct config *c = NULL;
         struct err e;
         seed_copy_init(&cur);
-        bool has = store_load(s->h, STORE_CURRENT, &cur, &e) == 0 && config_load_text(cur.cfg, "gatehouse.cfg", &c, &e) == 0;
+        bool has = store_load(s->h, apply_in_force(s->apply), &cur, &e) == 0 && config_load_text(cur.cfg, "gatehouse.cfg", &c, &e) == 0;
         json_key(out, "configured");
         json_bool(out, has);
         json_key(out, "name");

@@ -226,6 +226,7 @@ def power(box, check):
         f.write(config(name="unconfirmed", via=3))
     before = box.current()
     rc, out = box.ctl("system", "apply", "--confirm", "600", new)
+    check.equal("status names what runs, confirmed or not", box.status()["name"], "unconfirmed")
     box.serve.signal(9)
     box.serve.wait(5)
     check("unconfirmed when the power goes", rc == 0 and os.path.lexists(box.path("var/lib/gatehouse/config/candidate")), (rc, out))
