@@ -3,7 +3,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 
 from tests.lab import netns
 from tests.lab.proc import wait_until
@@ -97,7 +96,7 @@ def metadata(bed, check):
     with open(path, "wb") as f:
         f.write(b"# gatehouse.cfg\n" + config(('name = "edge-test"', 'name = "by-ec2"'), ('source = "directory";', inline)))
     netns.routes(bed.site.prefix, "169.254.0.0/16 dev mgmt")
-    service = bed.site.spawn("metadata", [sys.executable, "-B", "-m", "tests.image.metadata", "169.254.169.254", path])
+    service = bed.site.spawn("metadata", ["python3", "-B", os.path.join(HERE, "cloud.py"), "-", path, "ec2"])
     with bed.machine("ec2", seed=[]).start() as m:
         took = bed.wait_serving(m, 2 * BOOT_S)
         status = json.loads(m.sh("gatectl system status -o json"))

@@ -1,6 +1,7 @@
 """What a cloud gives a machine: an address by DHCP (RFC 2131) and user data by a metadata service (EC2's IMDSv2, GCE's).
 
-    cloud.py IFACE USER_DATA ec2|gce     runs in the site's namespace, until it is killed; prints what it was asked"""
+    cloud.py IFACE USER_DATA ec2|gce     runs in the site's namespace, until it is killed; prints what it was asked
+    IFACE "-": no DHCP, the machine has a link-local address only"""
 import http.server
 import socket
 import struct
@@ -74,5 +75,6 @@ if __name__ == "__main__":
     with open(sys.argv[2], "rb") as f:
         Metadata.data = f.read()
     Metadata.kind = sys.argv[3]
-    threading.Thread(target=dhcp, args=(sys.argv[1],), daemon=True).start()
+    if sys.argv[1] != "-":
+        threading.Thread(target=dhcp, args=(sys.argv[1],), daemon=True).start()
     http.server.ThreadingHTTPServer(("169.254.169.254", 80), Metadata).serve_forever()
