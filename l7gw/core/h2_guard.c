@@ -2,7 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/core/h2_guard.h"
 
-enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_PRIORITY = 2, FRAME_RST_STREAM = 3 };
+enum { FRAME_DATA = 0, FRAME_HEADERS = 1, FRAME_PRIORITY = 2, FRAME_RST_STREAM = 3, FRAME_CONTINUATION = 9 };
 enum { FLAG_END_STREAM = 0x1, FLAG_PADDED = 0x8, FLAG_PRIORITY = 0x20 };
 enum { PROTOCOL_ERROR = 0x1, STREAM_CLOSED = 0x5 };
 #define HEADER 9u
@@ -35,6 +35,7 @@ static uint32_t judge(struct h2_guard *g, bool (*is_open)(void *arg, uint32_t id
         uint8_t type = g->bytes[3], flags = g->bytes[4];
         uint32_t id = u32_be(g->bytes + 5) & 0x7fffffffu, at = HEADER + (type == FRAME_HEADERS && flags & FLAG_PADDED ? 1u : 0u);
         bool depends = type == FRAME_PRIORITY || (type == FRAME_HEADERS && flags & FLAG_PRIORITY);
+        g->useless += type == FRAME_PRIORITY || type > FRAME_CONTINUATION;
         if (type == FRAME_PRIORITY && id == 0)
                 return PROTOCOL_ERROR;
         if (depends && g->have >= at + 4 && (u32_be(g->bytes + at) & 0x7fffffffu) == id)

@@ -11,6 +11,7 @@
 #define H2_GUARD_STREAMS 256 /* more than may be open and on their way at once */
 struct h2_guard {
         uint32_t newest; /* stream */
+        uint32_t useless; /* frames that nghttp2 drops unseen: PRIORITY, unknown types; the caller takes them */
         struct {
                 uint32_t id : 31, ended : 1;
         } streams[H2_GUARD_STREAMS];

@@ -46,9 +46,10 @@ static bool length_take(struct msg *m, struct span v)
 
 void h2_request_field(struct stream *s, struct span name, struct span value)
 {
+        if (s->h2_list_bytes <= 4u * L7_H2_HEADER_LIST) /* the session ends what goes on beyond that */
+                s->h2_list_bytes += (uint32_t)MIN(name.n + value.n + 32, (size_t)L7_H2_HEADER_LIST + 1); /* RFC 9113 6.5.2 */
         if (s->h2_too_large || s->h2_bad)
                 return; /* it will be refused: decode on, store nothing */
-        s->h2_list_bytes += (uint32_t)MIN(name.n + value.n + 32, (size_t)L7_H2_HEADER_LIST + 1); /* RFC 9113 6.5.2 */
         if (s->req.n_fields >= MSG_MAX_FIELDS || s->h2_list_bytes > L7_H2_HEADER_LIST) {
                 s->h2_too_large = true;
                 return;

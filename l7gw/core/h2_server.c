@@ -110,7 +110,11 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uin
                 return 0;
         if (f->headers.cat == NGHTTP2_HCAT_REQUEST)
                 h2_request_field(s, SPAN(name, name_n), SPAN(value, value_n));
-        else
+        if (s->h2_list_bytes > 4u * L7_H2_HEADER_LIST) { /* a bomb: no honest list goes that far beyond the limit it was told */
+                h->hostile = true;
+                return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest is decoded, but not looked at */
+        }
+        if (f->headers.cat != NGHTTP2_HCAT_REQUEST)
                 h2_trailer(s, &s->req_trailers, SPAN(name, name_n), SPAN(value, value_n));
         return 0;
 }
@@ -122,6 +126,8 @@ static void request_head(struct h2_server *h, struct stream *s, bool end)
         h->n_requests++;
         s->req_done = end;
         if (status != 0) {
+                if (status == 431) /* field lists that cost more to read than to send */
+                        glitch(h, &h->credit_faults);
                 h->engine->refuse(s, status, status == 431   ? "header section over the limit"
                                               : status == 417 ? "unknown expectation"
                                               : status == 501 ? "unknown protocol"
@@ -388,6 +394,8 @@ int h2_server_input(struct h2_server *h, struct span in)
         ssize_t r = nghttp2_session_mem_recv(h->session, in.p, well);
         if (r < 0 || (size_t)r != well)
                 return -EPROTO;
+        for (; h->guard.useless > 0; h->guard.useless--)
+                glitch(h, &h->credit_glitches);
         if (code != 0 && nghttp2_session_terminate_session(h->session, code) != 0)
                 return -EPROTO;
         if (h->hostile && nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM) != 0)

@@ -14,7 +14,7 @@ import threading
 import time
 
 from tests.lab import h2
-from tests.lab.l7_site import HTTP, HTTPS, VIP, raw, route, run, service
+from tests.lab.l7_site import HTTP, VIP, raw, route, run, service
 from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 

@@ -103,6 +103,18 @@ static void test_open(void **state) /* while it exists, nghttp2 judges */
         assert_int_equal(h2_guard_check(&g, SPAN(in, n), all_open, NULL, &code), n);
 }
 
+static void test_useless(void **state) /* requirement 50: counted, since nghttp2 does not show them */
+{
+        struct h2_guard g;
+        uint8_t in[256];
+        uint32_t code = 0;
+        (void)state;
+        size_t n = frames("P5>3 H1. P7>3 W1", in);
+        h2_guard_init(&g);
+        assert_int_equal(h2_guard_check(&g, SPAN(in, n), all_open, NULL, &code), n);
+        assert_int_equal(g.useless, 2);
+}
+
 static void test_long(void **state) /* old streams are forgotten, not mistaken */
 {
         struct h2_guard g;
@@ -122,6 +134,6 @@ static void test_long(void **state) /* old streams are forgotten, not mistaken *
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_open), cmocka_unit_test(test_long)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_cases), cmocka_unit_test(test_open), cmocka_unit_test(test_useless), cmocka_unit_test(test_long)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
