@@ -13,8 +13,6 @@ from tests.lab.proc import wait_until
 from .site import DATA, MANAGEMENT, VIP4, VIP6
 from .vm import BOOT_S, Machine, Nic
 
-OUT = os.path.join(programs.BUILD, "test")
-
 
 class Bed:
     def __init__(self, site):
@@ -32,7 +30,7 @@ class Bed:
     def image(self, name, *options, profile="test"):
         """Directory of a build: disk.raw, update/."""
         if name not in self.built:
-            out = os.path.join(OUT, name)
+            out = os.path.join(programs.BUILD, "test", self.site.prefix, name)
             argv = [sys.executable, "-B", "-m", "image.build", "--profile", profile, "--formats", "", "--compression", "fast", "--out", out, *options]
             p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
             if p.returncode:
@@ -43,7 +41,9 @@ class Bed:
     # -- machines -----------------------------------------------------------------------------------------------------
 
     def machine(self, name, image="base", seed=None, iommu=True, nics=None, **kw):
-        """Not started.  seed: disks besides the system's, default the tests' configuration on a seed disk; [] for none."""
+        """Not started; the site's taps are for one machine at a time, so those that run are switched off.  seed: disks besides the
+        system's, default the tests' configuration on a seed disk; [] for none."""
+        self.close()
         nics = nics if nics is not None else [Nic(MANAGEMENT, "mgmt"), Nic(DATA, "data", iommu=iommu)]
         directory = self.site.path("vm-" + name)
         shutil.rmtree(directory, ignore_errors=True)
@@ -83,6 +83,7 @@ class Bed:
         except (TimeoutError, RuntimeError, OSError) as e:
             return "%s\n%s" % (e, machine.console()[-1000:])
 
-    def close(self):
+    def close(self, but=None):
         for m in self.machines:
-            m.kill()
+            if m is not but:
+                m.kill()

@@ -56,16 +56,20 @@ def serving(bed, check):
 
 def main_machine(bed):
     """The machine of group `serving`, back in the state in which it served; booted if that group did not run."""
-    m = next((m for m in bed.machines if m.dir.endswith("vm-main") and m.alive()), None)
+    m = next((m for m in bed.machines if m.dir.endswith("vm-main") and "serving" in m.saved), None)
     if m is None:
         m = bed.machine("main").start()
         bed.wait_serving(m)
         bed.wait_blessed(m.ready())
         m.save("serving")
     else:
-        m.load("serving")
+        bed.close(but=m)
+        if m.alive():
+            m.load("serving")
+        else:
+            m.start("-loadvm", "serving")
         m.ready()
-        wait_until(bed.serves, 60, "serving after the snapshot was taken up", 0.5)
+        wait_until(bed.serves, 120, "serving after the snapshot was taken up", 0.5)
     return m
 
 

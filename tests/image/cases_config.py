@@ -15,7 +15,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def named(m):
-    return json.loads(m.sh("gatectl -o json system status")).get("name")
+    return json.loads(m.sh("gatectl -t 60000 -o json system status")).get("name")
 
 
 def in_force(m):
@@ -60,7 +60,7 @@ def sources(bed, check):
     def boots(name, source, **kw):
         with bed.machine(name, **kw).start() as m:
             wait_until(lambda: named_quietly(m) == name, 2 * BOOT_S, "the configuration of %s in force" % name, 1.0)
-            got = json.loads(m.sh("gatectl -o json system status")).get("source")
+            got = json.loads(m.sh("gatectl -t 60000 -o json system status")).get("source")
             check("configuration by %s" % source, True, got)
     boots("by-smbios", "SMBIOS credential", seed=[], credentials={"gatehouse.cfg": config(('name = "edge-test"', 'name = "by-smbios"'), inside)})
     drive = seed_disk(bed.site.path("drive.img"), {"gatehouse.cfg": renamed(bed, "by-drive"), **manifests}, label="config-2")

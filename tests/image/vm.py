@@ -66,6 +66,7 @@ class Machine:
         os.makedirs(directory, exist_ok=True)
         self.disk, self.vars = self.path("disk.qcow2"), self.path("vars.qcow2")
         self.proc = self.swtpm = None
+        self.saved = set()
         self._ids = itertools.count(1)
         self._hook = self._hook_in = None
         if keep:
@@ -176,7 +177,7 @@ class Machine:
         except TimeoutError as e:
             raise TimeoutError("%s; it ends with:\n%s" % (e, self.console()[-1500:])) from None
         if found is True:
-            raise MachineError("the machine ended while it was to say %r:\n%s" % (pattern, self.console()[-1500:]))
+            raise MachineError("the machine ended while it was to say %r:\n%s\n%s" % (pattern, self.console()[-1500:], self.proc.log()[-300:]))
         return found
 
     def type(self, text):
@@ -269,6 +270,7 @@ class Machine:
 
     def save(self, name):
         self.monitor("savevm " + name)
+        self.saved.add(name)
 
     def load(self, name):
         self.monitor("loadvm " + name)
