@@ -25,6 +25,7 @@ LEFT_OUT = re.compile(r"""^(
     | etc/(hostname|hosts|resolv\.conf|fstab|machine-id|mtab|passwd-|group-|shadow-|gshadow-|subuid-|subgid-|\.pwd\.lock|os-release|adduser\.conf|deluser\.conf|debconf\.conf|bash\.bashrc|profile|shells|bindresvport\.blacklist)
     | usr/lib/os-release | usr/lib/modules/[^/]+/(modules\.[a-z.]*map) | usr/lib/modules/[^/]+/(build|source)
     | usr/share/(pixmaps|common-licenses/.*\.gz|polkit-1|factory|readline|debianutils|tabset|gdb|gcc|pam.*|systemd/kbd-model-map)(/.*)?
+    | usr/(bin/su|sbin/sulogin)
     | usr/(games|include|local|src)(/.*)? | usr/lib/x86_64-linux-gnu/(perl.*|gconv/(?!gconv-modules).*) | usr/share/perl.* | usr/share/zoneinfo/(right|posix)(/.*)?
 )$""", re.X)
 DIRS = ("boot", "dev", "proc", "sys", "run", "tmp", "var", "efi", "root", "home", "mnt", "etc/systemd/system")
