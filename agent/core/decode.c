@@ -14,6 +14,7 @@ static const struct kind_schema *const kind_schemas[OBJECT_KIND_N] = {
         [OBJECT_HTTP_ROUTE] = &kind_http_route,       [OBJECT_GRPC_ROUTE] = &kind_grpc_route,
         [OBJECT_TCP_ROUTE] = &kind_l4_route,          [OBJECT_UDP_ROUTE] = &kind_l4_route,
         [OBJECT_REFERENCE_GRANT] = &kind_reference_grant,
+        [OBJECT_TLS_ROUTE] = &kind_tls_route,
         [OBJECT_BACKEND_TLS_POLICY] = &kind_backend_tls_policy,
         [OBJECT_SERVICE] = &kind_service,             [OBJECT_ENDPOINT_SLICE] = &kind_endpoint_slice,
         [OBJECT_SECRET] = &kind_secret,               [OBJECT_CONFIG_MAP] = &kind_config_map,

@@ -46,4 +46,7 @@
         F("ListenerSet") \
         F("ReferenceGrant") \
         F("TCPRoute") \
+        F("TLSRoute") \
+        F("TLSRouteModeMixed") \
+        F("TLSRouteModeTerminate") \
         F("UDPRoute")

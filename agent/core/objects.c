@@ -28,7 +28,7 @@ bool object_namespaced(enum object_kind k)
         return kinds[k].namespaced;
 }
 bool object_is_l4_route(enum object_kind k) { return k == OBJECT_TCP_ROUTE || k == OBJECT_UDP_ROUTE; }
-bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE || object_is_l4_route(k); }
+bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE || k == OBJECT_TLS_ROUTE || object_is_l4_route(k); }
 int object_kind_find(const char *group, const char *kind)
 {
         for (int k = 0; k < OBJECT_KIND_N; k++)

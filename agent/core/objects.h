@@ -13,6 +13,7 @@
         K(LISTENER_SET, "ListenerSet", "gateway.networking.k8s.io", true) \
         K(HTTP_ROUTE, "HTTPRoute", "gateway.networking.k8s.io", true) \
         K(GRPC_ROUTE, "GRPCRoute", "gateway.networking.k8s.io", true) \
+        K(TLS_ROUTE, "TLSRoute", "gateway.networking.k8s.io", true) \
         K(TCP_ROUTE, "TCPRoute", "gateway.networking.k8s.io", true) \
         K(UDP_ROUTE, "UDPRoute", "gateway.networking.k8s.io", true) \
         K(BACKEND_TLS_POLICY, "BackendTLSPolicy", "gateway.networking.k8s.io", true) \

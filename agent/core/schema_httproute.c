@@ -387,3 +387,20 @@ static const struct schema l4_spec = { SCHEMA_FIELDS(l4_spec_fields), .strict = 
 static const struct field l4_route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &l4_spec } };
 static const struct schema l4_route_body = { SCHEMA_FIELDS(l4_route_fields), .strict = true };
 const struct kind_schema kind_l4_route = { sizeof(struct http_route), &l4_route_body, { "v1", NULL }, FORMAT_SUBDOMAIN };
+
+/* TLSRoute: the same, chosen by server name */
+
+static const struct field tls_spec_fields[] = {
+        { "parentRefs", FIELD_LIST, 0, offsetof(struct http_route, parents), offsetof(struct http_route, n_parents),
+          .items_max = 32, .sub = &parent },
+        { "hostnames", FIELD_STRINGS, FIELD_REQUIRED, offsetof(struct http_route, hostnames), .min = 1, .max = 253, .items_min = 1,
+          .items_max = 16, .format = FORMAT_HOSTNAME },
+        { "rules", FIELD_LIST, FIELD_REQUIRED, offsetof(struct http_route, rules), offsetof(struct http_route, n_rules),
+          .items_min = 1, .items_max = 1, .sub = &l4_rule },
+        { "useDefaultGateways", FIELD_STRING, 0, offsetof(struct http_route, use_default_gateways),
+          .choices = scope_choices },
+};
+static const struct schema tls_spec = { SCHEMA_FIELDS(tls_spec_fields), .strict = true, .check = rules_route };
+static const struct field tls_route_fields[] = { BODY_FIELDS, { "spec", FIELD_OBJECT, FIELD_REQUIRED, .sub = &tls_spec } };
+static const struct schema tls_route_body = { SCHEMA_FIELDS(tls_route_fields), .strict = true };
+const struct kind_schema kind_tls_route = { sizeof(struct http_route), &tls_route_body, { "v1", NULL }, FORMAT_SUBDOMAIN };

@@ -11,6 +11,7 @@ static const struct { const char *name; Model__Cluster__Protocol protocol; const
         { "kubernetes.io/h2c", MODEL__CLUSTER__PROTOCOL__H2C, "h2c" },
         { "kubernetes.io/ws", MODEL__CLUSTER__PROTOCOL__WS, "ws" },
         { "grpc", MODEL__CLUSTER__PROTOCOL__GRPC, "grpc" },
+        { "tcp", MODEL__CLUSTER__PROTOCOL__TCP, "tcp" }, /* TLSRoute: bytes, whatever the Service says of them */
         { "https", MODEL__CLUSTER__PROTOCOL__H1, "http", true },
         { "HTTPS", MODEL__CLUSTER__PROTOCOL__H1, "http", true },
 };
@@ -210,6 +211,8 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         size_t i = 0;
         /* without a word from the Service, the kind of route says what is spoken */
         const char *app = *p->app_protocol ? p->app_protocol : route->o.kind == OBJECT_GRPC_ROUTE ? "grpc" : "";
+        if (route->o.kind == OBJECT_TLS_ROUTE)
+                app = "tcp";
         while (i < ARRAY_SIZE(app_protocols) && strcmp(app_protocols[i].name, app) != 0)
                 i++;
         if (i == ARRAY_SIZE(app_protocols))
@@ -219,6 +222,13 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         if (q)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: %s", ns, b->ref.name, q->reason));
         const struct tx_policy *policy = policy_of(tx, s, p, uses);
+        if (route->o.kind == OBJECT_TLS_ROUTE) { /* where TLS is passed through there is none of ours: the listener decides */
+                struct tx_cluster *plain = cluster_get(tx, s, p, i, NULL);
+                plain->policy_broken = policy && !policy->tls;
+                plain->over_tls = policy && policy->tls ? cluster_get(tx, s, p, i, policy) : NULL;
+                vec_add(tx, &uses->clusters, plain);
+                return (struct tx_backend){ .cluster = plain->pb->id };
+        }
         if (policy && !policy->tls)
                 return invalid(NULL, NULL);
         if (!policy && app_protocols[i].needs_tls)

@@ -233,7 +233,7 @@ static void listener_binds(struct tx *tx, const struct tx_listener *l, Model__Ga
 
 static void listener_certs(struct pool_build *b, const struct tx_listener *l, Model__Listener *m)
 {
-        if (l->protocol != TX_HTTPS)
+        if (m->protocol == MODEL__LISTENER__PROTOCOL__HTTP || m->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH)
                 return;
         m->tls = PB_NEW(b->tx, Model__Tls, model__tls);
         m->tls->certificates = TX_ARRAY(b->tx, char *, l->n_certs);
@@ -247,6 +247,61 @@ static void listener_certs(struct pool_build *b, const struct tx_listener *l, Mo
         m->tls->client_trust = pb_str(l->trust->id);
         m->tls->client_mode = l->insecure ? MODEL__TLS__CLIENT_MODE__INSECURE_FALLBACK : MODEL__TLS__CLIENT_MODE__VALID_ONLY;
         trust_needed(b, l->trust);
+}
+
+static Model__Listener__Protocol listener_protocol(const struct tx_listener *l)
+{
+        if (l->protocol == TX_TLS)
+                return strcmp(l->l->tls.mode, "Passthrough") == 0 ? MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH
+                                                                  : MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
+        return l->protocol == TX_HTTPS ? MODEL__LISTENER__PROTOCOL__HTTPS : MODEL__LISTENER__PROTOCOL__HTTP;
+}
+
+/* A leg of a TLSRoute on this listener: where TLS ends here, a policy of the Service begins it anew. */
+static Model__Leg *stream_leg(struct pool_build *b, const struct tx_gateway *g, const Model__Leg *from, bool ends)
+{
+        Model__Leg *l = PB_NEW(b->tx, Model__Leg, model__leg);
+        *l = *from;
+        struct tx_cluster *c = *l->cluster ? map_get(&b->tx->clusters, span_str(l->cluster)) : NULL;
+        if (!c)
+                return l;
+        if (ends && c->policy_broken) {
+                l->cluster = pb_str("");
+                l->fail_status = 500;
+                return l;
+        }
+        l->cluster = cluster_of(b, g, ends && c->over_tls ? c->over_tls->pb->id : l->cluster);
+        return l;
+}
+
+static int attachment_cmp(const void *pa, const void *pb)
+{
+        const struct tx_attachment *a = *(struct tx_attachment *const *)pa, *b = *(struct tx_attachment *const *)pb;
+        return object_age_cmp(&a->route->route->o, &b->route->route->o);
+}
+
+/* One per TLSRoute, the older ones first: of two with one name the first is served. */
+static void stream_routes(struct pool_build *b, const struct tx_gateway *g, struct tx_listener *l, Model__Listener *m)
+{
+        struct tx *tx = b->tx;
+        m->stream_routes = TX_ARRAY(tx, Model__StreamRoute *, l->attached.n);
+        if (l->attached.n)
+                qsort(l->attached.v, l->attached.n, sizeof *l->attached.v, attachment_cmp);
+        for (size_t i = 0; i < l->attached.n; i++) {
+                const struct tx_attachment *a = l->attached.v[i];
+                const struct tx_rule *rule = &a->route->rules[0];
+                if (a->route->n_rules == 0 || rule->dropped)
+                        continue;
+                Model__StreamRoute *s = PB_NEW(tx, Model__StreamRoute, model__stream_route);
+                const Model__Forward *f = rule->pb->forward;
+                s->sni = (char **)(uintptr_t)a->hosts;
+                s->n_sni = a->n_hosts;
+                s->source = rule->pb->source;
+                s->legs = TX_ARRAY(tx, Model__Leg *, f->n_legs);
+                for (size_t k = 0; k < f->n_legs; k++)
+                        s->legs[s->n_legs++] = stream_leg(b, g, f->legs[k], m->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE);
+                m->stream_routes[m->n_stream_routes++] = s;
+        }
 }
 
 static void gateway_section(struct pool_build *b, struct tx_gateway *g)
@@ -269,13 +324,16 @@ static void gateway_section(struct pool_build *b, struct tx_gateway *g)
                                       : tx_printf(tx, "%s/%s", gw->id, l->l->name));
                 m->hostname = pb_str(l->l->hostname);
                 m->isolation_rank = hostname_rank(l->l->hostname);
-                m->protocol = l->protocol == TX_HTTPS ? MODEL__LISTENER__PROTOCOL__HTTPS : MODEL__LISTENER__PROTOCOL__HTTP;
+                m->protocol = listener_protocol(l);
                 m->source = source_of(tx, l->owner, l->l->name, 0, 0);
                 listener_binds(tx, l, gw, m);
                 listener_certs(b, l, m);
-                for (size_t k = 0; k < l->attached.n; k++)
+                if (l->protocol == TX_TLS)
+                        stream_routes(b, g, l, m);
+                for (size_t k = 0; l->protocol != TX_TLS && k < l->attached.n; k++)
                         route_rules(b, gw, &rules, g, ((struct tx_attachment *)l->attached.v[k])->route);
-                virtual_hosts(tx, l, m);
+                if (l->protocol != TX_TLS)
+                        virtual_hosts(tx, l, m);
                 gw->listeners[gw->n_listeners++] = m;
         }
         gw->rules = (Model__Rule **)rules.v;

@@ -32,7 +32,7 @@ static void ref_bad(struct tx_listener *l, const char *reason, const char *messa
 static void listener_kinds(struct tx *tx, struct tx_listener *l)
 {
         bool http = l->protocol == TX_HTTP || l->protocol == TX_HTTPS;
-        uint32_t can = l->protocol == TX_TCP ? 1u << OBJECT_TCP_ROUTE : l->protocol == TX_UDP ? 1u << OBJECT_UDP_ROUTE : http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
+        uint32_t can = l->protocol == TX_TCP ? 1u << OBJECT_TCP_ROUTE : l->protocol == TX_UDP ? 1u << OBJECT_UDP_ROUTE : l->protocol == TX_TLS ? 1u << OBJECT_TLS_ROUTE : http ? 1u << OBJECT_HTTP_ROUTE | 1u << OBJECT_GRPC_ROUTE : 0;
         if (!l->l->has_kinds)
                 l->allows = can;
         for (size_t i = 0; i < l->l->n_kinds; i++) {
@@ -48,6 +48,12 @@ static void listener_kinds(struct tx *tx, struct tx_listener *l)
                 if (l->allows & 1u << k)
                         l->report->supported_kinds[l->report->n_supported_kinds++] =
                                 (struct route_kind){ GATEWAY_API_GROUP, object_kind_str((enum object_kind)k) };
+}
+
+/* Does TLS end here?  TLS listeners may pass it through. */
+static bool ends_tls(const struct tx_listener *l)
+{
+        return l->protocol == TX_HTTPS || (l->protocol == TX_TLS && strcmp(l->l->tls.mode, "Passthrough") != 0);
 }
 
 static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct object_ref *ref)
@@ -67,11 +73,11 @@ static void listener_cert_ref(struct tx *tx, struct tx_listener *l, const struct
 /* HTTPS terminates here: it needs a certificate that loads.  Good ones serve even beside a bad one. */
 static void listener_tls(struct tx *tx, struct tx_listener *l)
 {
-        if (l->protocol != TX_HTTPS)
+        if (!ends_tls(l))
                 return;
         l->certs = TX_ARRAY(tx, struct tx_cert *, l->l->tls.n_certificate_refs);
         if (!l->l->has_tls || l->l->tls.n_certificate_refs == 0)
-                ref_bad(l, "InvalidCertificateRef", "An HTTPS listener needs tls.certificateRefs");
+                ref_bad(l, "InvalidCertificateRef", tx_printf(tx, "An %s listener needs tls.certificateRefs", l->l->protocol));
         else
                 for (size_t i = 0; i < l->l->tls.n_certificate_refs; i++)
                         listener_cert_ref(tx, l, &l->l->tls.certificate_refs[i]);
@@ -126,7 +132,7 @@ static void listener_verdict(struct tx *tx, struct tx_listener *l)
         const struct quarantine *q = quarantine_find(tx, l->owner, l->l->name, 0);
         if (!q && l->set)
                 q = quarantine_find(tx, l->owner, "", 0);
-        r->serves = l->accepted && l->allows != 0 && (l->protocol != TX_HTTPS || l->n_certs > 0) && !q;
+        r->serves = l->accepted && l->allows != 0 && (!ends_tls(l) || l->n_certs > 0) && !q;
         if (r->serves)
                 return;
         r->stop_reason = l->set && l->conflict ? l->conflict : "Invalid";
@@ -139,7 +145,7 @@ static const struct client_validation *validation_of(const struct tx_listener *l
 {
         const struct gateway *gw = l->g->gw;
         const struct client_validation *v = &gw->client_validation;
-        if (l->protocol != TX_HTTPS)
+        if (!ends_tls(l))
                 return NULL;
         for (size_t i = 0; i < gw->n_port_validation; i++)
                 if (gw->port_validation[i].port == l->l->port)
@@ -167,7 +173,7 @@ static void listener_clients(struct tx *tx, struct tx_listener *l)
 static void listener_accepted(struct tx *tx, struct tx_listener *l)
 {
         l->accepted = false;
-        if (l->protocol == TX_TLS || l->protocol == TX_PROTOCOL_UNKNOWN) {
+        if (l->protocol == TX_PROTOCOL_UNKNOWN) {
                 listener_condition(l, "Accepted", false, "UnsupportedProtocol",
                                    tx_printf(tx, "Protocol %s is not supported", l->l->protocol));
         } else {

@@ -78,6 +78,8 @@ struct tx_cluster {
         size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
         struct tx_trust *trust;           /* of pb->tls */
         struct tx_cert *cert;             /* shown to its endpoints */
+        struct tx_cluster *over_tls;      /* of bytes: what a listener that ends TLS uses instead, by a policy ... */
+        bool policy_broken;               /* ... which cannot be followed */
 };
 struct tx_l4_leg { const struct service *s; const struct service_port *p; uint32_t weight; }; /* s NULL = invalid: rejects */
 struct tx_rule {

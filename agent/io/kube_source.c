@@ -30,6 +30,7 @@ static const struct { enum object_kind kind; const char *path, *selector; } mirr
         { OBJECT_LISTENER_SET, GATEWAY_API "v1/listenersets", "" },
         { OBJECT_HTTP_ROUTE, GATEWAY_API "v1/httproutes", "" },
         { OBJECT_GRPC_ROUTE, GATEWAY_API "v1/grpcroutes", "" },
+        { OBJECT_TLS_ROUTE, GATEWAY_API "v1/tlsroutes", "" },
         { OBJECT_TCP_ROUTE, GATEWAY_API "v1/tcproutes", "" },
         { OBJECT_UDP_ROUTE, GATEWAY_API "v1/udproutes", "" },
         { OBJECT_BACKEND_TLS_POLICY, GATEWAY_API "v1/backendtlspolicies", "" },

@@ -18,7 +18,7 @@
 /* Kinds with a status of ours, in the order they are written. */
 static const struct { enum object_kind kind; const char *resource; } kinds[] = {
         { OBJECT_GATEWAY_CLASS, "gatewayclasses" }, { OBJECT_GATEWAY, "gateways" }, { OBJECT_LISTENER_SET, "listenersets" }, { OBJECT_HTTP_ROUTE, "httproutes" },
-        { OBJECT_GRPC_ROUTE, "grpcroutes" }, { OBJECT_TCP_ROUTE, "tcproutes" }, { OBJECT_UDP_ROUTE, "udproutes" },
+        { OBJECT_GRPC_ROUTE, "grpcroutes" }, { OBJECT_TLS_ROUTE, "tlsroutes" }, { OBJECT_TCP_ROUTE, "tcproutes" }, { OBJECT_UDP_ROUTE, "udproutes" },
         { OBJECT_BACKEND_TLS_POLICY, "backendtlspolicies" },
 };
 #define N_KINDS ARRAY_SIZE(kinds)

@@ -9,11 +9,8 @@
         R(o->client_policy[0], "listener: client policies are not supported")
 
 #define REFUSED_LISTENER(R) /* const Model__Listener *o */ \
-        R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH, "listener: TLS passthrough is not supported") \
-        R(o->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE, "listener: TLS termination to TCP is not supported") \
         R(o->protocol == MODEL__LISTENER__PROTOCOL__TCP, "listener: protocol TCP is not supported") \
         R(o->protocol == MODEL__LISTENER__PROTOCOL__UDP, "listener: protocol UDP is not supported") \
-        R(o->n_stream_routes != 0, "listener: TCP and TLS routes are not supported") \
         R(policies_any(o->policies), "listener: policies are not supported")
 
 #define REFUSED_RULE(R) /* const Model__Rule *o */ \
@@ -26,7 +23,6 @@
         R(o->n_sources != 0, "match: client addresses are not supported")
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
-        R(o->protocol == MODEL__CLUSTER__PROTOCOL__TCP, "backend: TCP in an HTTP route") \
         R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN && o->lb != MODEL__CLUSTER__LOAD_BALANCER__WEIGHTED, \
           "backend: only (weighted) round robin is supported") \
         R(o->hash != NULL, "backend: hash policies are not supported") \

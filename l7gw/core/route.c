@@ -53,6 +53,8 @@ static bool trie_try(const struct route_vhost *v, const struct msg *req, const s
 enum route_rc route_find(const struct route_listener *l, const struct msg *req, struct route_hit *ret)
 {
         size_t pos = 0;
+        if (!l->hosts)
+                return ROUTE_NONE;
         for (const struct route_vhost *v; (v = host_index_next(&l->hosts->vhosts, req->host, &pos));) {
                 const struct route_item *it = NULL;
                 if (!trie_try(v, req, &it) || !list_try(&v->any, req, &it)) /* the dear ones last */
@@ -63,6 +65,12 @@ enum route_rc route_find(const struct route_listener *l, const struct msg *req, 
                 }
         }
         return ROUTE_NONE;
+}
+
+const struct route_rule *route_stream_find(const struct route_listener *l, struct span sni)
+{
+        size_t pos = 0;
+        return l->streams ? host_index_next(&l->streams->by_sni, sni, &pos) : NULL;
 }
 
 const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd)

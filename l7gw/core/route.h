@@ -21,13 +21,20 @@
 struct route_listener { /* one model listener, compiled */
         const Model__Listener *model;
         uint32_t index;               /* dense over the table: for counters */
-        const struct route_hosts *hosts;
+        const struct route_hosts *hosts;     /* NULL on a TLS listener */
+        const struct route_streams *streams; /* server names of a TLS listener; NULL on one of HTTP */
 };
+static inline bool route_protocol_tls(Model__Listener__Protocol p) /* the three that may share an address and port */
+{
+        return p == MODEL__LISTENER__PROTOCOL__HTTPS || p == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH ||
+               p == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
+}
 struct route_listener_index; /* hostname -> listener */
 struct route_bind { /* one address:port, merged over Gateways */
         struct ipaddr addr;
         uint16_t port;
-        Model__Listener__Protocol protocol; /* HTTP or HTTPS (others: NACK until built) */
+        Model__Listener__Protocol protocol; /* HTTP, or HTTPS where connections begin with TLS */
+        bool passthrough;                   /* some of its server names are passed through */
         const struct route_listener **listeners; /* sorted by isolation: most specific hostname first */
         size_t n_listeners;
         const struct route_listener_index *by_host;
@@ -95,5 +102,7 @@ struct route_candidate {
         struct span name; /* of the header or parameter that does not match */
 };
 size_t route_explain(const struct route_listener *l, const struct msg *req, struct route_candidate *ret, size_t max) NONNULL(1, 2, 3);
+/* Where the bytes of a connection with this server name go, on a TLS listener; NULL: nowhere. */
+const struct route_rule *route_stream_find(const struct route_listener *l, struct span sni) NONNULL(1);
 /* Weighted choice among the rule's legs; rnd is uniform 64 bits.  NULL when there is no leg or all weights are 0 (500). */
 const struct route_leg *route_pick_leg(const struct route_rule *r, uint64_t rnd) NONNULL(1);

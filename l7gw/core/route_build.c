@@ -19,6 +19,7 @@ struct build {
         struct route_rule *rules; /* of gw */
         struct route_table *t;
         struct model_error *err;
+        bool bytes; /* legs of TCP and TLS routes are being built */
 };
 
 #define NO(b, src, stage, ...) no((b), CONTROL__NACK_STAGE__NACK_##stage, (src), __VA_ARGS__)
@@ -70,6 +71,8 @@ static int cluster_find(struct build *b, const char *id, const Model__Source *sr
         if (!at)
                 return NO(b, src, CHECK, "no such cluster: %s", id);
         *ret = (uint32_t)(at - 1);
+        if (b->model->clusters[at - 1]->protocol == MODEL__CLUSTER__PROTOCOL__TCP && !b->bytes)
+                return NO(b, src, UNSUPPORTED, "backend: TCP in an HTTP route: cluster %s", id);
         const char *why = cluster_refused(b->model->clusters[at - 1]);
         return why ? NO(b, src, UNSUPPORTED, "%s: cluster %s", why, id) : 0;
 }
@@ -317,11 +320,49 @@ static int vhost_build(struct build *b, const Model__VirtualHost *m, struct rout
 
 static int tls_check(struct build *b, const Model__Listener *m)
 {
-        bool https = m->protocol == MODEL__LISTENER__PROTOCOL__HTTPS;
-        if (https && (!m->tls || m->tls->n_certificates == 0))
+        bool ends = m->protocol == MODEL__LISTENER__PROTOCOL__HTTPS || m->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
+        if (ends && (!m->tls || m->tls->n_certificates == 0))
                 return NO(b, m->source, CHECK, "listener: HTTPS without a certificate");
-        if (!https && m->tls)
+        if (m->protocol == MODEL__LISTENER__PROTOCOL__HTTP && m->tls)
                 return NO(b, m->source, CHECK, "listener: HTTP with TLS settings");
+        return 0;
+}
+
+/* The routes of a TLS listener: server name -> legs.  Of two routes with one name the first is the older. */
+static int streams_build(struct build *b, const Model__Listener *m, const struct route_streams **ret)
+{
+        struct route_streams *s = arena_calloc(b->a, 1, sizeof *s);
+        size_t max = 0;
+        for (size_t i = 0; i < m->n_stream_routes; i++)
+                max += m->stream_routes[i]->n_sni;
+        if (!s || host_index_init(&s->by_sni, b->a, &b->hash_key, max) < 0)
+                return no_memory(b);
+        for (size_t i = 0; i < m->n_stream_routes; i++) {
+                const Model__StreamRoute *sr = m->stream_routes[i];
+                struct route_rule *rule = arena_calloc(b->a, 1, sizeof *rule);
+                struct route_leg *legs = arena_calloc(b->a, sr->n_legs + 1, sizeof *legs);
+                if (!rule || !legs)
+                        return no_memory(b);
+                rule->legs = legs;
+                rule->n_legs = sr->n_legs;
+                for (size_t k = 0; k < sr->n_legs; k++) {
+                        b->bytes = true;
+                        int r = leg_build(b, sr->legs[k], sr->source ? sr->source : m->source, &legs[k]);
+                        b->bytes = false;
+                        if (r < 0)
+                                return r;
+                        rule->weight_total += sr->legs[k]->weight;
+                        legs[k].weight_end = rule->weight_total;
+                }
+                for (size_t k = 0; k < sr->n_sni; k++) {
+                        int r = host_index_put(&s->by_sni, b->a, sr->sni[k], rule);
+                        if (r == -ENOMEM)
+                                return no_memory(b);
+                        if (r < 0 && r != -EEXIST)
+                                return NO(b, sr->source ? sr->source : m->source, CHECK, "server name \"%s\" is not a host name", sr->sni[k]);
+                }
+        }
+        *ret = s;
         return 0;
 }
 
@@ -333,6 +374,11 @@ static int listener_build(struct build *b, const Model__Listener *m, struct rout
         int r = tls_check(b, m);
         if (r < 0)
                 return r;
+        if (m->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH || m->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) {
+                ret->model = m;
+                ret->index = (uint32_t)b->t->n_listeners++;
+                return streams_build(b, m, &ret->streams);
+        }
         struct route_hosts *h = arena_calloc(b->a, 1, sizeof *h);
         if (!h || host_index_init(&h->vhosts, b->a, &b->hash_key, m->n_virtual_hosts) < 0)
                 return no_memory(b);
@@ -413,11 +459,14 @@ static int bind_build(struct build *b, const struct bind_ref *refs, size_t n, st
         struct route_listener_index *ix = arena_calloc(b->a, 1, sizeof *ix);
         if (!v || !ix || host_index_init(&ix->hosts, b->a, &b->hash_key, n) < 0)
                 return no_memory(b);
-        *ret = (struct route_bind){ refs[0].addr, (uint16_t)refs[0].bind->port, refs[0].listener->model->protocol, v, 0, ix };
+        *ret = (struct route_bind){ refs[0].addr, (uint16_t)refs[0].bind->port, route_protocol_tls(refs[0].listener->model->protocol) ? MODEL__LISTENER__PROTOCOL__HTTPS
+                                                                                                                                  : refs[0].listener->model->protocol,
+                                    false, v, 0, ix };
         for (size_t i = 0; i < n; i++) {
                 const Model__Listener *m = refs[i].listener->model;
                 b->section = refs[i].section;
-                if (m->protocol != ret->protocol)
+                ret->passthrough |= m->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH;
+                if (route_protocol_tls(m->protocol) ? ret->protocol != MODEL__LISTENER__PROTOCOL__HTTPS : m->protocol != ret->protocol)
                         return NO(b, m->source, CHECK, "listener: another one of this address and port has another protocol");
                 int r = host_index_put(&ix->hosts, b->a, m->hostname, (void *)(uintptr_t)refs[i].listener);
                 if (r == -ENOMEM)

@@ -52,6 +52,8 @@ size_t route_explain(const struct route_listener *l, const struct msg *req, stru
 {
         static _Thread_local struct gathered g; /* 32 KiB: not for stacks of unknown size */
         size_t pos = 0, n = 0;
+        if (!l->hosts)
+                return 0;
         for (const struct route_vhost *v; (v = host_index_next(&l->hosts->vhosts, req->host, &pos));) {
                 gather(v, req->path, &g);
                 for (size_t i = 0; i < g.n && n < max; i++) {

@@ -30,6 +30,7 @@ struct route_vhost {
 struct route_hosts {
         struct host_index vhosts; /* -> struct route_vhost */
 };
+struct route_streams { struct host_index by_sni; /* struct route_rule */ };
 struct route_listener_index {
         struct host_index hosts; /* -> struct route_listener */
 };

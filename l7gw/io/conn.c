@@ -47,6 +47,23 @@ void conn_close(struct conn *c)
         worker_conn_gone(w);
 }
 
+int conn_release(struct conn *c)
+{
+        struct worker *w = c->w;
+        int fd = c->f.fd;
+        c->dead = true;
+        timer_stop(&c->timer);
+        loop_defer_cancel(&c->defer);
+        loop_del(&c->f);
+        *c->pprev = c->next;
+        if (c->next)
+                c->next->pprev = c->pprev;
+        c->next = w->conns_dead;
+        w->conns_dead = c;
+        worker_reap_later(w);
+        return fd;
+}
+
 void conns_reap(struct worker *w)
 {
         while (w->conns_dead) {
@@ -111,6 +128,13 @@ int conn_client_hello(SSL *ssl, int *alert, void *arg)
         const struct gen_bind *b = conn_bind(c);
         const struct route_listener *rl = b ? route_listener_find(b->route, conn_sni(c)) : NULL;
         const struct tls_listener *l = rl ? c->w->current->gen->listeners[rl->index].tls : NULL;
+        c->tls->hello = true;
+        if (rl && rl->model->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH) {
+                c->tls->passthrough = true;
+                *alert = SSL_AD_INTERNAL_ERROR; /* nobody will see it */
+                return SSL_CLIENT_HELLO_ERROR;
+        }
+        c->tls->bytes = rl && rl->streams;
         if (!l) {
                 c->tls->no_listener = true;
                 *alert = SSL_AD_UNRECOGNIZED_NAME;

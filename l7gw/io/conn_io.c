@@ -4,6 +4,7 @@
 #include "l7gw/io/conn_priv.h"
 #include "l7gw/io/proxy.h"
 #include "l7gw/io/socket.h"
+#include "l7gw/io/tunnel.h"
 
 static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"; /* RFC 9113 3.4 */
 
@@ -134,11 +135,27 @@ void conn_eof(struct conn *c)
 
 /* ---- TLS in ---- */
 
+/* To a tunnel; the listener is looked up again, since a reload may have come during the handshake. */
+static void tunnel_take(struct conn *c)
+{
+        const struct gen_bind *b = conn_bind(c);
+        const struct route_listener *rl = b ? route_listener_find(b->route, conn_sni(c)) : NULL;
+        bool ends = c->tls->bytes;
+        if (!rl || !rl->streams || (rl->model->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) != ends)
+                conn_close(c);
+        else /* what is in tls->wire of our own handshake, the tunnel sends first */
+                tunnel_open(c, rl, ends ? SPAN_NULL : buf_span(&c->in));
+}
+
 static void conn_handshake(struct conn *c)
 {
         enum tls_rc rc = tls_handshake(c->tls);
         if (rc == TLS_MORE)
                 return;
+        if (rc != TLS_OK && c->tls->passthrough) {
+                tunnel_take(c);
+                return;
+        }
         if (rc != TLS_OK) {
                 worker_count(c->w, c->tls->no_listener ? WORKER_TLS_UNKNOWN_SNI : WORKER_TLS_FAILURES);
                 if (c->tls->no_listener)
@@ -152,6 +169,10 @@ static void conn_handshake(struct conn *c)
                 return;
         }
         worker_count(c->w, WORKER_TLS_HANDSHAKES);
+        if (c->tls->bytes) {
+                tunnel_take(c);
+                return;
+        }
         if (tls_is_h2(c->tls) && session_h2(c) == 0)
                 return;
         if (c->proto == CONN_SNIFF)
@@ -190,6 +211,10 @@ void conn_tls_feed(struct conn *c, struct span in)
 {
         struct tls *t = c->tls;
         bool stored = c->sealed.n > 0;
+        if (!t->hello && c->bind && c->bind->route->passthrough)
+                buf_add(&c->in, in.p, in.n); /* to be passed on as it came, if the server name says so */
+        else if (t->hello && !t->established)
+                buf_fini(&c->in);
         if (stored && in.n > 0)
                 buf_add(&c->sealed, in.p, in.n);
         t->in = stored ? buf_span(&c->sealed) : in;

@@ -9,6 +9,7 @@
 #include "l7gw/io/conn.h"
 
 void conn_close(struct conn *c) NONNULL(1);
+int conn_release(struct conn *c) NONNULL(1); /* before it has a session: c is over, its socket goes on and still counts */
 struct chain *conn_session_out(struct conn *c) NONNULL(1); /* NULL before the protocol is known */
 size_t conn_session_room(struct conn *c) NONNULL(1);       /* plain text bytes the session takes now */
 bool conn_tls_choked(const struct conn *c) NONNULL(1);     /* TLS's own answers wait: read no more */

@@ -14,6 +14,7 @@
         C(TLS_FAILURES, "tls_failures_total", "TLS handshakes failed") \
         C(TLS_UNKNOWN_SNI, "tls_unknown_sni_total", "TLS connections closed: no listener serves the name") \
         C(H2_CONNECTIONS, "h2_connections_total", "HTTP/2 connections") \
+        C(TUNNELS, "tunnels_total", "TLS connections passed through, or ended here and handed on as TCP") \
         C(REQUESTS, "requests_total", "Requests finished") \
         C(BODY_BYTES_IN, "request_body_bytes_total", "Request body bytes received") \
         C(BODY_BYTES_OUT, "response_body_bytes_total", "Response body bytes passed on") \

@@ -127,7 +127,8 @@ static int listeners_build(struct generation *g, struct model_error *e)
                         l->rt = registry_listener(g->registry, rl->model->id);
                         if (!l->rt)
                                 return no_memory(e);
-                        if (rb->protocol != MODEL__LISTENER__PROTOCOL__HTTPS)
+                        if (rb->protocol != MODEL__LISTENER__PROTOCOL__HTTPS ||
+                            rl->model->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH)
                                 continue;
                         int r = tls_listener_build(g->model, rl->model, &l->tls, e);
                         if (r < 0)

@@ -19,6 +19,9 @@ struct tls {
         uint8_t sni_n;    /* lower case; 0 = none sent */
         uint8_t clients[SHA256_BYTES]; /* what its listener asked of clients when it was opened */
         char *client_cert; /* what the client has proved to be, as X-Forwarded-Client-Cert tells it; NULL: nothing */
+        bool hello;        /* the client hello was seen, and is answered here */
+        bool bytes;        /* its listener hands the plain text on as TCP */
+        bool passthrough;  /* its listener hands on what the client has sent, unopened */
         bool no_listener; /* the client hello named nobody we serve: close without an alert */
         char sni[TLS_SNI_MAX + 1];
 };

@@ -14,6 +14,7 @@ struct tls_listener {
         const Model__Tls *model;
         struct cert_group *groups;
         size_t n_groups;
+        bool bytes;                    /* of no protocol we know: no ALPN is chosen */
         X509_STORE *clients;           /* what certificates of clients are verified by; NULL: none are asked for */
         STACK_OF(X509_NAME) *ca_names; /* told to clients, so that they find the right one */
         uint8_t sid[SHA256_BYTES];     /* of mode and trust: a session resumes only where its client would be accepted today */
@@ -83,7 +84,8 @@ static struct cert_group *group_for(struct tls_listener *l, const Model__Certifi
                 return NULL;
         l->n_groups++;
         context_defaults(g->ctx);
-        SSL_CTX_set_alpn_select_cb(g->ctx, select_alpn, l);
+        if (!l->bytes)
+                SSL_CTX_set_alpn_select_cb(g->ctx, select_alpn, l);
         return g;
 }
 
@@ -225,6 +227,7 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
         struct tls_listener *l = calloc(1, sizeof *l);
         if (l) {
                 l->model = ml->tls;
+                l->bytes = ml->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
                 l->groups = calloc(ml->tls->n_certificates, sizeof *l->groups);
         }
         int r = l && l->groups ? alpn_build(l, e, ml) : -ENOMEM;

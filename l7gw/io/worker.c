@@ -6,6 +6,7 @@
 #include "l7gw/io/listen.h"
 #include "l7gw/io/proxy.h"
 #include "l7gw/io/tls_context.h"
+#include "l7gw/io/tunnel.h"
 #include "l7gw/io/upstream.h"
 
 #include <fcntl.h>
@@ -192,6 +193,7 @@ static void drain_apply(void *receiver, struct mail *m)
                 conns_drain(w);
         } else {
                 conns_close_all(w);
+                tunnels_close_all(w);
         }
         drained_check(w);
 }
@@ -227,6 +229,7 @@ static void reap(struct loop_defer *d)
 {
         struct worker *w = CONTAINER_OF(d, struct worker, reaper);
         conns_reap(w);
+        tunnels_reap(w);
         mirrors_reap(w);
         upstreams_reap(w);
 }
@@ -303,9 +306,11 @@ void worker_stop(struct worker *w)
         mailbox_run(&w->mail, w); /* what came too late */
         listen_close_all(w);
         conns_close_all(w);
+        tunnels_close_all(w);
         mirrors_close_all(w);
         upstreams_close_all(w);
         conns_reap(w);
+        tunnels_reap(w);
         mirrors_reap(w);
         upstreams_reap(w);
         conns_free_pools(w);

@@ -15,6 +15,7 @@ struct access_log;
 struct conn;
 struct exchange;
 struct upconn;
+struct tunnel;
 struct listen_fd;
 
 struct shared { /* what the workers share with the control thread; constant after start but for the atomics */
@@ -52,6 +53,7 @@ struct worker {
         /* live objects and free lists */
         struct conn *conns, *conns_free, *conns_dead;
         struct upconn *ups, *ups_dead;
+        struct tunnel *tunnels, *tunnels_dead;
         struct exchange *exchanges_free;
         struct mirror *mirrors, *mirrors_dead;
         size_t n_mirrors;

@@ -68,7 +68,7 @@ static void answer(void *arg, struct fake_conn *c)
         char gateway[2048];
         (void)snprintf(gateway, sizeof gateway, GATEWAY("%s"), f->gateway_status ? f->gateway_status : "");
         const struct { const char *path, *item; } lists[] = {
-                { "/gatewayclasses?limit", CLASS }, { "/gateways?limit", gateway }, { "/httproutes?limit", ROUTE }, { "/grpcroutes?limit", "" }, { "/tcproutes?limit", "" }, { "/udproutes?limit", "" }, { "/listenersets?limit", "" }, { "/referencegrants?limit", "" },
+                { "/gatewayclasses?limit", CLASS }, { "/gateways?limit", gateway }, { "/httproutes?limit", ROUTE }, { "/grpcroutes?limit", "" }, { "/tcproutes?limit", "" }, { "/tlsroutes?limit", "" }, { "/udproutes?limit", "" }, { "/listenersets?limit", "" }, { "/referencegrants?limit", "" },
                 { "/api/v1/services?limit", SERVICE }, { "/endpointslices?limit", SLICE("6", "10.1.0.1") }, { "/api/v1/secrets?limit", "" },
                 { "/api/v1/namespaces?limit", NAMESPACE }, { "/backendtlspolicies?limit", "" }, { "/api/v1/configmaps?limit", "" },
         };
@@ -213,7 +213,7 @@ static void test_nothing_before_all_kinds_are_listed(void **state)
         struct fix *f = *state;
         f->held = "/endpointslices?limit";
         start(f);
-        WAIT(f, fake_api_count(&f->api, "watch=1") == 13);
+        WAIT(f, fake_api_count(&f->api, "watch=1") == 14);
         WAIT(f, strchr(f->s1.trace, 'W'));
         struct pipeline_view v;
         pipeline_view(f->p, &v);

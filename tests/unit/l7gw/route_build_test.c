@@ -136,6 +136,27 @@ static void tls(void)
         LISTENER->tls->certificates = certs;
         LISTENER->tls->n_certificates = 1;
 }
+/* A listener that passes TLS through: an older route for two names, a newer one for one of them and for a wildcard. */
+static void streams(void)
+{
+        static const char *const names[2][2] = { { "a.x", "b.x" }, { "a.x", "*.x" } };
+        LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH;
+        LISTENER->n_virtual_hosts = 0;
+        LISTENER->stream_routes = take(&w, 2 * sizeof(void *));
+        for (size_t i = 0; i < 2; i++) {
+                Model__StreamRoute *s = LISTENER->stream_routes[i] = NEW(&w, Model__StreamRoute, MODEL__STREAM_ROUTE__INIT);
+                s->sni = take(&w, 2 * sizeof(char *));
+                s->sni[0] = STR(names[i][0]), s->sni[1] = STR(names[i][1]), s->n_sni = 2;
+                s->legs = take(&w, sizeof(void *));
+                s->legs[0] = NEW(&w, Model__Leg, MODEL__LEG__INIT);
+                *s->legs[0] = *LEG;
+                s->legs[0]->filters = NULL;
+                s->legs[0]->n_filters = 0;
+                s->legs[0]->weight = (uint32_t)i + 1;
+                s->n_legs = 1;
+        }
+        LISTENER->n_stream_routes = 2;
+}
 static void cookie(void)
 {
         MATCH->cookies = MATCH->headers;
@@ -162,11 +183,11 @@ static void second_vhost(const char *hostname)
         X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3) \
         X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0) \
         X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7) \
-        X("passthrough", UNSUPPORTED, "Gateway", "passthrough", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH) \
-        X("TLS to TCP", UNSUPPORTED, "Gateway", "termination", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) \
+        X("TLS to TCP without a certificate", CHECK, "Gateway", "certificate", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_TERMINATE) \
+        X("a server name that is none", CHECK, "Gateway", "server name", (streams(), LISTENER->stream_routes[0]->sni[0] = STR("*"))) \
+        X("a stream's cluster that is not there", CHECK, "Gateway", "no such cluster", (streams(), LISTENER->stream_routes[0]->legs[0]->cluster = STR("x"))) \
         X("TCP", UNSUPPORTED, "Gateway", "protocol TCP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TCP) \
         X("UDP", UNSUPPORTED, "Gateway", "protocol UDP", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__UDP) \
-        X("stream routes", UNSUPPORTED, "Gateway", "TCP and TLS routes", LISTENER->n_stream_routes = 1) \
         X("client policy", UNSUPPORTED, "Gateway", "client policies", BIND->client_policy = STR("x")) \
         X("listener policy", UNSUPPORTED, "Gateway", "policies", policy(&LISTENER->policies)) \
         X("HTTPS without certificate", CHECK, "Gateway", "without a certificate", LISTENER->protocol = MODEL__LISTENER__PROTOCOL__HTTPS) \
@@ -281,6 +302,39 @@ static void test_refusals(void **state)
 #undef X
 }
 
+/* A TLS listener: the route of a server name, and nothing for HTTP.  It shares its port with HTTPS. */
+static void test_streams(void **state)
+{
+        (void)state;
+        static const struct { const char *sni; uint32_t weight; } cases[] = { { "a.x", 1 }, { "b.x", 1 }, { "c.x", 2 }, { "c.c.x", 2 }, { "x", 0 }, { "", 0 } };
+        base();
+        streams();
+        second_listener("web.x");
+        Model__Listener *https = w.gw.listeners[1];
+        tls(); /* of the first: moved to the second */
+        https->protocol = MODEL__LISTENER__PROTOCOL__HTTPS;
+        https->tls = LISTENER->tls;
+        https->n_stream_routes = 0;
+        LISTENER->tls = NULL;
+        LISTENER->protocol = MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH;
+        world_must_build(&w);
+        const struct route_bind *b = &w.table->binds[0];
+        assert_true(b->passthrough);
+        assert_int_equal(b->protocol, MODEL__LISTENER__PROTOCOL__HTTPS);
+        const struct route_listener *l = route_listener_find(b, SPAN_LIT("a.x"));
+        assert_non_null(l);
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                const struct route_rule *r = route_stream_find(l, span_str(cases[i].sni));
+                if (r ? r->legs[0].model->weight != cases[i].weight : cases[i].weight != 0)
+                        fail_msg("%s", cases[i].sni);
+        }
+        struct route_hit hit;
+        const struct msg req = { .host = SPAN_LIT("a.x") };
+        assert_int_equal(route_find(l, &req, &hit), ROUTE_NONE);
+        assert_null(route_stream_find(route_listener_find(b, SPAN_LIT("web.x")), SPAN_LIT("web.x")));
+        world_fini(&w);
+}
+
 /* Two Gateways on one address share the bind; another port is another bind; hostnames decide between listeners. */
 static void test_merged_binds(void **state)
 {
@@ -365,7 +419,7 @@ static void test_starved(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_refusals), cmocka_unit_test(test_merged_binds),
+        const struct CMUnitTest tests[] = { cmocka_unit_test(test_refusals), cmocka_unit_test(test_streams), cmocka_unit_test(test_merged_binds),
                                             cmocka_unit_test(test_nothing), cmocka_unit_test(test_starved) };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
