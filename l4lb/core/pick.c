@@ -109,7 +109,7 @@ static void flow_hit(struct worker *w, const struct tables *t, uint16_t now_s, s
         send_to(w, p, backend, word);
 }
 
-static void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, struct pkt *p)
+static __attribute__((noinline)) void flow_miss(struct worker *w, const struct tables *t, uint16_t now_s, struct pkt *p)
 {
         struct choice c;
         if (source_ours(w, t, p)) {
@@ -161,14 +161,14 @@ void pick_new(struct worker *w, const struct tables *t, struct pkt *p)
         flow_miss(w, t, (uint16_t)(w->now_ms / 1000), p);
 }
 
-static void pick_slot(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
+static inline __attribute__((always_inline)) void pick_slot(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
 {
         if (unlikely(slot == FLOW_NONE)) {
                 if (p->service == SERVICE_NONE)
                         nat_stray(w, p);
                 else
                         flow_miss(w, t, (uint16_t)now_s, p);
-        } else if (flow_at(&w->flows, slot)->flags & FLOW_NAT) {
+        } else if (unlikely(flow_at(&w->flows, slot)->flags & FLOW_NAT)) {
                 nat_hit(w, t, p, slot);
         } else {
                 flow_hit(w, t, (uint16_t)now_s, p, slot);
@@ -176,7 +176,7 @@ static void pick_slot(struct worker *w, const struct tables *t, uint64_t now_s, 
 }
 
 /* A first fragment: what it was decided is kept for the later ones, by the addresses it came with. */
-static void pick_first(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
+static __attribute__((noinline, cold)) void pick_first(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p, uint32_t slot)
 {
         uint64_t hash = fragment_hash(w, p);
         pick_slot(w, t, now_s, p, slot);

@@ -23,6 +23,10 @@ pool default
 shard default shard-1 10.30.1.2
 shard default shard-2 10.30.2.2
 listener 192.0.2.10 80 tcp default
+pool apps
+endpoint apps app-1 10.30.1.2 8080
+endpoint apps app-2 10.30.2.2 8080
+listener 192.0.2.10 80 udp apps nat
 """
 # name, flows, kind of packet, in --quick
 CASES = [
@@ -30,6 +34,7 @@ CASES = [
     ("64 B, 64 Ki flows", 65536, "ack", True),
     ("64 B, 1 Mi flows", 1048576, "ack", False),
     ("64 B, SYNs of new flows", 1048576, "syn", False),
+    ("64 B, NAT, 64 Ki flows", 65536, "nat", True),
 ]
 
 

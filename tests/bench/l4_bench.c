@@ -6,8 +6,9 @@
  * net_null hands out buffers without content, so a receive callback writes the frame under test into each: 64 bytes on
  * the wire (60 in the buffer), its flow chosen pseudo-randomly out of N.  The floor is the same ports and generator
  * with the core left out (rx burst, tx burst), so `ours - floor` is what l4lb itself costs. Usage: l4_bench --state DIR
- * [--flows N] [--seconds S] [--kind ack|syn] [--cpu N] [--hugepages]; prints one JSON object. DIR is made by l4_state
- * (one IPv4 VIP with TCP port 80, shards 10.30.1.2 and 10.30.2.2). */
+ * [--flows N] [--seconds S] [--kind ack|syn|nat] [--cpu N] [--hugepages]; prints one JSON object. DIR is made by l4_state
+ * (one IPv4 VIP with TCP port 80, shards 10.30.1.2 and 10.30.2.2; for nat a UDP listener with nat on port 80, whose endpoints
+ * are those addresses). */
 #include "lib/base.h"
 #include "l4lb/io/eal.h"
 #include "l4lb/io/worker.h"
@@ -32,7 +33,7 @@ struct options {
         const char *state;
         uint32_t flows;
         double seconds;
-        bool syn, hugepages;
+        bool syn, nat, hugepages;
         unsigned cpu;
 };
 struct generator {
@@ -80,8 +81,13 @@ static void generator_init(struct generator *g, const uint8_t mac[6], const stru
         memcpy(p + 14, ip_head, sizeof ip_head);
         memcpy(p + 30, vip->b, 4);
         put_u16_be(p + 36, 80);
-        p[46] = 5 << 4;
-        p[47] = o->syn ? 0x02 : 0x10;
+        if (o->nat) {
+                p[23] = 17;
+                put_u16_be(p + 38, 26); /* UDP, without a checksum */
+        } else {
+                p[46] = 5 << 4;
+                p[47] = o->syn ? 0x02 : 0x10;
+        }
         for (unsigned i = 14; i < 34; i += 2)
                 g->ip_sum += (uint32_t)p[i] << 8 | p[i + 1];
 }
@@ -136,7 +142,8 @@ static void settings_make(struct settings *s, const struct options *o)
                                .spin_polls = UINT32_MAX};
         snprintf(s->name, sizeof s->name, "bench");
         snprintf(s->state_dir, sizeof s->state_dir, "%s", o->state);
-        s->flow_entries = MAX(o->flows * 2, 1024u);
+        s->flow_entries = MAX(o->flows * (o->nat ? 4 : 2), 1024u);
+        s->nat_hi = o->nat ? 61439 : s->nat_hi; /* ports for all the flows towards two endpoints */
         s->memory_mb = 128 + (unsigned)(flow_table_bytes(s->flow_entries) >> 20) * 5 / 4;
         port_settings(&s->ports[0], "up", "net_null0,size=60", PORT_UPLINK, "10.20.0.2/24");
         port_settings(&s->ports[1], "s1", "net_null1,size=60,no-rx=1", PORT_SHARD, "10.30.1.1/30");
@@ -274,7 +281,7 @@ static void report(const struct run *r)
         const struct io_worker *w = r->b->workers.w[0];
         double hz = (double)rte_get_tsc_hz(), per = (double)r->ours.cycles / (double)r->ours.packets;
         double floor = (double)r->floor.cycles / (double)r->floor.packets;
-        uint64_t forwarded = metric_get(&w->core.verdicts.packets[FORWARD_SHARD]),
+        uint64_t forwarded = metric_get(&w->core.verdicts.packets[r->o->nat ? FORWARD_NAT : FORWARD_SHARD]),
                  all = metric_get(&w->core.verdicts.received);
         struct buf out;
         struct json j;
@@ -282,7 +289,7 @@ static void report(const struct run *r)
         json_init(&j, &out);
         json_obj(&j);
         json_key(&j, "case");
-        json_str(&j, r->o->syn ? "l4_syn" : "l4_forward");
+        json_str(&j, r->o->syn ? "l4_syn" : r->o->nat ? "l4_nat" : "l4_forward");
         json_key(&j, "flows");
         json_u64(&j, r->o->flows);
         key_f64(&j, "packets_per_s", hz / per);
@@ -314,7 +321,7 @@ static void options_read(int argc, char **argv, struct options *o)
                 else if (c == 't')
                         o->seconds = strtod(optarg, NULL);
                 else if (c == 'k')
-                        o->syn = strcmp(optarg, "syn") == 0;
+                        o->syn = strcmp(optarg, "syn") == 0, o->nat = strcmp(optarg, "nat") == 0;
                 else if (c == 'c')
                         o->cpu = (unsigned)strtoul(optarg, NULL, 10);
                 else if (c == 'h')
