@@ -141,7 +141,7 @@ def factory_reset(bed, check):
     m = main_machine(bed)
     m.sh("touch /var/lib/gatehouse/system/left-behind")
     mark = len(m.console())
-    m.run("/usr/lib/gatehouse/gatehouse-system reset --yes", 60)
+    m.later("/usr/lib/gatehouse/gatehouse-system reset --yes")
     m.wait_console(r"EFI stub", BOOT_S, mark)
     m.forget()
     m.ready()

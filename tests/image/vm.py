@@ -241,6 +241,10 @@ class Machine:
             raise MachineError("%s: exit status %d: %s" % (script[:200], status, out.strip()[-1500:]))
         return out
 
+    def later(self, script):
+        """Starts what ends the machine, a second from now: no answer could be waited for."""
+        self.sh("(sleep 1; %s) >/dev/null 2>&1 &" % script)
+
     def put(self, path, data, mode="0644"):
         self.sh("base64 -d >%s <<'END'\n%s\nEND\nchmod %s %s" % (path, base64.encodebytes(data).decode(), mode, path))
 
