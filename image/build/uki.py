@@ -16,9 +16,10 @@ SECTIONS = (("osrel", 0x20000), ("cmdline", 0x30000), ("uname", 0x40000), ("linu
 
 def cmdline(root_hash, extra=""):
     """`panic=3` and `rd.emergency=reboot`: whatever fails early restarts the machine, and boot counting does the rest.
-    No shell in the initrd: the boot is measured and signed, and a prompt before the root is verified would undo that."""
+    No shell in the initrd: the boot is measured and signed, and a prompt before the root is verified would undo that.
+    `no_timer_check`: a virtual machine that gets no CPU for 100 ms fails that check, and panics (seen under emulation)."""
     words = ["root=/dev/mapper/root", "ro", "rootfstype=squashfs", "panic=3", "rd.shell=0", "rd.emergency=reboot", "systemd.verity_root_options=panic-on-corruption",
-             "roothash=" + root_hash, "console=tty0", "console=ttyS0,115200", "loglevel=5", "intel_iommu=on", "iommu=pt"]
+             "roothash=" + root_hash, "console=tty0", "console=ttyS0,115200", "loglevel=5", "no_timer_check", "intel_iommu=on", "iommu=pt"]
     return " ".join(words + ([extra] if extra else []))
 
 
