@@ -20,7 +20,7 @@ def named(m):
 
 def in_force(m):
     """The name that the daemons were given: that of an unconfirmed configuration, too."""
-    return m.sh("sed -n 's/^name = \"\\(.*\\)\".*/\\1/p' /etc/gatehouse/l4lb.cfg").strip()
+    return m.sh("sed -n 's/^name = \"\\(.*\\)\".*/\\1/p' /etc/gatehouse/agent.cfg").strip()
 
 
 def renamed(bed, name):
