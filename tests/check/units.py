@@ -19,7 +19,7 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "gatehouse-metadata.service": 2.0,
     "gatehouse-bird.service": 3.3,
     "gatehouse-nftables.service": 3.5,
-    "gatehouse-update.service": 3.3,
+    "gatehouse-update.service": 3.5,
     "gatehouse-wipe.service": 3.7,
     "gatehouse-fault.service": 3.7,
     "gatehouse-system.service": 5.5,
