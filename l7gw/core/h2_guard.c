@@ -43,18 +43,20 @@ static uint32_t judge(struct h2_guard *g, bool (*is_open)(void *arg, uint32_t id
         if (type > FRAME_RST_STREAM || type == FRAME_PRIORITY || id % 2 == 0)
                 return 0;
         size_t slot = id / 2 % H2_GUARD_STREAMS;
-        bool known = g->streams[slot].id == id, recent = id <= g->newest && g->newest - id < 2 * H2_GUARD_STREAMS;
-        if (type != FRAME_RST_STREAM && known && g->streams[slot].ended && !is_open(arg, id))
-                return STREAM_CLOSED;
+        bool known = g->streams[slot].half_id == id / 2 && id <= g->newest, recent = id <= g->newest && g->newest - id < 2 * H2_GUARD_STREAMS;
+        if (type != FRAME_RST_STREAM && known && (g->streams[slot].reset || (g->streams[slot].ended && !is_open(arg, id))))
+                return STREAM_CLOSED; /* one that was reset may still look open: nghttp2 has not seen that frame yet */
         if (type == FRAME_HEADERS && !known && recent)
                 return PROTOCOL_ERROR;
         if (type == FRAME_HEADERS && id > g->newest) {
                 g->newest = id;
-                g->streams[slot].id = id & 0x7fffffffu;
-                g->streams[slot].ended = 0;
+                g->streams[slot].half_id = (id / 2) & 0x3fffffffu;
+                g->streams[slot].ended = g->streams[slot].reset = 0;
                 known = true;
         }
-        if (known && (type == FRAME_RST_STREAM || flags & FLAG_END_STREAM))
+        if (known && type == FRAME_RST_STREAM)
+                g->streams[slot].reset = 1;
+        else if (known && flags & FLAG_END_STREAM)
                 g->streams[slot].ended = 1;
         return 0;
 }

@@ -1,7 +1,7 @@
 /* l7gw/core/h2_guard.h - frames that are wrong because of what the client said before, and that nghttp2 lets pass because it
  * forgets closed streams and ignores priorities.  Layer: l7gw/core, pure.  Thread rule: one worker.
  * It sees the connection's bytes before nghttp2 does, wherever they are cut, and remembers the newest H2_GUARD_STREAMS streams:
- *   DATA or HEADERS on a stream that the client itself has ended or reset, and that is gone: STREAM_CLOSED (RFC 9113 5.1)
+ *   DATA or HEADERS on a stream that the client itself has reset, or has ended and that is gone: STREAM_CLOSED (RFC 9113 5.1)
  *   HEADERS on a stream skipped earlier: PROTOCOL_ERROR (5.1.1)
  *   PRIORITY on stream 0, or on a stream that is to depend on itself: PROTOCOL_ERROR (6.3; RFC 7540 5.3.1)
  * What still comes for a stream that we have reset is no error: it was on its way (5.4.2). */
@@ -13,7 +13,7 @@ struct h2_guard {
         uint32_t newest; /* stream */
         uint32_t useless; /* frames that nghttp2 drops unseen: PRIORITY, unknown types; the caller takes them */
         struct {
-                uint32_t id : 31, ended : 1;
+                uint32_t half_id : 30, ended : 1, reset : 1; /* id / 2: all are odd */
         } streams[H2_GUARD_STREAMS];
         uint8_t bytes[14]; /* of a frame: its header and, of PRIORITY and HEADERS, the dependency */
         uint32_t have, left; /* bytes of them; payload still to come */

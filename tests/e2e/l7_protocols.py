@@ -20,6 +20,13 @@ from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
 
+def all_threads(pid, states):
+    def state(tid):
+        with open("/proc/%d/task/%s/stat" % (pid, tid)) as f:
+            return f.read().rpartition(")")[2].split()[0]
+    return all(state(tid) in states for tid in os.listdir("/proc/%d/task" % pid))
+
+
 def out_of_turn(site, check):
     """Bytes of an endpoint that answer nothing: whatever comes first, they or the next request, they reach nobody."""
     o, pid = site.origin, site.procs["l7gw"].pid
@@ -28,7 +35,9 @@ def out_of_turn(site, check):
         o.forget()
         with raw() as c:
             c.send(get("/talk")).reply()
+            wait_until(lambda: all_threads(pid, "S"), 5, "the shard has done what it had to")
             os.kill(pid, signal.SIGSTOP)  # so that both wait when it looks, in this order
+            wait_until(lambda: all_threads(pid, "Tt"), 5, "every thread of the shard stands still")
             if first == "request":
                 c.send(get("/echo"))
             o.hold.set()

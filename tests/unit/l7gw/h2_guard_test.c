@@ -101,6 +101,10 @@ static void test_open(void **state) /* while it exists, nghttp2 judges */
         size_t n = frames("H1. D1", in);
         h2_guard_init(&g);
         assert_int_equal(h2_guard_check(&g, SPAN(in, n), all_open, NULL, &code), n);
+        n = frames("H1. R1 D1", in); /* nghttp2 has not seen the reset yet: it came in the same read */
+        h2_guard_init(&g);
+        assert_true(h2_guard_check(&g, SPAN(in, n), all_open, NULL, &code) < n);
+        assert_int_equal(code, 5);
 }
 
 static void test_useless(void **state) /* requirement 50: counted, since nghttp2 does not show them */
