@@ -177,13 +177,13 @@ void upstream_detach(struct exchange *x)
 
 /* ---- choosing and connecting ---- */
 
-/* An idle connection of the peer, or NULL.  Its socket is looked at: bytes that came unasked may lie there before any event
- * has told of them, and would be taken for the answer (requirement 18). */
-static struct upconn *idle_take(struct peer *p)
+/* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
+static struct upconn *idle_take(struct peer *p, const struct stream *s)
 {
+        bool look = !method_is_idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
         while (p->idle) {
                 struct upconn *u = p->idle;
-                if (!up_is_quiet(u)) {
+                if (look && !up_is_quiet(u)) {
                         if (p->n_conns == 1) { /* p dies with it */
                                 up_close(u);
                                 return NULL;
@@ -291,7 +291,7 @@ void upstream_begin(struct exchange *x)
                 struct peer *p = peer_get(w, x->cluster, e);
                 if (p && mux_begin(p, x))
                         return;
-                struct upconn *u = p && !x->no_reuse ? idle_take(p) : NULL;
+                struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
                 if (u) {
                         up_attach(x, u);
                         up1_send(u);

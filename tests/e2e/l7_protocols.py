@@ -20,34 +20,9 @@ from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
 
-def all_threads(pid, states):
-    def state(tid):
-        with open("/proc/%d/task/%s/stat" % (pid, tid)) as f:
-            return f.read().rpartition(")")[2].split()[0]
-    return all(state(tid) in states for tid in os.listdir("/proc/%d/task" % pid))
-
-
 def out_of_turn(site, check):
-    """Bytes of an endpoint that answer nothing: whatever comes first, they or the next request, they reach nobody."""
-    o, pid = site.origin, site.procs["l7gw"].pid
-    for first in ("request", "bytes"):
-        o.hold.clear()
-        o.forget()
-        with raw() as c:
-            c.send(get("/talk")).reply()
-            wait_until(lambda: all_threads(pid, "S"), 5, "the shard has done what it had to")
-            os.kill(pid, signal.SIGSTOP)  # so that both wait when it looks, in this order
-            wait_until(lambda: all_threads(pid, "Tt"), 5, "every thread of the shard stands still")
-            if first == "request":
-                c.send(get("/echo"))
-            o.hold.set()
-            o.saw(("talk", "said"))
-            if first == "bytes":
-                c.send(get("/echo"))
-            os.kill(pid, signal.SIGCONT)
-            r = c.reply()
-            check("18: unasked bytes on a pooled connection (%s first) reach nobody" % first,
-                  r.status == 200 and b'"path": "/echo"' in r.body, r)
+    """Bytes behind a complete response: the connection they came on is not used again."""
+    o = site.origin
     with raw() as c:
         a = c.send(get("/smuggle")).reply()
         check("18: a connection with bytes after its response is closed, not kept", a.body == b"ok" and o.saw(("smuggle", "closed")), a)
