@@ -112,7 +112,7 @@ class Lab:
         if why:
             raise NoRights(why)
         self._take_lock()
-        for signo in (signal.SIGTERM, signal.SIGHUP):
+        for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGINT too: whoever started us may have had it ignored
             signal.signal(signo, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         atexit.register(self.down)
         try:
