@@ -237,7 +237,7 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
 void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p)
 {
         const struct frag_slot *s = fragcache_get(&w->frags, fragment_hash(w, p), (uint32_t)now_s);
-        uint64_t word = s ? backend_word(w->backends, s->backend) : 0;
+        uint64_t word = s && s->backend != BACKEND_NONE ? backend_word(w->backends, s->backend) : 0; /* none: handed over, or an answer under NAT */
         if (s && s->entry >= FRAG_TO_WORKER && s->entry != FRAG_NO_ENTRY) {
                 p->out_port = (uint8_t)(s->entry - FRAG_TO_WORKER);
                 pkt_done(p, HAND_OVER);
