@@ -131,9 +131,7 @@ def websocket(site, check):
             check("54: bytes behind the heads belong to the tunnel, both ways (%s)" % how, c.data == b"hello EARLY ", c.data)
             c.data = b""
             big = bytes(range(97, 123)) * 40000
-            threading.Thread(target=c.send, args=(big,), daemon=True).start()
-            while len(c.data) < len(big) and c.more():
-                pass
+            c.exchange(big, len(big))
             check("... and a megabyte each way (%s)" % how, c.data == big.upper(), len(c.data))
             c.data = b""
             if tls_name:

@@ -1,4 +1,5 @@
 """Clients that a test moves byte by byte: HTTP/1.1 over a socket (Raw), HTTP/2 with windows held back (Http2)."""
+import select
 import socket
 import ssl
 import struct
@@ -49,6 +50,29 @@ class Raw:
             return False
         self.data += b
         return bool(b)
+
+    def exchange(self, out, want):
+        """Sends and receives at the same time, until want bytes have come or nothing does.  One thread: a TLS object bears no two."""
+        left, end = memoryview(out), time.monotonic() + self.s.gettimeout()
+        self.s.setblocking(False)
+        try:
+            while len(self.data) < want and time.monotonic() < end:
+                moved = False
+                try:
+                    if left:
+                        left, moved = left[self.s.send(left[:65536]):], True
+                except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    pass
+                try:
+                    if not self.more():
+                        return
+                    moved = True
+                except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    pass
+                if not moved:
+                    select.select([self.s], [self.s] if left else [], [], 1)
+        finally:
+            self.s.settimeout(10 * SLOW)
 
     def head(self):
         while b"\r\n\r\n" not in self.data:
