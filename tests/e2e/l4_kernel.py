@@ -23,8 +23,8 @@ import time
 from tests.e2e import l4_ports
 from tests.e2e.l4_ports import VIPS, ask_once, ping, socket_in
 from tests.lab import netns
-from tests.lab.lab import Lab, LabBusy, NoRights
-from tests.lab.scenario import Checks
+from tests.lab.lab import Lab
+from tests.lab.scenario import each_driver, frame
 
 HOST = ("10.20.0.3", "fd00:20::3")
 SHARED = "10.20.0.2"
@@ -206,26 +206,9 @@ class Run(l4_ports.Run):
             self.check.guarded("%s: end" % self.driver, self.end)
 
 
-def main():
-    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-l4k")
-    check = Checks("l4_kernel")
-    try:
-        for driver in sys.argv[1:] or ("af_xdp", "af_packet"):
-            with KernelLab(driver=driver, l4_settings="limits = { to_kernel_pps = %d; };" % TO_KERNEL_PPS) as lab:
-                Run(lab, check).all()
-                trouble = lab.trouble()
-                check("%s: no sanitizer report, no unasked exit" % driver, not trouble, "\n".join(trouble))
-                if check.failed:
-                    lab.save_logs("%d checks failed" % check.failed)
-    except NoRights as e:
-        print("skipped: no rights: %s" % e)
-        sys.exit(77)
-    except LabBusy as e:
-        print("not ok - a lab of its own\n#   %s" % e)
-        sys.exit(1)
-    print("l4_kernel: %d passed, %d failed" % (check.passed, check.failed), flush=True)
-    sys.exit(1 if check.failed or not check.passed else 0)
+def kernel_lab(driver):
+    return KernelLab(driver=driver, l4_settings="limits = { to_kernel_pps = %d; };" % TO_KERNEL_PPS)
 
 
 if __name__ == "__main__":
-    main()
+    frame(each_driver(kernel_lab, lambda lab, check: Run(lab, check).all()), "gh-l4k")

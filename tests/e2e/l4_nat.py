@@ -22,8 +22,8 @@ import time
 from tests.e2e import l4_ports
 from tests.e2e.l4_ports import VIPS, socket_in
 from tests.lab import netns
-from tests.lab.lab import Lab, LabBusy, NoRights
-from tests.lab.scenario import Checks
+from tests.lab.lab import Lab
+from tests.lab.scenario import each_driver, frame
 
 PODS4, PODS6 = ("10.40.0.101", "10.40.0.102"), ("fd00:40::104",)
 PORT = 7000
@@ -249,26 +249,5 @@ class Run:
             p.stop()
 
 
-def main():
-    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-l4n")
-    check = Checks("l4_nat")
-    try:
-        for driver in sys.argv[1:] or ("af_xdp", "af_packet"):
-            with NatLab(driver=driver) as lab:
-                Run(lab, check).all()
-                bad = lab.stop_daemons()
-                check("%s: ends with status 0, no sanitizer report" % driver, not bad, "\n".join(bad))
-                if check.failed:
-                    lab.save_logs("%d checks failed" % check.failed)
-    except NoRights as e:
-        print("skipped: no rights: %s" % e)
-        sys.exit(77)
-    except LabBusy as e:
-        print("not ok - a lab of its own\n#   %s" % e)
-        sys.exit(1)
-    print("l4_nat: %d passed, %d failed" % (check.passed, check.failed), flush=True)
-    sys.exit(1 if check.failed or not check.passed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    frame(each_driver(NatLab, lambda lab, check: Run(lab, check).all()), "gh-l4n")

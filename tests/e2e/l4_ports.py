@@ -17,14 +17,15 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import time
 
 from tests.lab import netns
-from tests.lab.lab import HEALTH_PORT, Lab, LabBusy, NoRights
-from tests.lab.scenario import Checks
+from tests.lab.lab import HEALTH_PORT, Lab
+from tests.lab.scenario import each_driver, frame
 
 VIPS = ("192.0.2.10", "2001:db8:10::10")
 CLIENTS = ("10.10.0.2", "fd00:10::2")
@@ -368,43 +369,48 @@ class HugeLab(Lab):
         return super().l4lb_config(*args).replace("hugepages = false", "hugepages = true")
 
 
-def free_hugepages():
-    with open("/proc/meminfo") as f:
-        n = dict(line.split(":") for line in f)
-    with open("/proc/mounts") as f:
-        mounted = any(line.split()[2] == "hugetlbfs" for line in f)
-    return int(n.get("HugePages_Free", "0")) if mounted else 0
+class Hugepages:
+    """n free pages of 2 MiB and a hugetlbfs, taken away again at the end."""
+
+    COUNT = "/proc/sys/vm/nr_hugepages"
+
+    def __init__(self, n):
+        self.n, self.mounted = n, None
+
+    def __enter__(self):
+        with open(self.COUNT) as f:
+            self.before = int(f.read())
+        self.set(self.before + self.n)
+        with open("/proc/mounts") as f:
+            if not any(line.split()[2] == "hugetlbfs" for line in f):
+                self.mounted = tempfile.mkdtemp(prefix="gh-huge-")
+                subprocess.run(["mount", "-t", "hugetlbfs", "none", self.mounted], check=True)
+        return self
+
+    def set(self, n):
+        with open(self.COUNT, "w") as f:
+            f.write("%d" % n)
+
+    def __exit__(self, *_):
+        if self.mounted:
+            subprocess.run(["umount", self.mounted], check=True)
+            os.rmdir(self.mounted)
+        self.set(self.before)
 
 
-def main():
-    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-l4io")
-    check = Checks("l4_ports")
-    try:
-        for driver in sys.argv[1:] or ("af_xdp", "af_packet"):
-            with Lab(driver=driver) as lab:
-                Run(lab, check, driver).all()
-                trouble = lab.trouble()
-                check("%s: no sanitizer report, no unasked exit" % driver, not trouble, "\n".join(trouble))
-                if check.failed:
-                    lab.save_logs("%d checks failed" % check.failed)
-        if free_hugepages() >= HUGEPAGES:
-            with HugeLab(driver="af_xdp") as lab:
-                r = Run(lab, check, "af_xdp")
-                for step in (r.start, r.forwarding, r.end):
-                    check.guarded("hugepages: " + step.__name__, step)
-        else:
-            print("skipped: with hugepages (%d free ones of 2 MiB and a hugetlbfs are needed)" % HUGEPAGES)
-    except NoRights as e:
-        print("skipped: no rights: %s" % e)
-        sys.exit(77)
-    except LabBusy as e:
-        print("not ok - a lab of its own\n#   %s" % e)
-        sys.exit(1)
-    print("l4_ports: %d passed, %d failed" % (check.passed, check.failed), flush=True)
-    sys.exit(1 if check.failed or not check.passed else 0)
+def hugepages(check):
+    with Hugepages(HUGEPAGES), HugeLab(driver="af_xdp") as lab:
+        r = Run(lab, check, "af_xdp")
+        for step in (r.start, r.forwarding, r.end):
+            check.guarded("hugepages: " + step.__name__, step)
+
+
+def every_port(check):
+    each_driver(Lab, lambda lab, check: Run(lab, check, lab.driver).all())(check)
+    check.guarded("hugepages", hugepages, check)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--shard"]:
         serve(sys.argv[2], sys.argv[3:])
-    main()
+    frame(every_port, "gh-l4io")

@@ -64,18 +64,25 @@ class Site:
 
 def main(scenario, site_args=None, **lab_args):
     """Runs one scenario function(site, check) in a lab of its own; the exit status is 0, 1, or 77 without rights."""
-    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
-    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", "gh-e2e")
-    check = Checks(name)
-    try:
+    def run(check):
         with Lab(**lab_args) as lab:
             site = Site(lab, **(site_args or {}))
             if check.guarded("start of the appliance", site.start):
-                check.guarded(name, scenario, site, check)
+                check.guarded(check.title, scenario, site, check)
             complaints = lab.stop_daemons()
             check("every daemon ended with status 0 on SIGTERM, no sanitizer report", not complaints, "\n".join(complaints))
             if check.failed:
                 lab.save_logs("%d checks failed" % check.failed)
+    frame(run)
+
+
+def frame(run, prefix="gh-e2e"):
+    """What stands around run(check), a scenario that makes its labs itself: prefix, rights, the last line and the exit status of main."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+    os.environ.setdefault("GATEHOUSE_LAB_PREFIX", prefix)
+    check = Checks(name)
+    try:
+        run(check)
     except NoRights as e:
         print("skipped: no rights: %s" % e)
         sys.exit(77)
@@ -85,4 +92,17 @@ def main(scenario, site_args=None, **lab_args):
     sys.exit(1 if check.failed or not check.passed else 0)
 
 
-__all__ = ["Checks", "Site", "main", "ROOT"]
+def each_driver(make_lab, scenario):
+    """For frame: scenario(lab, check) in a lab per driver, af_xdp and af_packet unless arguments name others."""
+    def run(check):
+        for driver in sys.argv[1:] or ("af_xdp", "af_packet"):
+            with make_lab(driver=driver) as lab:
+                scenario(lab, check)
+                complaints = lab.stop_daemons()
+                check("%s: every daemon ended with status 0, no sanitizer report" % driver, not complaints, "\n".join(complaints))
+                if check.failed:
+                    lab.save_logs("%d checks failed" % check.failed)
+    return run
+
+
+__all__ = ["Checks", "Site", "main", "frame", "each_driver", "ROOT"]
