@@ -5,7 +5,10 @@
 
 #define REFUSED_BIND(R) /* const Model__Bind *o */ \
         R(o->l4 != MODEL__L4_PROTOCOL__L4_TCP, "listener: only TCP can be accepted on") \
-        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "listener: PROXY protocol is not supported") \
+        R(o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_V1 || o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_V2, \
+          "listener: PROXY protocol of one version only is not supported") \
+        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF && o->n_proxy_trusted == 0, \
+          "listener: PROXY protocol without trusted networks: nobody may send it") \
         R(o->client_policy[0], "listener: client policies are not supported")
 
 #define REFUSED_LISTENER(R) /* const Model__Listener *o */ \
@@ -29,7 +32,8 @@
         R(o->health_check != NULL, "backend: active health checks are not supported") \
         R(o->outlier != NULL, "backend: outlier ejection is not supported") \
         R(o->breaker != NULL, "backend: circuit breakers are not supported") \
-        R(o->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF, "backend: PROXY protocol is not supported") \
+        R(o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_OPTIONAL || o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_REQUIRED, \
+          "backend: PROXY protocol is sent as version 1 or 2") \
         R(o->dns_name[0], "backend: DNS names are not supported") \
         R(o->slow_start_ms != 0, "backend: slow start is not supported") \
         R(o->panic_pct != 0, "backend: panic thresholds are not supported")

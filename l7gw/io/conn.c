@@ -408,6 +408,15 @@ void conns_adopt(struct worker *w)
         }
 }
 
+/* May this peer tell who its client is? */
+static bool proxy_trusted(const struct gen_bind *b, const struct ipaddr *peer)
+{
+        for (size_t i = 0; i < b->n_proxy_trusted; i++)
+                if (ipprefix_contains(&b->proxy_trusted[i], peer))
+                        return true;
+        return false;
+}
+
 int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
               const struct ipaddr *peer, uint16_t peer_port)
 {
@@ -415,6 +424,11 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
         const struct gen_bind *b = g ? generation_bind(g, key) : NULL;
         if (!b)
                 return -ENOENT; /* came while its listener left: nobody knows any more whether it speaks TLS */
+        bool relayed = b->proxy != MODEL__PROXY_PROTOCOL__PROXY_OFF && proxy_trusted(b, peer);
+        if (!relayed && b->proxy == MODEL__PROXY_PROTOCOL__PROXY_REQUIRED) {
+                worker_count(w, WORKER_PROXY_REFUSED);
+                return -EPERM;
+        }
         struct conn *c = w->conns_free;
         if (c) {
                 w->conns_free = c->next;
@@ -432,6 +446,7 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
                            .peer = *peer,
                            .peer_port = peer_port,
                            .writable = true,
+                           .proxy = relayed ? (uint8_t)b->proxy : 0,
                            .draining = w->drain != DRAIN_NONE};
         ipaddr_str(peer, c->peer_text);
         timer_init(&c->timer, conn_timer);

@@ -5,6 +5,7 @@
 #pragma once
 #include "l7gw/core/h1_server.h"
 #include "l7gw/core/h2_server.h"
+#include "l7gw/core/proxy_header.h"
 #include "l7gw/io/tls.h"
 #include "l7gw/io/worker.h"
 
@@ -39,9 +40,10 @@ struct conn {
         bool notified;            /* close_notify is queued */
         bool draining;
         uint8_t goaway;           /* 1: notice, 2: final */
+        uint8_t proxy;            /* Model__ProxyProtocol: a PROXY header may, or must, come first; OFF from then on */
         uint32_t linger_left;
         struct bind_key key;
-        struct ipaddr peer, local;
+        struct ipaddr peer, local; /* of the client as we know it: by the PROXY header, if there was one */
         uint16_t peer_port, local_port;
         char peer_text[IPADDR_STR_MAX];
         const struct worker_gen *bind_gen; /* for which bind was looked up; may dangle: compared only */
@@ -55,6 +57,7 @@ struct conn {
 int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
               const struct ipaddr *peer, uint16_t peer_port) MUST_USE;
 void conn_output(void *conn); /* struct stream_engine.output */
+struct proxy_addrs conn_proxy_addrs(const struct conn *c) NONNULL(1); /* what endpoints that ask for it are told */
 const struct gen_bind *conn_bind(struct conn *c) NONNULL(1); /* in the current generation; NULL: it has none */
 static inline struct span conn_sni(const struct conn *c)
 {

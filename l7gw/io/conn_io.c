@@ -77,7 +77,7 @@ static ssize_t session_input(struct conn *c, struct span in)
         return h2_server_input(c->h2, in) == 0 ? (ssize_t)in.n : -1;
 }
 
-static void conn_feed(struct conn *c, struct span in)
+void conn_feed(struct conn *c, struct span in)
 {
         bool stored = c->in.n > 0;
         if (stored && in.n > 0)
@@ -116,7 +116,7 @@ static bool input_held(const struct conn *c)
 bool conn_pump(struct conn *c)
 {
         size_t before = c->in.n;
-        if (before == 0 || c->dead || c->lingering || conn_session_room(c) == 0)
+        if (before == 0 || c->dead || c->lingering || c->proxy || conn_session_room(c) == 0)
                 return false;
         conn_feed(c, SPAN_NULL);
         return !c->dead && c->in.n < before;
@@ -292,6 +292,8 @@ void conn_read(struct conn *c)
                         c->readable = false; /* short read: the socket is empty, the next edge will tell */
                 if (c->lingering)
                         c->linger_left -= (uint32_t)n;
+                else if (c->proxy)
+                        conn_proxy_feed(c, SPAN(w->rd, (size_t)n));
                 else if (c->tls)
                         conn_tls_feed(c, SPAN(w->rd, (size_t)n));
                 else

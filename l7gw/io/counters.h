@@ -9,6 +9,7 @@
 #define WORKER_COUNTERS(C) \
         C(CONNECTIONS, "connections_total", "Connections accepted") \
         C(CONNECTIONS_REFUSED, "connections_refused_total", "Connections closed at once: over max_connections") \
+        C(PROXY_REFUSED, "proxy_refused_total", "Connections closed: a bad PROXY header, none where one is required, or a peer that may not send it") \
         C(ACCEPT_PAUSES, "accept_pauses_total", "Times accepting paused because descriptors ran out") \
         C(TLS_HANDSHAKES, "tls_handshakes_total", "TLS handshakes completed") \
         C(TLS_FAILURES, "tls_failures_total", "TLS handshakes failed") \

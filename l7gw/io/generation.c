@@ -25,38 +25,24 @@ uint64_t endpoint_set_identity(const Model__EndpointSet *set)
 
 /* ---- binds ---- */
 
-static bool prefixes_equal(const struct gen_bind *b, const Model__Bind *m)
+static int prefixes_copy(struct generation *g, Model__Prefix *const *from, size_t n, struct ipprefix **ret, size_t *ret_n)
 {
-        if (b->n_forwarded_trusted != m->n_forwarded_trusted)
-                return false;
-        for (size_t i = 0; i < m->n_forwarded_trusted; i++)
-                if (b->forwarded_trusted[i].len != m->forwarded_trusted[i]->len ||
-                    memcmp(b->forwarded_trusted[i].addr.b, m->forwarded_trusted[i]->addr.data,
-                           m->forwarded_trusted[i]->addr.len) != 0)
-                        return false;
-        return true;
-}
-
-static int bind_trust(struct generation *g, struct gen_bind *b, const Model__Bind *m)
-{
-        b->forwarded_trusted = arena_calloc(&g->arena, m->n_forwarded_trusted + 1, sizeof *b->forwarded_trusted);
-        if (!b->forwarded_trusted)
+        *ret = arena_calloc(&g->arena, n + 1, sizeof **ret);
+        if (!*ret)
                 return -ENOMEM;
-        for (size_t i = 0; i < m->n_forwarded_trusted; i++) {
-                const Model__Prefix *p = m->forwarded_trusted[i];
-                struct ipprefix *to = &b->forwarded_trusted[b->n_forwarded_trusted];
-                if (ipaddr_from_bytes(p->addr.data, p->addr.len, &to->addr) < 0)
+        for (size_t i = 0; i < n; i++) {
+                struct ipprefix *to = &(*ret)[*ret_n];
+                if (ipaddr_from_bytes(from[i]->addr.data, from[i]->addr.len, &to->addr) < 0)
                         continue; /* refused by the model's check */
-                to->len = (uint8_t)p->len;
-                b->n_forwarded_trusted++;
+                to->len = (uint8_t)from[i]->len;
+                ++*ret_n;
         }
         return 0;
 }
 
-/* Gateways that share an address share its sockets: what belongs to the connection must then agree. */
-static int bind_merge(struct generation *g, struct gen_bind *b, struct model_error *e)
+/* What belongs to the connection.  Gateways that share an address agree in it: the model's check sees to that. */
+static int bind_fill(struct generation *g, struct gen_bind *b)
 {
-        const Model__Gateway *first = NULL;
         for (size_t i = 0; i < g->model->n_gateways; i++) {
                 const Model__Gateway *gw = g->model->gateways[i];
                 for (size_t k = 0; k < gw->n_binds; k++) {
@@ -64,16 +50,9 @@ static int bind_merge(struct generation *g, struct gen_bind *b, struct model_err
                         if (m->port != b->rt->port || m->addr.len != ipaddr_len(&b->rt->addr) ||
                             memcmp(m->addr.data, b->rt->addr.b, m->addr.len) != 0)
                                 continue;
-                        if (!first) {
-                                first = gw;
-                                if (bind_trust(g, b, m) < 0)
-                                        return no_memory(e);
-                        } else if (!prefixes_equal(b, m)) {
-                                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", gw->source,
-                                                "trusted forwarders of port %u differ from those of Gateway %s",
-                                                m->port, first->id);
-                                return -EINVAL;
-                        }
+                        b->proxy = m->proxy_protocol;
+                        int r = prefixes_copy(g, m->proxy_trusted, m->n_proxy_trusted, &b->proxy_trusted, &b->n_proxy_trusted);
+                        return r < 0 ? r : prefixes_copy(g, m->forwarded_trusted, m->n_forwarded_trusted, &b->forwarded_trusted, &b->n_forwarded_trusted);
                 }
         }
         return 0;
@@ -101,9 +80,8 @@ static int binds_build(struct generation *g, struct model_error *e)
                 g->n_binds++;
                 if (map_put(&g->bind_by_key, SPAN(b->rt->key.b, sizeof b->rt->key.b), b) < 0)
                         return no_memory(e);
-                r = bind_merge(g, b, e);
-                if (r < 0)
-                        return r;
+                if (bind_fill(g, b) < 0)
+                        return no_memory(e);
         }
         return 0;
 }

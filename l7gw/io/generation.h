@@ -18,6 +18,9 @@ struct gen_bind {
         struct bind_rt *rt;
         struct ipprefix *forwarded_trusted;
         size_t n_forwarded_trusted;
+        Model__ProxyProtocol proxy; /* OFF, OPTIONAL, REQUIRED */
+        struct ipprefix *proxy_trusted;
+        size_t n_proxy_trusted;
 };
 struct gen_set {
         const Model__EndpointSet *model;

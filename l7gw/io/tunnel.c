@@ -27,6 +27,7 @@ struct tunnel {
         const struct gen_cluster *cluster;
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
+        struct proxy_addrs client;
 };
 
 static void up_event(struct loop_fd *f, unsigned events);
@@ -182,6 +183,15 @@ static void tunnel_run(struct loop_defer *d)
 
 /* ---- connecting ---- */
 
+/* The PROXY header, into what is sent first. */
+static void header_add(const struct tunnel *t, struct chain *to)
+{
+        Model__ProxyProtocol mode = t->cluster->model->proxy_protocol;
+        uint8_t header[PROXY_WRITE_MAX];
+        if (mode != MODEL__PROXY_PROTOCOL__PROXY_OFF)
+                chain_add(to, header, proxy_header_write(mode == MODEL__PROXY_PROTOCOL__PROXY_V1 ? 1 : 2, &t->client, header));
+}
+
 /* Until one is under way; when all have failed the client learns it by a reset. */
 static void connect_next(struct tunnel *t)
 {
@@ -196,6 +206,8 @@ static void connect_next(struct tunnel *t)
                 tls_free(t->up.tls);
                 t->up.tls = NULL;
                 int r = t->cluster->tls ? tls_upstream_open(t->cluster->tls, &w->chunks, &t->up.tls) : 0;
+                if (t->up.tls)
+                        header_add(t, &t->up.tls->wire); /* before TLS, and in clear */
                 int fd = r < 0 ? r : socket_connect(&e->addr, e->port);
                 if (fd >= 0 && loop_add(w->loop, &t->up.f, fd, up_event) == 0) {
                         uint32_t ms = t->cluster->model->connect_timeout_ms;
@@ -305,13 +317,16 @@ void tunnel_open(struct conn *c, const struct route_listener *rl, struct span ra
         timer_init(&t->timer, tunnel_timer);
         chain_init(&t->down.out, &w->chunks);
         chain_init(&t->up.out, &w->chunks);
-        chain_span(&t->up.out, raw);
         if (t->next)
                 t->next->pprev = &t->next;
         t->pprev = &w->tunnels;
         w->tunnels = t;
         t->wg = worker_gen_get(w);
         t->cluster = &t->wg->gen->clusters[leg->cluster_index];
+        t->client = conn_proxy_addrs(c);
+        if (!t->cluster->tls)
+                header_add(t, &t->up.out);
+        chain_span(&t->up.out, raw);
         if (c->tls->established) {
                 t->down.tls = TAKE_PTR(c->tls);
                 if (t->down.tls->in.n > 0)

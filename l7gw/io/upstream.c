@@ -15,24 +15,50 @@ static void up_timer(struct timer *t, uint64_t now_ms);
 
 /* ---- peers and life ---- */
 
-static_assert(sizeof(struct peer_key) == sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES + 1, "a key has no holes");
+static_assert(sizeof(struct peer_key) == 3 * sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES + 2, "a key has no holes");
 
-static struct peer *peer_get(struct worker *w, const struct gen_cluster *c, const struct balance_endpoint *e)
+static struct span peer_key_span(const struct peer_key *k)
 {
+        return SPAN((const uint8_t *)k, k->proxy_version ? sizeof *k : offsetof(struct peer_key, proxy_version));
+}
+
+/* The PROXY header of connections for x, and its part of the key; a copy for a mirror speaks for nobody. */
+static size_t peer_header(const struct exchange *x, struct peer_key *key, uint8_t ret[PROXY_WRITE_MAX])
+{
+        Model__ProxyProtocol mode = x->cluster->model->proxy_protocol;
+        if (mode == MODEL__PROXY_PROTOCOL__PROXY_OFF)
+                return 0;
+        struct proxy_addrs a = x->conn ? conn_proxy_addrs(x->conn) : (struct proxy_addrs){.known = false};
+        key->proxy_version = mode == MODEL__PROXY_PROTOCOL__PROXY_V1 ? 1 : 2;
+        if (a.known) {
+                key->proxy_src = bind_key_of(&a.src, a.src_port);
+                key->proxy_dst = bind_key_of(&a.dst, a.dst_port);
+        }
+        return proxy_header_write(key->proxy_version, &a, ret);
+}
+
+static struct peer *peer_get(const struct exchange *x, const struct balance_endpoint *e)
+{
+        struct worker *w = x->w;
+        const struct gen_cluster *c = x->cluster;
+        uint8_t header[PROXY_WRITE_MAX];
         struct peer_key key = {.addr = bind_key_of(&e->addr, e->port), .h2 = cluster_speaks_h2(c->model)};
         if (c->tls)
                 memcpy(key.tls, c->tls->key, sizeof key.tls);
-        struct peer *p = map_get(&w->peers, SPAN((const uint8_t *)&key, sizeof key));
+        size_t n_header = peer_header(x, &key, header);
+        struct peer *p = map_get(&w->peers, peer_key_span(&key));
         if (p)
                 return p;
-        p = calloc(1, sizeof *p);
+        p = calloc(1, sizeof *p + n_header);
         if (!p)
                 return NULL;
         p->key = key;
+        p->n_header = n_header;
+        memcpy(p->header, header, n_header);
         p->addr = e->addr;
         p->port = e->port;
         p->waiters_end = &p->waiters;
-        if (map_put(&w->peers, SPAN((const uint8_t *)&p->key, sizeof p->key), p) < 0) {
+        if (map_put(&w->peers, peer_key_span(&p->key), p) < 0) {
                 free(p);
                 return NULL;
         }
@@ -43,7 +69,7 @@ void up_peer_put(struct worker *w, struct peer *p)
 {
         if (p->n_conns > 0 || p->n_waiters > 0)
                 return;
-        map_del(&w->peers, SPAN((const uint8_t *)&p->key, sizeof p->key));
+        map_del(&w->peers, peer_key_span(&p->key));
         free(p);
 }
 
@@ -233,6 +259,7 @@ static int connect_start(struct worker *w, struct peer *p, const struct tls_upst
                 up_close(u);
                 return r;
         }
+        chain_add(u->tls ? &u->tls->wire : &u->out, p->header, p->n_header); /* before TLS, and in clear */
         timer_set(loop_timers(w->loop), &u->timer, u->start_ms + timeout_ms);
         return 0;
 }
@@ -288,7 +315,7 @@ void upstream_begin(struct exchange *x)
                 x->d.endpoint = e->token;
                 x->up_addr = e->addr;
                 x->up_port = e->port;
-                struct peer *p = peer_get(w, x->cluster, e);
+                struct peer *p = peer_get(x, e);
                 if (p && mux_begin(p, x))
                         return;
                 struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
@@ -298,7 +325,7 @@ void upstream_begin(struct exchange *x)
                         return;
                 }
                 int r = -ENOMEM;
-                p = peer_get(w, x->cluster, e); /* taking from the pool may have ended it */
+                p = peer_get(x, e); /* taking from the pool may have ended it */
                 if (p) {
                         wait_add(p, x);
                         r = connect_more(x, p);
@@ -364,6 +391,12 @@ void up_connect_failed(struct upconn *u, enum reason r)
         up_waiters_move(p, until_ms, r);
         p->n_conns--;
         up_peer_put(w, p);
+}
+
+uint32_t up_keep_ms(const struct upconn *u)
+{
+        uint32_t ms = u->w->options->upstream_idle_ms;
+        return u->peer->n_header ? MIN(ms, (uint32_t)L7_PROXY_IDLE_MS) : ms;
 }
 
 /* A connection without a request: to a waiter, or into the pool. */
@@ -481,7 +514,7 @@ static void connected(struct upconn *u)
         p->n_conns++; /* held */
         u->state = UP_ACTIVE;
         timer_stop(&u->timer);
-        up_to_pool(u, w->options->upstream_idle_ms);
+        up_to_pool(u, up_keep_ms(u));
         up_waiters_move(p, 0, REASON_CONNECT_FAILED); /* beyond the limit of connects: the next ones begin */
         p->n_conns--;
         up_peer_put(w, p);

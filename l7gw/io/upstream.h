@@ -17,6 +17,10 @@ struct peer { /* one endpoint address, spoken to in one way, as this worker know
                 struct bind_key addr;
                 uint8_t tls[TLS_UPSTREAM_KEY_BYTES]; /* zero: cleartext */
                 uint8_t h2;
+                /* Only where the cluster sends PROXY headers: such a connection belongs to one client.  0 = no header, and then
+                 * these bytes are no part of the key. */
+                uint8_t proxy_version;
+                struct bind_key proxy_src, proxy_dst; /* zero: no addresses are told */
         } key;
         struct ipaddr addr;
         uint16_t port;
@@ -24,6 +28,8 @@ struct peer { /* one endpoint address, spoken to in one way, as this worker know
         struct upconn *muxes;                    /* HTTP/2 */
         struct exchange *waiters, **waiters_end; /* oldest first */
         size_t n_idle, n_conns, n_connecting, n_waiters;
+        size_t n_header; /* the PROXY header its connections begin with */
+        uint8_t header[];
 };
 void upstream_begin(struct exchange *x)
         NONNULL(1); /* state ROUTE, CONNECT or SEND; ends waiting, in SEND, or in a failure */

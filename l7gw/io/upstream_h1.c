@@ -86,7 +86,7 @@ static void response_complete(struct upconn *u, size_t left_over)
 {
         struct exchange *x = u->x;
         uint32_t max = x->cluster->model->max_requests_per_connection, keep_s = x->cluster->model->keepalive_s;
-        uint32_t keep_ms = u->w->options->upstream_idle_ms;
+        uint32_t keep_ms = up_keep_ms(u);
         bool keep = u->h.reusable && x->s.req_done && u->out.n == 0 && !u->send_failed && left_over == 0 && !u->hup &&
                     (max == 0 || u->n_requests < max) &&
                     (!u->tls || (u->tls->wire.n == 0 && !tls_pending(u->tls))) &&

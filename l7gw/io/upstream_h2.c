@@ -303,7 +303,7 @@ static void mux_rest(struct upconn *u)
                 return;
         }
         if (!timer_armed(&u->timer))
-                timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + w->options->upstream_idle_ms);
+                timer_set(loop_timers(w->loop), &u->timer, loop_now_ms(w->loop) + up_keep_ms(u));
 }
 
 void mux_run(struct upconn *u)

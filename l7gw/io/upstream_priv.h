@@ -46,6 +46,7 @@ void up_continue(struct exchange *x) NONNULL(1);                /* 100, if the c
 void up_connect_failed(struct upconn *u, enum reason r) NONNULL(1);
 void up_wait_remove(struct exchange *x) NONNULL(1);
 void up_waiters_move(struct peer *p, uint64_t until_ms, enum reason r) NONNULL(1);
+uint32_t up_keep_ms(const struct upconn *u) NONNULL(1); /* an idle connection of this peer is worth keeping for so long */
 void up_peer_put(struct worker *w, struct peer *p) NONNULL(1, 2);
 struct up_try { /* what is known of a try that failed */
         bool reused; /* its connection had served before */

@@ -180,6 +180,7 @@ static void second_vhost(const char *hostname)
 #define CASES(X) \
         X("UDP bind", UNSUPPORTED, "Gateway", "only TCP", BIND->l4 = MODEL__L4_PROTOCOL__L4_UDP) \
         X("PROXY protocol in", UNSUPPORTED, "Gateway", "PROXY", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2) \
+        X("PROXY protocol in, from nobody", UNSUPPORTED, "Gateway", "trusted", BIND->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_OPTIONAL) \
         X("bind without address", CHECK, "Gateway", "bind address", BIND->addr.len = 3) \
         X("bind without port", CHECK, "Gateway", "bind address", BIND->port = 0) \
         X("no such bind", CHECK, "Gateway", "no bind 7", LISTENER->binds[0] = 7) \
@@ -215,7 +216,7 @@ static void second_vhost(const char *hostname)
         X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
         X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
         X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
-        X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V1) \
+        X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_REQUIRED) \
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
         X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
         X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
