@@ -203,27 +203,17 @@ void upstream_detach(struct exchange *x)
 
 /* ---- choosing and connecting ---- */
 
-/* An idle connection of the peer, or NULL.  What cannot be replayed gets one whose socket was looked at just now. */
-static struct upconn *idle_take(struct peer *p, const struct stream *s)
+/* An idle connection of the peer, or NULL.  up1_run looks at it before anything is sent on it. */
+static struct upconn *idle_take(struct peer *p)
 {
-        bool look = !method_is_idempotent(s->req.method) || !s->req_done || s->req_bytes > 0;
-        while (p->idle) {
-                struct upconn *u = p->idle;
-                if (look && !up_is_quiet(u)) {
-                        if (p->n_conns == 1) { /* p dies with it */
-                                up_close(u);
-                                return NULL;
-                        }
-                        up_close(u);
-                        continue;
-                }
-                idle_remove(u);
-                timer_stop(&u->timer);
-                u->state = UP_ACTIVE;
-                u->reused = true;
-                return u;
-        }
-        return NULL;
+        struct upconn *u = p->idle;
+        if (!u)
+                return NULL;
+        idle_remove(u);
+        timer_stop(&u->timer);
+        u->state = UP_ACTIVE;
+        u->reused = true;
+        return u;
 }
 
 /* 0 or -errno. */
@@ -318,14 +308,13 @@ void upstream_begin(struct exchange *x)
                 struct peer *p = peer_get(x, e);
                 if (p && mux_begin(p, x))
                         return;
-                struct upconn *u = p && !x->no_reuse ? idle_take(p, &x->s) : NULL;
+                struct upconn *u = p && !x->no_reuse ? idle_take(p) : NULL;
                 if (u) {
                         up_attach(x, u);
                         up1_send(u);
                         return;
                 }
                 int r = -ENOMEM;
-                p = peer_get(x, e); /* taking from the pool may have ended it */
                 if (p) {
                         wait_add(p, x);
                         r = connect_more(x, p);
@@ -455,6 +444,19 @@ void up_continue(struct exchange *x)
                 return;
         s->continued = true;
         s->down->interim(s, &go);
+}
+
+/* x has not been told to its connection, and never will be: that has closed, or says what nobody asked for (requirement 18).
+ * This was no try. */
+void up_abandon(struct exchange *x)
+{
+        struct upconn *u = x->up;
+        up_detach(x);
+        up_close(u);
+        x->tries--;
+        x->no_reuse = true;
+        worker_count(x->w, WORKER_UPSTREAM_RETRIES);
+        upstream_begin(x);
 }
 
 /* The try failed after it was connected.  On a connection that had served before and that the endpoint closed while we were

@@ -29,12 +29,7 @@ void up1_send(struct upconn *u)
         if (u->n_requests++ > 0)
                 worker_count(u->w, WORKER_UPSTREAM_REUSES);
         h1_client_request(&u->h, s, &u->w->head, &u->out);
-        if (s->req.upgrade.n == 0)
-                body_forward(u);
-        if (s->req_done || s->req.upgrade.n)
-                h1_client_end(&u->h, s, &u->w->head, &u->out);
-        else
-                up_continue(x);
+        u->held = true;
         if (try_ms)
                 timer_set(loop_timers(u->w->loop), &u->timer, loop_now_ms(u->w->loop) + try_ms);
         else
@@ -42,8 +37,33 @@ void up1_send(struct upconn *u)
         loop_defer(u->w->loop, &u->defer);
 }
 
+/* The end of the turn: the request may go, unless its connection has closed or speaks already.  What can be read before the
+ * first byte is sent cannot be its answer.  false: it goes another way. */
+static bool up_let_go(struct upconn *u)
+{
+        struct stream *s = &u->x->s;
+        if (!u->held)
+                return true;
+        if (u->reused && !up_is_quiet(u)) {
+                up_abandon(u->x);
+                return false;
+        }
+        u->held = false;
+        if (s->req.upgrade.n == 0)
+                body_forward(u);
+        if (s->req_done || s->req.upgrade.n)
+                h1_client_end(&u->h, s, &u->w->head, &u->out);
+        else
+                up_continue(u->x);
+        return true;
+}
+
 void up1_data(struct upconn *u, struct span d)
 {
+        if (u->held) {
+                chain_span(&u->x->s.req_body, d);
+                return;
+        }
         if (u->send_failed) { /* the endpoint stopped reading: its answer, if any, is on the way */
                 u->x->s.down->drained(&u->x->s, d.n);
                 return;
@@ -56,7 +76,7 @@ void up1_data(struct upconn *u, struct span d)
 
 void up1_end(struct upconn *u)
 {
-        if (u->send_failed)
+        if (u->send_failed || u->held)
                 return;
         if (u->x->s.req.upgrade.n)
                 u->fin = u->x->s.tunnel;
@@ -169,6 +189,8 @@ static void up_failed(struct upconn *u, enum reason r)
 void up1_read(struct upconn *u)
 {
         struct worker *w = u->w;
+        if (u->held && u->reused) /* up_let_go judges what came */
+                return;
         if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
                 return;
         for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && up_has_input(u); reads++) {
@@ -219,6 +241,8 @@ void up1_run(struct upconn *u)
                 up_failed(u, REASON_OVERLOAD);
                 return;
         }
+        if (!up_let_go(u))
+                return;
         up_flush(u);
         if (up_has_input(u) || u->in.n > 0)
                 up1_read(u);

@@ -12,7 +12,7 @@ static struct tls_socket tls_socket_of(struct upconn *u)
 bool up_is_quiet(const struct upconn *u)
 {
         char byte;
-        return recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+        return !(u->tls && tls_pending(u->tls)) && recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 ssize_t up_send(struct upconn *u)

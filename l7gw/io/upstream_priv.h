@@ -32,6 +32,7 @@ struct upconn {
         struct h1_client h;
         struct buf in; /* part of a head, or what the client side had no room for */
         bool reused;
+        bool held;               /* the request waits for the end of the turn: its head is in out, its body in s.req_body */
         bool fin;                /* the client's half of a tunnel has ended: so does ours, once all is sent */
         uint64_t sent, received; /* bytes of this exchange */
 };
@@ -48,6 +49,7 @@ void up_wait_remove(struct exchange *x) NONNULL(1);
 void up_waiters_move(struct peer *p, uint64_t until_ms, enum reason r) NONNULL(1);
 uint32_t up_keep_ms(const struct upconn *u) NONNULL(1); /* an idle connection of this peer is worth keeping for so long */
 void up_peer_put(struct worker *w, struct peer *p) NONNULL(1, 2);
+void up_abandon(struct exchange *x) NONNULL(1); /* of a used connection, nothing is sent: on a fresh one */
 struct up_try { /* what is known of a try that failed */
         bool reused; /* its connection had served before */
         bool silent; /* nothing of a response came */
@@ -77,8 +79,8 @@ void mux_timer(struct upconn *u) NONNULL(1);
 ssize_t up_recv(struct upconn *u, size_t want, const uint8_t **ret_p) NONNULL(1, 3) MUST_USE;
 bool up_has_input(const struct upconn *u) NONNULL(1); /* up_recv may have bytes */
 ssize_t up_send(struct upconn *u) NONNULL(1) MUST_USE; /* as socket_send(), from u->out */
-/* The socket was looked at just now: nothing to read, neither an end nor a response that nobody asked for.  (Over TLS it
- * may be a mere session ticket: then another connection is as good.) */
+/* Looks now: nothing to read, neither an end nor a response that nobody asked for.  (Over TLS it may be a mere session
+ * ticket: then another connection is as good.) */
 bool up_is_quiet(const struct upconn *u) NONNULL(1);
 bool up_is_idle(struct upconn *u) NONNULL(1);          /* TLS has records of its own, session tickets mostly: that was all */
 enum tls_rc up_handshake(struct upconn *u) NONNULL(1) MUST_USE; /* TCP is there: TLS, one step at a time */

@@ -20,9 +20,40 @@ from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
 
+def all_threads(pid, states):
+    def state(tid):
+        with open("/proc/%d/task/%s/stat" % (pid, tid)) as f:
+            return f.read().rpartition(")")[2].split()[0]
+    return all(state(tid) in states for tid in os.listdir("/proc/%d/task" % pid))
+
+
+POST = "POST /echo HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 5\r\n\r\nhello"
+
+
 def out_of_turn(site, check):
-    """Bytes behind a complete response: the connection they came on is not used again."""
-    o = site.origin
+    """Bytes of an endpoint that answer nothing: whatever comes first, they or the next request, they reach nobody."""
+    o, pid = site.origin, site.procs["l7gw"].pid
+    for what, request, first in [(w, r, f) for f in ("request", "bytes") for w, r in (("GET", get("/echo")), ("POST", POST))]:
+        o.hold.clear()
+        o.forget()
+        with raw() as c:
+            c.send(get("/talk")).reply()
+            wait_until(lambda: all_threads(pid, "S"), 10 * SLOW, "the shard has done what it had to")
+            os.kill(pid, signal.SIGSTOP)  # so that both wait when it looks, in this order
+            try:
+                wait_until(lambda: all_threads(pid, "Tt"), 10 * SLOW, "every thread of the shard stands still")
+                if first == "request":
+                    c.send(request)
+                o.hold.set()
+                check("18: an endpoint speaks unasked", o.saw(("talk", "said")))
+                if first == "bytes":
+                    c.send(request)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            r = c.reply()
+            body = json.loads(r.body) if r and r.status == 200 and r.body.startswith(b"{") else {}
+            check("18: ... which reaches nobody; %s goes elsewhere (%s first)" % (what, first),
+                  (body.get("method"), body.get("path"), body.get("body_bytes")) == (what, "/echo", 5 if what == "POST" else 0), r)
     with raw() as c:
         a = c.send(get("/smuggle")).reply()
         check("18: a connection with bytes after its response is closed, not kept", a.body == b"ok" and o.saw(("smuggle", "closed")), a)

@@ -1,13 +1,16 @@
 """An HTTP/1.1 origin that does what the path says: echoes, answers early, cuts, floods, stays deaf or silent.  One thread per
 connection; `seen` tells the test what happened, `hold` lets a waiting handler go on."""
 import base64
+import fcntl
 import hashlib
 import json
 import queue
 import socket
 import struct
+import termios
 import threading
 
+from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW
 
 
@@ -138,10 +141,12 @@ class Origin:
         self.seen.put(("smuggle", "closed" if s.recv(1) == b"" else "reused"))
 
     def on_talk(self, s, data, served, *_):
-        """Serves, and then speaks without being asked, when the test says so."""
+        """Serves, and then speaks without being asked, when the test says so: "said" once the bytes are in the other side's socket."""
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reply(s, "ok")
         self.hold.wait(30)
         s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned")
+        wait_until(lambda: fcntl.ioctl(s, termios.TIOCOUTQ, bytes(4)) == bytes(4), 10 * SLOW, "the other side's kernel has them")
         self.seen.put(("talk", "said"))
         s.recv(1)
 
