@@ -16,6 +16,7 @@ static const struct kind_schema *const kind_schemas[OBJECT_KIND_N] = {
         [OBJECT_REFERENCE_GRANT] = &kind_reference_grant,
         [OBJECT_TLS_ROUTE] = &kind_tls_route,
         [OBJECT_BACKEND_TLS_POLICY] = &kind_backend_tls_policy,
+        [OBJECT_BACKEND_POLICY] = &kind_backend_policy, [OBJECT_CLIENT_POLICY] = &kind_client_policy,
         [OBJECT_SERVICE] = &kind_service,             [OBJECT_ENDPOINT_SLICE] = &kind_endpoint_slice,
         [OBJECT_SECRET] = &kind_secret,               [OBJECT_CONFIG_MAP] = &kind_config_map,
         [OBJECT_NAMESPACE] = &kind_namespace,

@@ -2,6 +2,7 @@
 #include "lib/base.h"
 
 #include "agent/core/format.h"
+#include "lib/core/ipaddr.h"
 
 static bool is_lower(uint8_t c) { return c >= 'a' && c <= 'z'; }
 static bool is_alpha(uint8_t c) { return is_lower(c) || (c >= 'A' && c <= 'Z'); }
@@ -158,6 +159,21 @@ static bool data_key(struct span s)
                 if (!is_alnum(s.p[i]) && !is_one_of(s.p[i], "-_."))
                         return false;
         return s.n > 0 && s.n <= 253 && !span_eq_str(s, ".") && !(s.n >= 2 && s.p[0] == '.' && s.p[1] == '.');
+}
+static bool network(struct span s)
+{
+        struct ipprefix p;
+        return memchr(s.p, '/', s.n) && ipprefix_parse(s, &p) == 0;
+}
+static bool status_code(struct span s)
+{
+        return s.n == 3 && s.p[0] >= '1' && s.p[0] <= '5' && s.p[1] >= '0' && s.p[1] <= '9' && s.p[2] >= '0' && s.p[2] <= '9';
+}
+static bool status_range(struct span s)
+{
+        if (s.n != 7)
+                return status_code(s);
+        return s.p[3] == '-' && status_code(SPAN(s.p, 3)) && status_code(SPAN(s.p + 4, 3)) && memcmp(s.p, s.p + 4, 3) <= 0;
 }
 static bool port_name(struct span s) /* IANA service name: a letter somewhere, no "--" */
 {

@@ -23,4 +23,6 @@
         F(LABEL_KEY, label_key, "must be a label key such as \"example.net/team\"") \
         F(LABEL_VALUE, label_value, "must be a label value: letters, digits, \"-\", \"_\", \".\", at most 63 characters") \
         F(DATA_KEY, data_key, "must be a key of letters, digits, \"-\", \"_\" and \".\"") \
+        F(NETWORK, network, "must be a network such as \"10.0.0.0/8\" or \"2001:db8::/32\"") \
+        F(STATUS_RANGE, status_range, "must be a status or a range of them, such as \"200\" or \"200-399\"") \
         F(PORT_NAME, port_name, "must be a lower case name with a letter, at most 15 characters")

@@ -29,6 +29,9 @@ bool object_namespaced(enum object_kind k)
 }
 bool object_is_l4_route(enum object_kind k) { return k == OBJECT_TCP_ROUTE || k == OBJECT_UDP_ROUTE; }
 bool object_is_route(enum object_kind k) { return k == OBJECT_HTTP_ROUTE || k == OBJECT_GRPC_ROUTE || k == OBJECT_TLS_ROUTE || object_is_l4_route(k); }
+bool object_is_ours(enum object_kind k) { return strcmp(object_group_str(k), GATEHOUSE_GROUP) == 0; }
+bool object_is_policy(enum object_kind k) { return k == OBJECT_BACKEND_TLS_POLICY || k == OBJECT_BACKEND_POLICY || k == OBJECT_CLIENT_POLICY; }
+const char *object_version_str(enum object_kind k) { return object_is_ours(k) ? "v1alpha1" : "v1"; }
 int object_kind_find(const char *group, const char *kind)
 {
         for (int k = 0; k < OBJECT_KIND_N; k++)

@@ -7,6 +7,7 @@
 #include "lib/core/arena.h"
 #include "lib/core/ipaddr.h"
 
+#define GATEHOUSE_GROUP "gatehouse.dev"
 #define OBJECT_KINDS(K) /* K(ID, "Kind", "group", namespaced) */ \
         K(GATEWAY_CLASS, "GatewayClass", "gateway.networking.k8s.io", false) \
         K(GATEWAY, "Gateway", "gateway.networking.k8s.io", true) \
@@ -17,6 +18,8 @@
         K(TCP_ROUTE, "TCPRoute", "gateway.networking.k8s.io", true) \
         K(UDP_ROUTE, "UDPRoute", "gateway.networking.k8s.io", true) \
         K(BACKEND_TLS_POLICY, "BackendTLSPolicy", "gateway.networking.k8s.io", true) \
+        K(BACKEND_POLICY, "BackendPolicy", GATEHOUSE_GROUP, true) \
+        K(CLIENT_POLICY, "ClientPolicy", GATEHOUSE_GROUP, true) \
         K(REFERENCE_GRANT, "ReferenceGrant", "gateway.networking.k8s.io", true) \
         K(SERVICE, "Service", "", true) \
         K(ENDPOINT_SLICE, "EndpointSlice", "discovery.k8s.io", true) \
@@ -31,6 +34,9 @@ enum object_kind {
 };
 const char *object_kind_str(enum object_kind k);  /* "HTTPRoute" */
 const char *object_group_str(enum object_kind k); /* "gateway.networking.k8s.io" */
+const char *object_version_str(enum object_kind k); /* the version its status is written in: "v1", "v1alpha1" */
+bool object_is_ours(enum object_kind k);  /* of Gatehouse's own group: an API server may not have it */
+bool object_is_policy(enum object_kind k); /* its status is a list of ancestors */
 bool object_namespaced(enum object_kind k);
 bool object_is_l4_route(enum object_kind k); /* TCPRoute, UDPRoute: served by the front tier alone */
 bool object_is_route(enum object_kind k); /* attaches to listeners, and has a status per parent */
@@ -205,6 +211,41 @@ struct backend_tls_policy {
         const char *hostname;
         const struct subject_alt_name *sans; size_t n_sans;
         struct labels options;
+};
+
+/* gatehouse.dev: all times in milliseconds, 0 = not given. */
+enum balance_type { BALANCE_ROUND_ROBIN, BALANCE_LEAST_REQUEST, BALANCE_RANDOM, BALANCE_RING_HASH, BALANCE_MAGLEV };
+enum hash_type { HASH_SOURCE, HASH_HEADER, HASH_COOKIE, HASH_PATH };
+enum check_type { CHECK_HTTP, CHECK_TCP, CHECK_GRPC };
+struct backend_policy {
+        struct object o;
+        const struct policy_target *targets; size_t n_targets;
+        bool has_balance;
+        struct {
+                enum balance_type type;
+                enum hash_type hash; const char *hash_name; bool has_hash; /* hash_name "": the type needs none */
+                uint32_t slow_start_ms, panic_percent;
+        } balance;
+        bool has_check;
+        struct {
+                enum check_type type;
+                uint32_t interval_ms, timeout_ms, healthy, unhealthy;
+                uint16_t port; /* 0 = the endpoint's */
+                const char *path, *host, *service; struct strings statuses;
+        } check;
+        bool has_outlier;
+        struct { uint32_t errors, gateway_errors, local_failures, base_ejection_ms, max_ejection_percent; } outlier;
+        bool has_breaker;
+        struct { uint32_t connections, pending, requests, retries, queue_timeout_ms; } breaker;
+        const char *proxy_protocol; /* "" | "V1" | "V2" */
+        uint32_t connect_timeout_ms, max_requests_per_connection;
+};
+struct client_policy {
+        struct object o;
+        const struct policy_target *targets; size_t n_targets;
+        bool has_proxy;
+        struct { bool optional; struct strings trusted; } proxy; /* networks as "10.0.0.0/8" */
+        struct strings forwarded_trusted;
 };
 
 struct grant_from { const char *group, *kind, *namespace; };

@@ -96,5 +96,6 @@ struct kind_schema {
         const char *versions[4];    /* served ones, NULL-terminated */
         enum format name_format;
 };
-extern const struct kind_schema kind_gateway_class, kind_gateway, kind_listener_set, kind_http_route, kind_grpc_route, kind_l4_route, kind_tls_route, kind_backend_tls_policy, kind_reference_grant, kind_service,
+extern const struct kind_schema kind_gateway_class, kind_gateway, kind_listener_set, kind_http_route, kind_grpc_route, kind_l4_route, kind_tls_route, kind_backend_tls_policy, kind_backend_policy,
+        kind_client_policy, kind_reference_grant, kind_service,
         kind_endpoint_slice, kind_secret, kind_config_map, kind_namespace;

@@ -12,7 +12,7 @@ static const struct field target_fields[] = {
         { "sectionName", FIELD_STRING, 0, offsetof(struct policy_target, section_name), .min = 1, .max = 253,
           .format = FORMAT_SUBDOMAIN },
 };
-static const struct schema target = { sizeof(struct policy_target), SCHEMA_FIELDS(target_fields), .strict = true };
+const struct schema schema_policy_target = { sizeof(struct policy_target), SCHEMA_FIELDS(target_fields), .strict = true };
 
 static const struct field ca_ref_fields[] = {
         { "group", FIELD_STRING, FIELD_REQUIRED, offsetof(struct object_ref, group), .max = 253, .format = FORMAT_GROUP },
@@ -68,7 +68,7 @@ static const struct schema validation = { SCHEMA_FIELDS(validation_fields), .str
 
 static const struct field spec_fields[] = {
         { "targetRefs", FIELD_LIST, FIELD_REQUIRED, offsetof(struct backend_tls_policy, targets),
-          offsetof(struct backend_tls_policy, n_targets), .items_min = 1, .items_max = 16, .sub = &target },
+          offsetof(struct backend_tls_policy, n_targets), .items_min = 1, .items_max = 16, .sub = &schema_policy_target },
         { "validation", FIELD_OBJECT, FIELD_REQUIRED, 0, .sub = &validation },
         { "options", FIELD_LABELS, 0, offsetof(struct backend_tls_policy, options), .max = 4096, .items_max = 16,
           .key_format = FORMAT_LABEL_KEY },

@@ -9,4 +9,5 @@
 #define BODY_FIELDS                                                                                                    \
         { "apiVersion", FIELD_SKIP }, { "kind", FIELD_SKIP }, { "metadata", FIELD_SKIP }, { "status", FIELD_SKIP }
 
+extern const struct schema schema_policy_target; /* struct policy_target */
 extern const struct schema schema_secret_ref; /* struct object_ref, kind Secret by default */

@@ -5,7 +5,7 @@
 const struct status_list *status_list_of(enum object_kind kind)
 {
         static const struct status_list parents = { "parents", "parentRef", 32 }, ancestors = { "ancestors", "ancestorRef", 16 };
-        return object_is_route(kind) ? &parents : kind == OBJECT_BACKEND_TLS_POLICY ? &ancestors : NULL;
+        return object_is_route(kind) ? &parents : object_is_policy(kind) ? &ancestors : NULL;
 }
 
 struct merge { /* failed: out of memory, checked once at the end */

@@ -120,7 +120,8 @@ static void conditions(struct buf *b, const char *in, const struct final_conditi
 
 static void head(struct buf *b, const struct report_id *id)
 {
-        buf_printf(b, "apiVersion: %s/v1\nkind: %s\nmetadata:\n", object_group_str(id->kind), object_kind_str(id->kind));
+        buf_printf(b, "apiVersion: %s/%s\nkind: %s\nmetadata:\n", object_group_str(id->kind), object_version_str(id->kind),
+                   object_kind_str(id->kind));
         line(b, "  ", "name", id->name);
         if (object_namespaced(id->kind))
                 line(b, "  ", "namespace", id->namespace);

@@ -301,9 +301,11 @@ static int translate_pass(struct tx *tx)
         struct translation *t = tx->t;
         translate_classes(tx);
         translate_policies(tx);
+        translate_backend_policies(tx);
         translate_gateways(tx);
         translate_routes(tx);
         translate_attach(tx);
+        translate_client_policies(tx);
         report_policies(tx);
         translate_vips(tx);
         t->pools = TX_ARRAY(tx, struct pool_output, tx->conf->n_pools);
@@ -341,6 +343,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         map_init(&tx->certs);
         map_init(&tx->trusts);
         map_init(&tx->targets);
+        map_init(&tx->traffic_targets);
         map_init(&tx->taken);
         map_init(&tx->held_by);
         int r = translate_pass(tx);
@@ -349,6 +352,7 @@ int translate(const struct store *s, const struct translate_conf *conf, const st
         map_fini(&tx->certs);
         map_fini(&tx->trusts);
         map_fini(&tx->targets);
+        map_fini(&tx->traffic_targets);
         map_fini(&tx->taken);
         map_fini(&tx->held_by);
         free(tx);

@@ -137,8 +137,9 @@ void endpoint_set_stamp(struct tx *tx, struct tx_cluster *c)
 }
 
 static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, const struct service_port *p, size_t protocol,
-                                      const struct tx_policy *policy)
+                                      const struct tx_policy *policy, struct tx_uses *uses)
 {
+        const struct backend_policy *traffic = backend_policy_of(tx, s, p, uses);
         const char *id = tx_printf(tx, "%s/%s:%u/%s%s", s->o.namespace, s->o.name, p->port, app_protocols[protocol].id, policy ? "+tls" : "");
         struct tx_cluster *c = map_get(&tx->clusters, span_str(id));
         if (c)
@@ -158,6 +159,8 @@ static struct tx_cluster *cluster_get(struct tx *tx, const struct service *s, co
                 c->pb->tls = policy->tls;
                 c->trust = policy->trust;
         }
+        if (traffic)
+                backend_policy_put(tx, traffic, c->pb);
         endpoint_set_stamp(tx, c);
         map_set(tx, &tx->clusters, id, c);
         return c;
@@ -223,9 +226,9 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s: %s", ns, b->ref.name, q->reason));
         const struct tx_policy *policy = policy_of(tx, s, p, uses);
         if (route->o.kind == OBJECT_TLS_ROUTE) { /* where TLS is passed through there is none of ours: the listener decides */
-                struct tx_cluster *plain = cluster_get(tx, s, p, i, NULL);
+                struct tx_cluster *plain = cluster_get(tx, s, p, i, NULL, uses);
                 plain->policy_broken = policy && !policy->tls;
-                plain->over_tls = policy && policy->tls ? cluster_get(tx, s, p, i, policy) : NULL;
+                plain->over_tls = policy && policy->tls ? cluster_get(tx, s, p, i, policy, uses) : NULL;
                 vec_add(tx, &uses->clusters, plain);
                 return (struct tx_backend){ .cluster = plain->pb->id };
         }
@@ -234,7 +237,7 @@ struct tx_backend translate_backend(struct tx *tx, const struct http_route *rout
         if (!policy && app_protocols[i].needs_tls)
                 return invalid("UnsupportedProtocol", tx_printf(tx, "Service %s/%s port %u: appProtocol %s needs a BackendTLSPolicy", ns,
                                                                 b->ref.name, b->port, p->app_protocol));
-        struct tx_cluster *c = cluster_get(tx, s, p, i, policy);
+        struct tx_cluster *c = cluster_get(tx, s, p, i, policy, uses);
         vec_add(tx, &uses->clusters, c);
         return (struct tx_backend){ .cluster = c->pb->id };
 }

@@ -225,6 +225,7 @@ static void listener_binds(struct tx *tx, const struct tx_listener *l, Model__Ga
                         b->addr.data = tx_alloc(tx, 16, 1);
                         memcpy(b->addr.data, a->b, b->addr.len);
                         b->port = l->l->port;
+                        client_policy_put(tx, l->g, b);
                         gw->binds[gw->n_binds++] = b;
                 }
                 m->binds[m->n_binds++] = (uint32_t)k;

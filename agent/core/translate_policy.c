@@ -166,7 +166,8 @@ static int report_cmp(const void *a, const void *b)
 {
         const struct route_report *x = a, *y = b;
         int r = strcmp(x->id.namespace, y->id.namespace);
-        return r ? r : strcmp(x->id.name, y->id.name);
+        r = r ? r : strcmp(x->id.name, y->id.name);
+        return r ? r : (int)x->id.kind - (int)y->id.kind;
 }
 
 void report_policies(struct tx *tx)
@@ -174,7 +175,11 @@ void report_policies(struct tx *tx)
         struct translation *t = tx->t;
         for (size_t i = 0; i < tx->n_gateways && tx->n_policies; i++)
                 gateway_policies(tx, &tx->gateways[i]);
-        t->policies = TX_ARRAY(tx, struct route_report, tx->n_policies);
+        struct vec traffic = { 0 };
+        report_traffic(tx, &traffic);
+        t->policies = TX_ARRAY(tx, struct route_report, tx->n_policies + traffic.n);
+        for (size_t i = 0; i < traffic.n; i++)
+                t->policies[t->n_policies++] = *(struct route_report *)traffic.v[i];
         for (size_t i = 0; i < tx->n_policies; i++) {
                 const struct tx_policy *p = &tx->policies[i];
                 if (p->gateways.n == 0)

@@ -37,7 +37,14 @@ struct tx_policy { /* a BackendTLSPolicy */
         struct vec gateways;              /* struct tx_gateway whose traffic it acts on */
 };
 struct tx_target { struct tx_policy *policy; const char *section; struct tx_target *next; }; /* of one Service, older policies first */
-struct tx_uses { struct vec clusters, policies; }; /* struct tx_cluster (mirrors too), struct tx_policy: what a rule needs */
+struct tx_traffic { /* a BackendPolicy or ClientPolicy */
+        const struct object *o;
+        const char *reason, *why;         /* NULL = Accepted */
+        struct vec targets;               /* struct tx_traffic_target with a Gateway: what it acts on, for its status */
+};
+struct tx_traffic_target { struct tx_traffic *policy; const char *section; struct tx_gateway *gateway; struct tx_traffic_target *next; }; /* next: of one Service, older policies first */
+struct tx_client_use { struct tx_traffic *policy; uint16_t port; bool section; }; /* section false: the whole Gateway, port 0 */
+struct tx_uses { struct vec clusters, policies, traffic; }; /* struct tx_cluster (mirrors too), tx_policy, tx_traffic: what a rule needs */
 struct tx_listener {
         const struct gateway_listener *l;
         struct tx_gateway *g;
@@ -62,6 +69,7 @@ struct tx_gateway {
         struct tx_cert *client_cert;      /* shown to backends over TLS; NULL = none */
         struct tx_listener *listeners; size_t n_listeners; /* its own, then those of `sets` */
         struct vec sets;                  /* struct tx_set it lets in, the oldest first */
+        struct vec clients;               /* struct tx_client_use, older policies first */
         size_t to_choose[2];              /* addresses still to be chosen: IPv4, IPv6 */
 };
 struct tx_backend { /* a resolved (or not) reference to a Service port */
@@ -116,12 +124,14 @@ struct tx {
         struct map certs;     /* id -> struct tx_cert */
         struct map trusts;    /* id -> struct tx_trust */
         struct map targets;   /* "ns/service" -> struct tx_target */
+        struct map traffic_targets; /* "ns/service" -> struct tx_traffic_target */
         struct map held_by;   /* Gateway ns/name -> its first struct vip_grant in held */
         struct map taken;     /* address as text -> the last Gateway that took it */
         struct tx_gateway *gateways; size_t n_gateways;
         struct tx_set *sets; size_t n_sets; /* by namespace and name */
         struct tx_route *routes; size_t n_routes;
         struct tx_policy *policies; size_t n_policies;
+        struct vec traffic; /* struct tx_traffic */
         struct err *err;
         int failure;
         jmp_buf out;
@@ -167,6 +177,15 @@ void report_policies(struct tx *tx); /* after attachment */
 struct tx_policy *policy_of(struct tx *tx, const struct service *s, const struct service_port *p, struct tx_uses *uses);
 /* A cluster like c that shows a client certificate. */
 struct tx_cluster *cluster_with_certificate(struct tx *tx, struct tx_cluster *c, struct tx_cert *cert);
+
+/* Gatehouse's own policies (translate_traffic.c) */
+void translate_backend_policies(struct tx *tx);
+void translate_client_policies(struct tx *tx); /* after the listeners */
+/* The one that decides on this port, NULL = none.  Notes in uses every policy that points at it. */
+const struct backend_policy *backend_policy_of(struct tx *tx, const struct service *s, const struct service_port *p, struct tx_uses *uses);
+void backend_policy_put(struct tx *tx, const struct backend_policy *p, Model__Cluster *c);
+void client_policy_put(struct tx *tx, const struct tx_gateway *g, Model__Bind *b);
+void report_traffic(struct tx *tx, struct vec *reports); /* struct route_report; after attachment */
 
 /* the steps */
 void translate_sets(struct tx *tx); /* finds each ListenerSet's Gateway */

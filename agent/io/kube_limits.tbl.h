@@ -20,6 +20,7 @@
         L(RETRY_MAX_MS, 30000, "longest wait between two attempts") \
         L(STEADY_MS, 120000, "a watch that lived so long makes the next failure a first one") \
         L(TOKEN_REREAD_MS, 60000, "token files are rotated by the kubelet") \
+        L(NOT_SERVED_MS, 30000, "a kind the server does not know is asked for again: its CRD may come") \
         L(VERSION_MS, 60000, "the CRDs' version is read again: they are upgraded once in months") \
         L(WRITES_AT_ONCE, 16, "status patches under way; each may hold one object") \
         L(MERGES_PER_TURN, 200, "statuses compared before the loop goes on: about 10 ms") \

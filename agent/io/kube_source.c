@@ -18,6 +18,7 @@
 #include <inttypes.h>
 
 #define GATEWAY_API "/apis/gateway.networking.k8s.io/"
+#define GATEHOUSE_API "/apis/" GATEHOUSE_GROUP "/"
 #define CRD_PATH "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gateways.gateway.networking.k8s.io"
 #define CRD_METADATA "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 #define VERSION_ANNOTATION "gateway.networking.k8s.io/bundle-version"
@@ -34,6 +35,8 @@ static const struct { enum object_kind kind; const char *path, *selector; } mirr
         { OBJECT_TCP_ROUTE, GATEWAY_API "v1/tcproutes", "" },
         { OBJECT_UDP_ROUTE, GATEWAY_API "v1/udproutes", "" },
         { OBJECT_BACKEND_TLS_POLICY, GATEWAY_API "v1/backendtlspolicies", "" },
+        { OBJECT_BACKEND_POLICY, GATEHOUSE_API "v1alpha1/backendpolicies", "" },
+        { OBJECT_CLIENT_POLICY, GATEHOUSE_API "v1alpha1/clientpolicies", "" },
         { OBJECT_REFERENCE_GRANT, GATEWAY_API "v1beta1/referencegrants", "" },
         { OBJECT_SERVICE, "/api/v1/services", "" },
         { OBJECT_ENDPOINT_SLICE, "/apis/discovery.k8s.io/v1/endpointslices", "" },
@@ -282,7 +285,7 @@ static int start(struct kube_source *s, struct err *reterr)
         BUG_ON(!s->status); /* boot */
         for (size_t i = 0; r == 0 && i < N_MIRRORED; i++) {
                 const struct reflector_conf rc = { .kind = mirrored[i].kind, .path = mirrored[i].path, .selector = mirrored[i].selector,
-                                                   .with_status = status_kube_kind(mirrored[i].kind), .page = conf->page, .retry_ms = conf->retry_ms };
+                                                   .with_status = status_kube_kind(mirrored[i].kind), .optional = object_is_ours(mirrored[i].kind), .page = conf->page, .retry_ms = conf->retry_ms };
                 r = reflector_new(s->loop, s->reads, &rc, &reflector_ops, s, &s->reflectors[i]);
         }
         ask_version(&s->version_timer, loop_now_ms(s->loop));

@@ -284,6 +284,19 @@ static void page_failed(struct reflector *r, struct api_reply *reply, const char
         failed(r, reply);
 }
 
+/* A kind of ours that this server does not know, or shows to nobody: there is no object of it; asked again later. */
+static void not_served(struct reflector *r, const struct api_reply *reply)
+{
+        shadow_clear(r);
+        (void)snprintf(r->why, sizeof r->why, "list: %d %s", reply->status, reply->why); /* cut if longer */
+        wait_for(r, KUBE_NOT_SERVED_MS);
+        if (r->synced)
+                return;
+        log_info("kind_not_served", "kind=%s status=%d will=\"do without, and ask again\"", kind(r), reply->status);
+        r->synced = true;
+        r->ops->synced(r->arg, r->conf.kind);
+}
+
 static void on_page(void *arg, const struct api_reply *answer)
 {
         struct reflector *r = arg;
@@ -291,6 +304,10 @@ static void on_page(void *arg, const struct api_reply *answer)
         struct err e = { 0 };
         r->request = NULL;
         r->heard_ms = reply.status ? loop_now_ms(r->loop) : r->heard_ms;
+        if (r->conf.optional && r->known.n == 0 && (reply.status == 404 || reply.status == 403)) {
+                not_served(r, &reply);
+                return;
+        }
         if (reply.error || reply.status != 200) {
                 page_failed(r, &reply, NULL);
                 return;

@@ -19,6 +19,7 @@ struct reflector_conf {
         const char *path;     /* "/apis/gateway.networking.k8s.io/v1/httproutes" */
         const char *selector; /* "fieldSelector=type%3Dkubernetes.io%2Ftls", "" = all */
         bool with_status;     /* report the status too */
+        bool optional;        /* a server that has no such kind (404), or shows it to nobody (403), has no object of it */
         unsigned page, retry_ms;
 };
 struct reflector_ops {

@@ -13,13 +13,12 @@
 #include "lib/io/log.h"
 #include <inttypes.h>
 
-#define GATEWAY_API "/apis/gateway.networking.k8s.io/v1"
 
 /* Kinds with a status of ours, in the order they are written. */
 static const struct { enum object_kind kind; const char *resource; } kinds[] = {
         { OBJECT_GATEWAY_CLASS, "gatewayclasses" }, { OBJECT_GATEWAY, "gateways" }, { OBJECT_LISTENER_SET, "listenersets" }, { OBJECT_HTTP_ROUTE, "httproutes" },
         { OBJECT_GRPC_ROUTE, "grpcroutes" }, { OBJECT_TLS_ROUTE, "tlsroutes" }, { OBJECT_TCP_ROUTE, "tcproutes" }, { OBJECT_UDP_ROUTE, "udproutes" },
-        { OBJECT_BACKEND_TLS_POLICY, "backendtlspolicies" },
+        { OBJECT_BACKEND_TLS_POLICY, "backendtlspolicies" }, { OBJECT_BACKEND_POLICY, "backendpolicies" }, { OBJECT_CLIENT_POLICY, "clientpolicies" },
 };
 #define N_KINDS ARRAY_SIZE(kinds)
 #define CONFLICT_MS 20 /* somebody else writes the same object: soon, but not in step with them */
@@ -256,8 +255,9 @@ static int merge(struct entry *e, struct buf *out)
 
 static void url_of(const struct entry *e, bool status, struct buf *b)
 {
-        bool namespaced = object_namespaced(kinds[e->rank].kind);
-        buf_printf(b, GATEWAY_API "%s%s/%s/%s%s", namespaced ? "/namespaces/" : "", e->ns, kinds[e->rank].resource, e->name,
+        enum object_kind kind = kinds[e->rank].kind;
+        bool namespaced = object_namespaced(kind);
+        buf_printf(b, "/apis/%s/%s%s%s/%s/%s%s", object_group_str(kind), object_version_str(kind), namespaced ? "/namespaces/" : "", e->ns, kinds[e->rank].resource, e->name,
                    status ? "/status?fieldManager=gatehouse-agent" : "");
 }
 

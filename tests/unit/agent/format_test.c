@@ -53,6 +53,11 @@ static const struct {
         { FORMAT_DATA_KEY, "tls.crt", true },      { FORMAT_DATA_KEY, "..x", false },        { FORMAT_DATA_KEY, ".", false },
         { FORMAT_DATA_KEY, "a/b", false },         { FORMAT_DATA_KEY, ".x", true },          { FORMAT_DATA_KEY, "", false },
         { FORMAT_PORT_NAME, "http", true },        { FORMAT_PORT_NAME, "80", false },        { FORMAT_PORT_NAME, "a--b", false },
+        { FORMAT_NETWORK, "10.0.0.0/8", true },    { FORMAT_NETWORK, "2001:db8::/32", true }, { FORMAT_NETWORK, "10.0.0.1", false },
+        { FORMAT_NETWORK, "10.0.0.0/33", false },  { FORMAT_NETWORK, "", false },           { FORMAT_NETWORK, "any", false },
+        { FORMAT_STATUS_RANGE, "200", true },      { FORMAT_STATUS_RANGE, "200-399", true }, { FORMAT_STATUS_RANGE, "399-200", false },
+        { FORMAT_STATUS_RANGE, "600", false },     { FORMAT_STATUS_RANGE, "200-", false },  { FORMAT_STATUS_RANGE, "2xx", false },
+        { FORMAT_STATUS_RANGE, "", false },        { FORMAT_STATUS_RANGE, "200-700", false },
         { FORMAT_PORT_NAME, "abcdefghijklmno", true }, { FORMAT_PORT_NAME, "abcdefghijklmnop", false }, { FORMAT_PORT_NAME, "", false },
 };
 

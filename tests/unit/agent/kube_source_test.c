@@ -87,6 +87,10 @@ static void answer(void *arg, struct fake_conn *c)
         }
         if (f->held && strstr(c->target, f->held))
                 return;
+        if (strstr(c->target, "/backendpolicies?limit") || strstr(c->target, "/clientpolicies?limit")) { /* a cluster without Gatehouse's CRDs */
+                fake_answer(c, strstr(c->target, "backend") ? 404 : 403, "", "{\"kind\":\"Status\",\"message\":\"no such resource\"}");
+                return;
+        }
         for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
                 if (strstr(c->target, lists[i].path)) {
                         answer_list(f, c, lists[i].item);
