@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/core/dispatch.h"
 #include "l7gw/core/chars.h"
+#include "l7gw/core/decimal.h"
 #include "l7gw/core/grpc.h"
 #include "l7gw/core/session.h"
 #include "l7gw/core/websocket.h"
@@ -92,6 +93,71 @@ static int forwarded_set(struct stream *s, const struct dispatch_in *in, struct 
                 r = id.p ? msg_set(m, SPAN_LIT("x-request-id"), id) : -ENOMEM;
         }
         return r == 0 ? trace_set(s, in) : r;
+}
+
+/* Is one of the hops in this Via ours?  Elements: protocol, white space, pseudonym, perhaps a comment (RFC 9110 7.6.3). */
+static bool via_has(struct span list, struct span name)
+{
+        struct span hop;
+        while (value_list_next(&list, &hop)) {
+                size_t at = 0;
+                while (at < hop.n && hop.p[at] != ' ' && hop.p[at] != '\t')
+                        at++;
+                struct span by = value_trim(SPAN(hop.p + at, hop.n - at));
+                for (at = 0; at < by.n && by.p[at] != ' ' && by.p[at] != '\t' && by.p[at] != '(';)
+                        at++;
+                if (span_ieq(SPAN(by.p, at), name))
+                        return true;
+        }
+        return false;
+}
+
+/* Digits only, without overflow. */
+static bool hops_left(struct span s, uint64_t *ret)
+{
+        uint64_t v = 0;
+        for (size_t i = 0; i < s.n; i++)
+                if (s.p[i] < '0' || s.p[i] > '9' || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
+                        return false;
+        *ret = v;
+        return s.n > 0;
+}
+
+/* Loops and the end of a chain (requirement 32; RFC 9110 7.6.2, 7.6.3).  false: answered. */
+static bool hops_judge(struct stream *s, const struct dispatch_self *self, struct dispatch *d)
+{
+        struct msg *m = &s->req;
+        for (size_t i = 0; self && self->via.n && i < m->n_fields; i++)
+                if (m->fields[i].id == FIELD_VIA && via_has(m->fields[i].value, self->via)) {
+                        answer(d, REASON_LOOP);
+                        return false;
+                }
+        const struct field *f = span_eq_str(m->method, "OPTIONS") ? msg_find(m, SPAN_LIT("max-forwards")) : NULL;
+        uint64_t left = 0;
+        if (!f)
+                return true;
+        if (!hops_left(f->value, &left)) {
+                answer(d, REASON_BAD_REQUEST);
+                return false;
+        }
+        if (left == 0) {
+                answer(d, REASON_MAX_FORWARDS);
+                return false;
+        }
+        char digits[DECIMAL_MAX];
+        struct span less = arena_span(&s->arena, SPAN(digits, decimal_put(digits, left - 1)));
+        if (less.p && msg_set(m, SPAN_LIT("max-forwards"), less) == 0)
+                return true;
+        answer(d, REASON_OVERLOAD);
+        return false;
+}
+
+static int via_add(struct stream *s, const struct dispatch_self *self)
+{
+        if (!self || self->via.n == 0)
+                return 0;
+        char *text = arena_printf(&s->arena, "%s %.*s", s->req.minor == 2 ? "2" : s->req.minor ? "1.1" : "1.0", SPAN_FMT(self->via));
+        return text ? msg_add(&s->req, SPAN_LIT("via"), span_str(text)) : -ENOMEM;
 }
 
 /* The most specific listener for the host, and whether the TLS connection was opened for it (RFC 9110 15.5.20; Gateway
@@ -205,12 +271,12 @@ static int key_make(struct stream *s, const struct dispatch_in *in)
 void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
 {
         struct msg *m = &s->req;
-        *d = (struct dispatch){.reason = REASON_NONE, .tls = in->tls, .now_s = in->now_s};
+        *d = (struct dispatch){.reason = REASON_NONE, .self = in->self, .tls = in->tls, .now_s = in->now_s};
         if (span_eq_str(m->method, "CONNECT") || span_eq_str(m->method, "TRACE")) {
                 answer(d, REASON_METHOD_REFUSED);
                 return;
         }
-        if (!listener_choose(s, in, d))
+        if (!hops_judge(s, in->self, d) || !listener_choose(s, in, d))
                 return;
         struct route_hit hit;
         enum route_rc rc = route_find(d->listener, m, &hit);
@@ -244,7 +310,7 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
                 d->status = d->fixed->status;
                 return;
         }
-        if (forwarded_set(s, in, authority) < 0) {
+        if (forwarded_set(s, in, authority) < 0 || via_add(s, in->self) < 0) {
                 answer(d, REASON_OVERLOAD);
                 return;
         }
@@ -263,6 +329,10 @@ int dispatch_response(struct stream *s, const struct dispatch *d)
                 bool regex = d->entry->match->path_kind == MODEL__MATCH__PATH_KIND__REGEX;
                 r = session_write(p, d->endpoint, d->now_s, regex ? SPAN_NULL : span_str(d->entry->match->path), d->tls, &s->resp);
         }
+        if (d->self && d->self->server_field == SERVER_HIDE)
+                msg_remove(&s->resp, SPAN_LIT("server"));
+        else if (r == 0 && d->self && d->self->server_field == SERVER_SET)
+                r = msg_set(&s->resp, SPAN_LIT("server"), d->self->server);
         return r;
 }
 
@@ -292,7 +362,7 @@ int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_
                 r = msg_add(m, SPAN_LIT("content-type"), SPAN_LIT("text/plain; charset=utf-8"));
         if (r == 0 && d->reason == REASON_REDIRECT)
                 r = msg_set(m, SPAN_LIT("location"), d->location);
-        if (r == 0 && d->reason == REASON_METHOD_REFUSED)
+        if (r == 0 && (d->reason == REASON_METHOD_REFUSED || d->reason == REASON_MAX_FORWARDS))
                 r = msg_add(m, SPAN_LIT("allow"), SPAN_LIT("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         if (r == 0 && d->reason == REASON_OVERLOAD)
                 r = msg_add(m, SPAN_LIT("retry-after"), SPAN_LIT("1"));

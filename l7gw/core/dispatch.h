@@ -6,7 +6,15 @@
 #include "l7gw/core/route.h"
 #include "l7gw/core/stream.h"
 
+/* How this shard shows itself, from its settings; immutable. */
+enum server_field { SERVER_PASS, SERVER_HIDE, SERVER_SET };
+struct dispatch_self {
+        struct span via; /* our name in Via; empty: we add none, and see no loops */
+        enum server_field server_field;
+        struct span server; /* SERVER_SET */
+};
 struct dispatch_in {
+        const struct dispatch_self *self;
         const struct route_bind *bind; /* NULL: the bind is gone from this generation */
         bool tls;
         struct span sni;     /* lower case, empty when none was sent */
@@ -23,6 +31,7 @@ struct dispatch_in {
 };
 struct dispatch {
         enum reason reason; /* REASON_NONE = forward */
+        const struct dispatch_self *self;
         unsigned status;
         const struct route_listener *listener; /* NULL when no listener matched */
         const struct route_rule *rule;

@@ -38,15 +38,6 @@ static int no_memory(const struct build *b)
         return -ENOMEM;
 }
 
-static struct span ows_trim(struct span s)
-{
-        while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-                s = SPAN(s.p + 1, s.n - 1);
-        while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-                s.n--;
-        return s;
-}
-
 /* Framing, connection handling and Host belong to the engine: an edit of them is refused, it would be ignored. */
 static bool name_is_engines(enum field_id id)
 {
@@ -62,7 +53,7 @@ static bool name_is_engines(enum field_id id)
 
 static int header_op(const struct build *b, enum op_kind kind, const char *name, const char *value, struct op *ret)
 {
-        struct span n = span_str(name), v = ows_trim(span_str(value));
+        struct span n = span_str(name), v = value_trim(span_str(value));
         if (!name_is_token(n))
                 return refuse(b, CONTROL__NACK_STAGE__NACK_CHECK, "not a header name", name);
         if (!value_is_valid(v))

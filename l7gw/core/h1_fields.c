@@ -47,28 +47,6 @@ enum h1_rc h1_fields_parse(uint8_t *p, uint8_t *end, const struct h1_limits *lim
         return H1_OK;
 }
 
-/* ------------------------------------------------------------------------------------------------ list values */
-
-/* Next element of a comma list, OWS trimmed; empty elements are skipped (RFC 9110 5.6.1.2). */
-static bool list_next(struct span *rest, struct span *ret)
-{
-        while (rest->n) {
-                const uint8_t *comma = memchr(rest->p, ',', rest->n);
-                struct span e = SPAN(rest->p, comma ? (size_t)(comma - rest->p) : rest->n);
-                size_t skip = comma ? e.n + 1 : e.n;
-                *rest = SPAN(rest->p + skip, rest->n - skip);
-                while (e.n && is_ows(e.p[0]))
-                        e = SPAN(e.p + 1, e.n - 1);
-                while (e.n && is_ows(e.p[e.n - 1]))
-                        e.n--;
-                if (e.n) {
-                        *ret = e;
-                        return true;
-                }
-        }
-        return false;
-}
-
 /* ------------------------------------------------------------------------------------------------ facts */
 
 /* Bounded, because every field is compared with every option: a few are honest, thousands are an attack on the CPU. */
@@ -97,12 +75,8 @@ static enum h1_rc length_parse(struct span rest, struct facts *f)
 {
         for (;;) {
                 const uint8_t *comma = rest.n ? memchr(rest.p, ',', rest.n) : NULL;
-                struct span e = SPAN(rest.p, comma ? (size_t)(comma - rest.p) : rest.n);
-                size_t skip = e.n + 1;
-                while (e.n && is_ows(e.p[0]))
-                        e = SPAN(e.p + 1, e.n - 1);
-                while (e.n && is_ows(e.p[e.n - 1]))
-                        e.n--;
+                size_t n = comma ? (size_t)(comma - rest.p) : rest.n, skip = n + 1;
+                struct span e = value_trim(SPAN(rest.p, n));
                 if (e.n == 0 || !chars_all(e, CH_DIGIT) || (f->n_cl && !span_eq(f->cl, e)))
                         return H1_BAD_LENGTH;
                 f->cl = e;
@@ -139,7 +113,7 @@ static enum h1_rc coding_check(struct span v)
                 return H1_OK;
         bool last_chunked = false;
         struct span rest = v, e;
-        while (list_next(&rest, &e)) {
+        while (value_list_next(&rest, &e)) {
                 if (last_chunked)
                         return H1_BAD_FRAMING;
                 last_chunked = span_ieq(e, SPAN_LIT("chunked"));
@@ -164,7 +138,7 @@ static bool connection_may_name(struct span name)
 static enum h1_rc connection_parse(struct span v, struct facts *f)
 {
         struct span e;
-        while (list_next(&v, &e)) {
+        while (value_list_next(&v, &e)) {
                 if (!name_is_token(e))
                         return H1_BAD_FIELD;
                 if (span_ieq(e, SPAN_LIT("close"))) {
@@ -216,7 +190,7 @@ static enum h1_rc fact_of(const struct field *fd, struct msg *m, struct facts *f
         case FIELD_CONNECTION:
                 return connection_parse(fd->value, f);
         case FIELD_UPGRADE:
-                while (list_next(&rest, &e)) {
+                while (value_list_next(&rest, &e)) {
                         f->upgrade = e;
                         f->n_upgrade++;
                 }
@@ -226,7 +200,7 @@ static enum h1_rc fact_of(const struct field *fd, struct msg *m, struct facts *f
                 f->expect_other |= !span_ieq(fd->value, SPAN_LIT("100-continue"));
                 return H1_OK;
         case FIELD_TE:
-                while (list_next(&rest, &e))
+                while (value_list_next(&rest, &e))
                         m->te_trailers |= span_ieq(e, SPAN_LIT("trailers"));
                 return H1_OK;
         case FIELD_CONTENT_TYPE:

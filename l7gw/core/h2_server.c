@@ -19,7 +19,7 @@ struct h2_server {
         uint32_t buffer_bytes, n_requests;
         uint32_t credit_glitches, credit_faults; /* what is left before the connection counts as hostile */
         struct h2_guard guard;
-        bool tls, hostile, dead;
+        bool tls, hostile, dead, acknowledged;
         uint8_t drain; /* 0 none, 1 notice sent, 2 final */
 };
 
@@ -169,6 +169,10 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *f, void 
         case NGHTTP2_WINDOW_UPDATE:
                 if (f->window_update.window_size_increment < 1024)
                         glitch(h, &h->credit_glitches);
+                return 0;
+        case NGHTTP2_SETTINGS:
+                h->acknowledged |= f->hd.flags & NGHTTP2_FLAG_ACK;
+                glitch(h, &h->credit_glitches);
                 return 0;
         default:
                 glitch(h, &h->credit_glitches);
@@ -368,6 +372,18 @@ struct chain *h2_server_out(struct h2_server *h)
 {
         return &h->out;
 }
+bool h2_server_acknowledged(const struct h2_server *h)
+{
+        return h->acknowledged;
+}
+
+void h2_server_unacknowledged(struct h2_server *h)
+{
+        if (nghttp2_session_terminate_session(h->session, NGHTTP2_SETTINGS_TIMEOUT) != 0)
+                h->out.failed = true; /* out of memory: the connection goes */
+        h->engine->output(h->conn);
+}
+
 size_t h2_server_streams(const struct h2_server *h)
 {
         return h->n_streams;

@@ -23,6 +23,8 @@ int h2_server_input(struct h2_server *h, struct span in) NONNULL(1) MUST_USE;
 /* Moves frames into out until limit bytes wait there or nothing is left to send. */
 int h2_server_output(struct h2_server *h, size_t limit) NONNULL(1) MUST_USE;
 bool h2_server_finished(const struct h2_server *h) NONNULL(1); /* nothing to read or write any more: close */
+bool h2_server_acknowledged(const struct h2_server *h) NONNULL(1); /* our SETTINGS */
+void h2_server_unacknowledged(struct h2_server *h) NONNULL(1);     /* and they are overdue: GOAWAY (RFC 9113 6.5.3) */
 size_t h2_server_streams(const struct h2_server *h) NONNULL(1);
 size_t h2_server_heads(const struct h2_server *h) NONNULL(1);      /* streams whose request head is not complete */
 uint32_t h2_server_requests(const struct h2_server *h) NONNULL(1); /* heads completed so far */

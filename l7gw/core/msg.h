@@ -81,3 +81,25 @@ void msg_remove(struct msg *m, struct span name) NONNULL(1);
 int msg_copy(struct msg *dst, const struct msg *src) NONNULL(1, 2) MUST_USE;
 bool name_is_token(struct span s);     /* RFC 9110 5.6.2 */
 bool value_is_valid(struct span s);    /* RFC 9110 5.5: no CR, LF, NUL or other CTL but HTAB */
+static inline struct span value_trim(struct span s) /* without outer white space (OWS) */
+{
+        while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
+                s = SPAN(s.p + 1, s.n - 1);
+        while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
+                s.n--;
+        return s;
+}
+/* Next element of a comma list, trimmed; empty elements are skipped (RFC 9110 5.6.1.2).  false: there is none. */
+static inline bool value_list_next(struct span *rest, struct span *ret)
+{
+        while (rest->n) {
+                const uint8_t *comma = memchr(rest->p, ',', rest->n);
+                struct span e = SPAN(rest->p, comma ? (size_t)(comma - rest->p) : rest->n);
+                size_t skip = comma ? e.n + 1 : e.n;
+                *rest = SPAN(rest->p + skip, rest->n - skip);
+                *ret = value_trim(e);
+                if (ret->n)
+                        return true;
+        }
+        return false;
+}

@@ -7,7 +7,10 @@
         R(BAD_REQUEST, "bad_request", 400, "bad request") \
         R(HEADER_TIMEOUT, "header_timeout", 408, "request timeout") \
         R(BODY_TIMEOUT, "body_timeout", 408, "request timeout") \
+        R(BODY_TOO_LARGE, "body_too_large", 413, "request body over the limit") \
         R(METHOD_REFUSED, "method_refused", 405, "method not allowed") \
+        R(MAX_FORWARDS, "max_forwards", 204, "") \
+        R(LOOP, "loop", 508, "the request came through here before") \
         R(NO_LISTENER, "no_listener", 404, "no listener serves this host") \
         R(NO_ROUTE, "no_route", 404, "no route") \
         R(MISDIRECTED, "misdirected", 421, "misdirected request") \

@@ -203,7 +203,7 @@ static bool conn_finish(struct conn *c)
 
 static void wait_set(struct conn *c, enum conn_wait wait, uint32_t ms)
 {
-        uint32_t epoch = wait == CONN_WAIT_GOAWAY ? 0 : c->proto == CONN_H1 ? c->h1.n_requests : c->proto == CONN_H2 ? h2_server_requests(c->h2) : 0;
+        uint32_t epoch = wait == CONN_WAIT_GOAWAY || wait == CONN_WAIT_SETTINGS ? 0 : c->proto == CONN_H1 ? c->h1.n_requests : c->proto == CONN_H2 ? h2_server_requests(c->h2) : 0;
         bool extends = (wait == CONN_WAIT_IDLE && (c->got || c->gave)) || (wait == CONN_WAIT_BODY && c->got) ||
                        (wait == CONN_WAIT_SEND && c->gave); /* who does not read gains nothing by sending */
         if (wait == c->wait && epoch == c->wait_epoch && !extends)
@@ -215,6 +215,20 @@ static void wait_set(struct conn *c, enum conn_wait wait, uint32_t ms)
                 timer_stop(&c->timer);
         else
                 timer_set(loop_timers(c->w->loop), &c->timer, loop_now_ms(c->w->loop) + ms);
+}
+
+/* Until the client has acknowledged our SETTINGS; a head that does not come may end it sooner. */
+static void settings_wait(struct conn *c)
+{
+        const struct options *o = c->w->options;
+        uint64_t now = loop_now_ms(c->w->loop);
+        if (c->settings_due_ms == 0)
+                c->settings_due_ms = now + o->settings_ms;
+        uint32_t left = c->settings_due_ms > now ? (uint32_t)(c->settings_due_ms - now) : 1;
+        if (h2_server_heads(c->h2) && o->header_ms < left)
+                wait_set(c, CONN_WAIT_HEAD, o->header_ms);
+        else
+                wait_set(c, CONN_WAIT_SETTINGS, left);
 }
 
 static void conn_arm(struct conn *c, bool sent)
@@ -231,6 +245,8 @@ static void conn_arm(struct conn *c, bool sent)
                 wait_set(c, CONN_WAIT_GOAWAY, L7_DRAIN_IDLE_MS / 2);
         else if (c->proto == CONN_SNIFF)
                 wait_set(c, CONN_WAIT_HEAD, o->header_ms);
+        else if (c->proto == CONN_H2 && !h2_server_acknowledged(c->h2))
+                settings_wait(c);
         else if (c->proto == CONN_H2)
                 wait_set(c,
                          h2_server_heads(c->h2)     ? CONN_WAIT_HEAD
@@ -359,6 +375,10 @@ static void conn_timer(struct timer *t, uint64_t now_ms)
                 break;
         case CONN_WAIT_GOAWAY:
                 goaway_final(c);
+                return;
+        case CONN_WAIT_SETTINGS:
+                h2_server_unacknowledged(c->h2);
+                loop_defer(c->w->loop, &c->defer);
                 return;
         case CONN_WAIT_IDLE:
                 if (c->proto == CONN_H2 && c->goaway < 2) {

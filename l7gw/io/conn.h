@@ -10,7 +10,7 @@
 #include "l7gw/io/worker.h"
 
 #define CONN_WAITS(W) /* W(ID): what a connection's one timer is counting */ \
-        W(NONE) W(HANDSHAKE) W(HEAD) W(IDLE) W(BODY) W(SEND) W(LINGER) W(GOAWAY)
+        W(NONE) W(HANDSHAKE) W(HEAD) W(IDLE) W(BODY) W(SEND) W(LINGER) W(GOAWAY) W(SETTINGS)
 enum conn_wait {
 #define W(id) CONN_WAIT_##id,
         CONN_WAITS(W)
@@ -42,6 +42,7 @@ struct conn {
         uint8_t goaway;           /* 1: notice, 2: final */
         uint8_t proxy;            /* Model__ProxyProtocol: a PROXY header may, or must, come first; OFF from then on */
         uint32_t linger_left;
+        uint64_t settings_due_ms; /* HTTP/2: our SETTINGS are acknowledged by then; 0 = not asked yet */
         struct bind_key key;
         struct ipaddr peer, local; /* of the client as we know it: by the PROXY header, if there was one */
         uint16_t peer_port, local_port;

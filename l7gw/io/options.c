@@ -45,6 +45,21 @@ static uint32_t ms(const struct conf_group *g, const char *key, uint32_t def)
         return g ? (uint32_t)conf_int_or(g, key, 1, 86400000, def) : def;
 }
 
+/* via and server: as they will stand in heads, so checked as heads are. */
+static void self_load(const struct conf_group *g, struct options *o)
+{
+        o->via = copy(conf_str_or(g, "via", ""));
+        o->server = copy(conf_str_or(g, "server", "pass"));
+        o->self.via = span_str(o->via);
+        o->self.server = span_str(o->server);
+        if (o->self.via.n > 0 && !name_is_token(o->self.via))
+                conf_error(g, "via", "must be a token (RFC 9110 5.6.2)");
+        bool pass = strcmp(o->server, "pass") == 0, hide = o->server[0] == '\0';
+        o->self.server_field = pass ? SERVER_PASS : hide ? SERVER_HIDE : SERVER_SET;
+        if (!value_is_valid(o->self.server) || value_trim(o->self.server).n != o->self.server.n)
+                conf_error(g, "server", "must be a field value (RFC 9110 5.5)");
+}
+
 int options_load(const char *path, struct options *ret, struct err *reterr)
 {
         struct conf *c;
@@ -63,6 +78,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         o.state_dir = copy(control ? conf_str(control, "state_dir") : "");
         o.access_log = copy(conf_str_or(g, "access_log", ""));
         o.log_level = level_of(g);
+        self_load(g, &o);
         const struct conf_group *health = conf_sub_or_null(g, "health");
         if (health)
                 health_load(health, &o);
@@ -70,9 +86,11 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         o.max_connections = limits ? (uint32_t)conf_int_or(limits, "max_connections", 1, 10000000, 100000) : 100000;
         o.buffer_bytes = 1024u * (limits ? (uint32_t)conf_int_or(limits, "buffer_kb", 16, 4096, 64) : 64u);
         o.body_rate = limits ? (uint32_t)conf_int_or(limits, "body_rate", 0, 1000000000, 100) : 100;
+        o.body_max = 1024u * (limits ? (uint64_t)conf_int_or(limits, "body_max_kb", 0, 1000000000000, 0) : 0);
         o.header_ms = ms(t, "header", 10000);
         o.idle_ms = ms(t, "idle", 60000);
         o.handshake_ms = ms(t, "handshake", 10000);
+        o.settings_ms = ms(t, "settings", 10000);
         o.connect_ms = ms(t, "connect", 3000);
         o.upstream_idle_ms = ms(t, "upstream_idle", 50000);
         o.stream_idle_ms = ms(t, "stream_idle", 300000);
@@ -95,5 +113,7 @@ void options_fini(struct options *o)
         free(o->admin_socket);
         free(o->state_dir);
         free(o->access_log);
+        free(o->via);
+        free(o->server);
         *o = (struct options){0};
 }

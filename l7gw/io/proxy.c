@@ -279,6 +279,13 @@ static bool has_endpoint(void *arg, uint32_t cluster_index, uint64_t token)
         return c->set && balance_by_token(&c->set->balance[x->w->id], token);
 }
 
+/* A body over the limit: told by its length before anything is sent, else when it has grown that far (requirement 16). */
+static bool body_too_large(const struct exchange *x, uint64_t bytes)
+{
+        uint64_t max = x->w->options->body_max;
+        return max > 0 && bytes > max && !x->s.tunnel && x->s.req.upgrade.n == 0;
+}
+
 static void engine_request(struct stream *s)
 {
         struct exchange *x = exchange_of(s);
@@ -286,7 +293,8 @@ static void engine_request(struct stream *s)
         stream_set(s, STREAM_ROUTE);
         x->wg = worker_gen_get(x->w);
         const struct gen_bind *b = conn_bind(c);
-        struct dispatch_in in = {.bind = b ? b->route : NULL,
+        struct dispatch_in in = {.self = &x->w->options->self,
+                                 .bind = b ? b->route : NULL,
                                  .tls = c->tls != NULL,
                                  .sni = conn_sni(c),
                                  .peer = span_str(c->peer_text),
@@ -306,6 +314,10 @@ static void engine_request(struct stream *s)
         x->query = s->req.query;
         x->has_query = s->req.has_query;
         dispatch_request(s, &in, &x->d);
+        if (x->d.reason == REASON_NONE && s->req.framing == BODY_LENGTH && body_too_large(x, s->req.content_length)) {
+                x->d.reason = REASON_BODY_TOO_LARGE;
+                x->d.status = reason_status(REASON_BODY_TOO_LARGE);
+        }
         exchange_deadlines(x, 0);
         if (x->d.reason != REASON_NONE) {
                 answer(x);
@@ -327,7 +339,10 @@ static void engine_req_data(struct stream *s, struct span d)
 {
         struct exchange *x = exchange_of(s);
         proxy_progress(x);
-        mirror_data(x, d);
+        if (s->state != STREAM_LOCAL && !s->resp_done && body_too_large(x, s->req_bytes))
+                proxy_fail(x, REASON_BODY_TOO_LARGE);
+        else
+                mirror_data(x, d);
         if (s->state == STREAM_LOCAL || s->resp_done) {
                 s->down->drained(s, d.n); /* answered already: nobody wants it */
                 return;

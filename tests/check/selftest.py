@@ -6,6 +6,7 @@ import tempfile
 
 import headers
 import includes
+import requirements
 import rules
 import units
 
@@ -109,6 +110,29 @@ UNIT_CASES = [
 ]
 
 
+ROWS = 'static const struct row rows[] = { { "%s: a row" } };\n'
+# (name, titles, {path: text}, the table is stale, words the complaint must hold; None = must be clean)
+ALL = "\n".join("%d | rule |" % n for n in range(1, 61))
+ALL_TESTS = ROWS % ", ".join(str(n) for n in range(1, 60)) + "/* requirement 60: x */\nstatic void test_x(void **state)\n"
+REQUIREMENT_CASES = [
+    ("all have a test", ALL, ALL_TESTS, False, None),
+    ("one has none", ALL, ALL_TESTS.replace("requirement 60", "require"), False, "requirement 60 has no test"),
+    ("a comment that belongs to no test", ALL, ALL_TESTS.replace("static void test_x", "static void x"), False, "requirement 60 has no test"),
+    ("a number in the middle of a name", ALL, ALL_TESTS.replace('"1, ', '"see 1, '), False, "requirement 1 has no test"),
+    ("one has no title", ALL.replace("7 | rule |\n", "", 1), ALL_TESTS, False, "requirement 7 has no title"),
+    ("one too many", ALL, ALL_TESTS + ROWS % 61, False, "61 does not exist"),
+    ("a stale table", ALL, ALL_TESTS, True, "stale"),
+]
+
+
+def requirement_cases():
+    for name, text, test, stale, want in REQUIREMENT_CASES:
+        rules_, tests = requirements.titles(text), {}
+        for n, case in requirements.found_in("x_test.c", test):
+            tests.setdefault(n, {}).setdefault("x_test.c", []).append(case)
+        yield judge(name, list(requirements.check(rules_, tests, "" if stale else requirements.table(rules_, tests))), want)
+
+
 def unit_cases():
     for name, text, scores, want in UNIT_CASES:
         with tempfile.TemporaryDirectory() as d:
@@ -120,7 +144,7 @@ def unit_cases():
 def main(cc):
     results = [judge(n, [w for _, w in includes.check_file(p, t)], want) for n, p, t, want in INCLUDE_CASES]
     results += [judge(n, [w for _, w in list(rules.check_name(p)) + list(rules.check_text(p, t))], want) for n, p, t, want in RULE_CASES]
-    results += list(header_cases(cc)) + list(unit_cases())
+    results += list(header_cases(cc)) + list(unit_cases()) + list(requirement_cases())
     for name, output, status, *want in COUNT_CASES:
         got = [n if isinstance(n, int) else len(n) for n in run.count(output, status)]
         results.append(None if got == want else "counting %s: %s, want %s" % (name, got, want))

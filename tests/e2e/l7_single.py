@@ -35,17 +35,17 @@ def http1(site, check):
         c.send(get("/echo", extra="X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: gopher\r\nConnection: x-drop\r\nX-Drop: 1\r\nUpgrade: websocket\r\n"))
         r = c.reply()
         f = {k.lower(): v for k, v in json.loads(r.body)["fields"]}
-        check("forwarding headers: ours, not the client's", (f["x-forwarded-for"], f["x-forwarded-proto"], f["x-forwarded-host"], f["host"]) ==
+        check("30: forwarding headers: ours, not the client's", (f["x-forwarded-for"], f["x-forwarded-proto"], f["x-forwarded-host"], f["host"]) ==
               ("127.0.0.1", "http", "origin.example", "origin.example"), f)
         check("hop-by-hop and named fields are dropped, Upgrade too", not {"x-drop", "connection", "upgrade"} & set(f), f)
         check("a request id is added", re.fullmatch("[0-9a-f]{32}", f.get("x-request-id", "")), f)
-        check("Date is added, the connection stays", "date" in r.fields and "connection" not in r.fields, r)
+        check("34: Date is added, the connection stays", "date" in r.fields and "connection" not in r.fields, r)
         c.send(get("/echo?1") + get("/echo?2") + get("/echo?3"))
         got = [json.loads(c.reply().body)["path"] for _ in range(3)]
-        check.equal("three pipelined requests are answered in order", got, ["/echo?1", "/echo?2", "/echo?3"])
+        check.equal("36: three pipelined requests are answered in order", got, ["/echo?1", "/echo?2", "/echo?3"])
         c.send("HEAD /echo HTTP/1.1\r\nHost: origin.example\r\n\r\n" + get("/echo?after"))
         r, s = c.reply("HEAD"), c.reply()
-        check("HEAD has no body, and the next answer follows", r.status == 200 and s.status == 200 and b"after" in s.body, (r, s))
+        check("20: HEAD has no body, and the next answer follows", r.status == 200 and s.status == 200 and b"after" in s.body, (r, s))
         c.send("POST /echo HTTP/1.1\r\nHost: origin.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nX-Sum: 7\r\n\r\n")
         e = json.loads(c.reply().body)
         check("chunked request with a trailer", (e["body"], e["trailers"]) == ("abcdefg", ["x-sum: 7"]), e)
@@ -60,7 +60,7 @@ def http1(site, check):
         r = c.send(get("/trailers")).reply()
         check("response trailers pass", r.body == b"hello" and r.fields["trailers"] == "x-sum: 42", r)
         r = c.send(get("/until-close")).reply()
-        check("a close-delimited response becomes chunked and the client connection stays", r.complete and r.body == b"up to the close" and
+        check("35: a close-delimited response becomes chunked and the client connection stays", r.complete and r.body == b"up to the close" and
               c.send(get("/echo")).reply().status == 200, r)
         i = c.send(get("/hints")).reply()
         r = c.reply()
@@ -73,11 +73,11 @@ def http1(site, check):
     with raw() as c:
         c.send("POST /x HTTP/1.1\r\nHost: nobody.example\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         r = c.reply()
-        check("Expect: a refusal comes instead of 100, and the connection ends", r.status == 404 and r.fields.get("connection") == "close" and c.closed(), r)
+        check("42: a refusal comes instead of 100, and the connection ends", r.status == 404 and r.fields.get("connection") == "close" and c.closed(), r)
     with raw() as c:
         c.send(get("/echo"))
         c.s.shutdown(socket.SHUT_WR)
-        check("half-close after a whole request: still answered, then closed", c.reply().status == 200 and c.closed())
+        check("38: half-close after a whole request: still answered, then closed", c.reply().status == 200 and c.closed())
 
 
 def errors(site, check):
@@ -91,14 +91,14 @@ def errors(site, check):
                             (get("/hold", host="timeout.example"), 504, "request timeout")):
         with raw() as c:
             r = c.send(text).reply()
-            check("%d: %s" % (want, why), r.status == want and r.complete, r)
+            check("44: %d: %s" % (want, why), r.status == want and r.complete, r)
     with raw() as c:
         t = time.monotonic()
         r = c.send("GET / HTTP/1.1\r\nHo").reply()
-        check("408 for a head that does not come", r.status == 408 and 0.8 < time.monotonic() - t < 5 * SLOW, r)
+        check("37: 408 for a head that does not come", r.status == 408 and 0.8 < time.monotonic() - t < 5 * SLOW, r)
     with raw() as c:
         r = c.send(get("/truncate")).reply()
-        check("a truncated response is visible: Content-Length", r.status == 200 and not r.complete, r)
+        check("38: a truncated response is visible: Content-Length", r.status == 200 and not r.complete, r)
     with raw() as c:
         r = c.send(get("/truncate-chunked")).reply()
         check("a truncated response is visible: chunked", r.status == 200 and not r.complete, r)
@@ -107,7 +107,7 @@ def errors(site, check):
     with raw() as c:
         a = c.send(get("/smuggle")).reply()
         b = c.send(get("/echo")).reply()
-        check("bytes after a response never reach the next request", a.body == b"ok" and b"poisoned" not in b.body and b.status == 200, (a, b))
+        check("18: bytes after a response never reach the next request", a.body == b"ok" and b"poisoned" not in b.body and b.status == 200, (a, b))
     with raw() as c:
         c.send("POST /early HTTP/1.1\r\nHost: origin.example\r\nContent-Length: 100000000\r\n\r\n")
         got = queue.Queue()
@@ -121,7 +121,7 @@ def errors(site, check):
             got.put("done")
         threading.Thread(target=push, daemon=True).start()
         r = c.reply()
-        check("an early final response reaches a client that still sends", r.status == 413 and r.body == b"too big", r)
+        check("39, 40: an early final response reaches a client that still sends", r.status == 413 and r.body == b"too big", r)
         got.get(timeout=20 * SLOW)
 
 
@@ -130,7 +130,7 @@ def upstreams(site, check):
     with raw() as c:
         first = c.send(get("/stale")).reply()
         second = c.send(get("/stale")).reply()
-        check("a pooled connection that closes under a request: sent again on a fresh one", first.body == b"fresh" and second.status == 200 and
+        check("43: a pooled connection that closes under a request: sent again on a fresh one", first.body == b"fresh" and second.status == 200 and
               site.origin.saw(("stale", "closed")), (first, second))
     statuses = []
     for _ in range(8):
@@ -170,7 +170,7 @@ def tls(site, check):
         answer = b""
     check.equal("a server name nobody serves: closed without an alert", answer, b"")
     r = curl("--http2", "https://one.example:%d/echo" % HTTPS, "-H", "Host: any.wild.example")
-    check.equal("421 when the host belongs to another listener", r["status"], 421)
+    check.equal("25: 421 when the host belongs to another listener", r["status"], 421)
     r = curl("--http2", "https://one.example:%d/echo" % HTTPS, "-H", "Host: nobody.example")
     check.equal("404 when it belongs to none", r["status"], 404)
     with raw("one.example") as c:
@@ -237,7 +237,7 @@ def backpressure(site, check):
         c.send(get("/flood"))
         c.head()
         wait_until(stalled(lambda: o.sent), 20 * SLOW, "a slow HTTP/1.1 reader stops the origin")
-        check("a slow reader stops the origin: %d KiB taken, %d KiB RSS" % (o.sent >> 10, site.rss_kib()), o.sent < 32 << 20 and site.rss_kib() < RSS_LIMIT_KIB * SLOW)
+        check("49: a slow reader stops the origin: %d KiB taken, %d KiB RSS" % (o.sent >> 10, site.rss_kib()), o.sent < 32 << 20 and site.rss_kib() < RSS_LIMIT_KIB * SLOW)
         before = o.sent
         for _ in range(4000):
             c.more()

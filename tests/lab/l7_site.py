@@ -98,6 +98,8 @@ def http2(path):
 # -- the site
 
 class Site:
+    settings, limits, timeouts = "", "", "settings = 60000;"  # of l7gw.cfg: a scenario's own
+
     def __init__(self, directory):
         self.dir, self.procs = directory, {}
         self.origin = Origin(ORIGIN)
@@ -149,11 +151,11 @@ class Site:
                     'pools = ( { name = "default"; shards = ( { name = "shard-1"; address = "127.0.0.1"; health_port = %(h)d; } ); } );\n'
                     % {"d": self.dir, "h": HEALTH})
         with open(self.path("l7gw.cfg"), "w") as f:
-            f.write('name = "shard-1"; pool = "default"; threads = 2; log_level = "info"; access_log = "%(d)s/access.log";\n'
+            f.write('name = "shard-1"; pool = "default"; threads = 2; %(settings)s log_level = "info"; access_log = "%(d)s/access.log";\n'
                     'control = { agent = "%(d)s/agent.sock"; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
-                    'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; };\n'
-                    'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; tunnel_idle = 2000; drain = 8000; };\n'
-                    % {"d": self.dir, "h": HEALTH})
+                    'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; %(limits)s };\n'
+                    'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; tunnel_idle = 2000; drain = 8000; %(timeouts)s };\n'
+                    % {"d": self.dir, "h": HEALTH, "settings": self.settings, "limits": self.limits, "timeouts": self.timeouts})
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         self.spawn("nginx", [nginx, "-e", self.path("nginx.err"), "-c", self.path("nginx.conf")])
         self.spawn("agent", [os.path.join(build_dir(), "agent/gatehouse-agent"), "-c", self.path("agent.cfg")])

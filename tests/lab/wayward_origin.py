@@ -197,6 +197,22 @@ class Origin:
         self.reply(s, "try %d" % len(tries), how + " As Asked")
         return data
 
+    def on_quit(self, s, data, served, method, path, fields):
+        """/quit?HOW: reads some of the body, then goes: without a word, or with an answer first."""
+        while len(data) < 1000:
+            data += self.more(s)
+        self.seen.put(("quit", "read"))
+        if "answer" in path:
+            self.reply(s, "that is enough", "403 Forbidden", "Server: origin/1.2\r\nConnection: close\r\n")
+        s.shutdown(socket.SHUT_WR)
+        while s.recv(65536):  # a close with unread input would be a reset, and that can destroy the answer
+            pass
+
+    def on_served_by(self, s, data, served, method, path, fields):
+        body, trailers, data = self.body(s, data, fields)
+        self.reply(s, "x", "200 OK", "Server: origin/1.2\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n")
+        return data
+
     def on_hold(self, s, data, served, *_):
         self.seen.put(("hold", "begun"))
         self.seen.put(("hold", "gone" if s.recv(1) == b"" else "more"))

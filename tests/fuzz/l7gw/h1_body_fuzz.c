@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h1_body_fuzz.c - chunked bodies and trailers.  Invariants: delivery does not change result, body or
+/* tests/fuzz/l7gw/h1_body_fuzz.c (requirement 60) - chunked bodies and trailers.  Invariants: delivery does not change result, body or
  * trailers; trailers wanted or not does not change the verdict; nothing past the end is taken; re-encoded, it decodes
  * to the same. */
 #include "lib/base.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h1_request_fuzz.c - request heads.  Invariants: delivery does not change the result; an accepted message
+/* tests/fuzz/l7gw/h1_request_fuzz.c (requirement 60) - request heads.  Invariants: delivery does not change the result; an accepted message
  * keeps the promises of msg.h; what the writer makes of it is accepted by the parser and means the same. */
 #include "lib/base.h"
 #include "tests/fuzz/l7gw/h1_fuzz.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h1_response_fuzz.c - response heads; the first byte chooses the request's method.  Invariants as for
+/* tests/fuzz/l7gw/h1_response_fuzz.c (requirement 60) - response heads; the first byte chooses the request's method.  Invariants as for
  * requests; only the body framing "until close" may be read back as it was, with the connection closing. */
 #include "lib/base.h"
 #include "tests/fuzz/l7gw/h1_fuzz.h"

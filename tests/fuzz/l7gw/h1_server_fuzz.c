@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h1_server_fuzz.c - a client's bytes through the HTTP/1 session, whole and in two pieces: the same output,
+/* tests/fuzz/l7gw/h1_server_fuzz.c (requirement 60) - a client's bytes through the HTTP/1 session, whole and in two pieces: the same output,
  * and our own parser accepts every head of it. */
 #include "lib/base.h"
 #include "l7gw/core/h1_server.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h2_client_fuzz.c - an origin's bytes to requests of ours over HTTP/2: no crash, every stream ends exactly once,
+/* tests/fuzz/l7gw/h2_client_fuzz.c (requirement 60) - an origin's bytes to requests of ours over HTTP/2: no crash, every stream ends exactly once,
  * no head twice, no body without one, bounded output. */
 #include "lib/base.h"
 #include "l7gw/core/h2_client.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/h2_server_fuzz.c - a client's bytes after the HTTP/2 preface: no crash, no lost stream, bounded output. */
+/* tests/fuzz/l7gw/h2_server_fuzz.c (requirement 60) - a client's bytes after the HTTP/2 preface: no crash, no lost stream, bounded output. */
 #include "lib/base.h"
 #include "l7gw/core/h2_server.h"
 #include "tests/fuzz/l7gw/sessions.h"

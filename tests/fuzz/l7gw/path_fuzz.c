@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/path_fuzz.c - paths and authorities from the same bytes.  Invariants: a normal path is its own normal
+/* tests/fuzz/l7gw/path_fuzz.c (requirement 60) - paths and authorities from the same bytes.  Invariants: a normal path is its own normal
  * form, has no dot segment, only legal bytes, and no unreserved character encoded; a host splits into itself. */
 #include "lib/base.h"
 #include "l7gw/core/chars.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/regex_fuzz.c - an expression (up to the first newline) over a value (the rest).  Invariants: a refusal has a
+/* tests/fuzz/l7gw/regex_fuzz.c (requirement 60) - an expression (up to the first newline) over a value (the rest).  Invariants: a refusal has a
  * reason; a test ends, whatever it backtracks, and says the same again; the literal form of a value matches that value. */
 #include "lib/base.h"
 #include "l7gw/core/regex.h"

@@ -1,4 +1,4 @@
-/* tests/fuzz/l7gw/session_fuzz.c - a Cookie line from the bytes.  Invariants: never more tokens than asked for, none of them 0, and
+/* tests/fuzz/l7gw/session_fuzz.c (requirement 60) - a Cookie line from the bytes.  Invariants: never more tokens than asked for, none of them 0, and
  * the one written for a token is read back. */
 #include "lib/base.h"
 #include "l7gw/core/session.h"

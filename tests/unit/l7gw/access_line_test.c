@@ -81,6 +81,7 @@ static void test_times(void **state)
         }
 }
 
+/* requirement 60: nothing a client sends breaks out of its line. */
 static void test_hostile(void **state)
 {
         (void)state;

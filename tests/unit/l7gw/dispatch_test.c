@@ -153,18 +153,18 @@ static void test_decisions(void **state)
                 unsigned answer;                  /* its status, when that is another */
         } cases[] = {
                 {"forward", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NONE},
-                {"TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405,
+                {"32: TRACE", "TRACE /any HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_METHOD_REFUSED, .status = 405,
                  .body = "method not allowed\n", .field = "allow",
                  .value = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
-                {"CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", .reason = REASON_METHOD_REFUSED,
+                {"55: CONNECT", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", .reason = REASON_METHOD_REFUSED,
                  .status = 405},
-                {"no route", "GET /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404,
+                {"44: no route", "GET /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE, .status = 404,
                  .body = "no route\n"},
                 {"bind gone", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .no_bind = true, .reason = REASON_NO_LISTENER,
                  .status = 404},
                 {"isolation: the specific listener owns the host", "GET /any HTTP/1.1\r\nHost: y.wild.example\r\n\r\n",
                  .reason = REASON_NO_ROUTE, .status = 404},
-                {"invalid backend", "GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n", .reason = REASON_NO_BACKEND,
+                {"44: invalid backend", "GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n", .reason = REASON_NO_BACKEND,
                  .status = 500},
                 {"invalid backend that says 503", "GET / HTTP/1.1\r\nHost: fail.example\r\n\r\n",
                  .reason = REASON_NO_BACKEND, .status = 503},
@@ -178,7 +178,7 @@ static void test_decisions(void **state)
                  .reason = REASON_REGEX_LIMIT, .status = 500},
                 {"gRPC: no route is UNIMPLEMENTED", "POST /t/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc\r\n\r\n",
                  .reason = REASON_NO_ROUTE, .status = 404, .body = "", .field = "grpc-status", .value = "12", .answer = 200},
-                {"gRPC: an error of ours", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc+proto\r\n\r\n",
+                {"58: an error of ours", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc+proto\r\n\r\n",
                  .reason = REASON_NO_BACKEND, .status = 500, .body = "", .field = "grpc-message", .value = "no valid backend", .answer = 200},
                 {"gRPC rules take gRPC only", "POST /s/M HTTP/1.1\r\nHost: grpc.example\r\nContent-Type: application/grpc-web\r\n\r\n",
                  .reason = REASON_NONE},
@@ -186,15 +186,15 @@ static void test_decisions(void **state)
                  .body = "go away"},
                 {"HEAD gets no body", "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n", .reason = REASON_NO_ROUTE,
                  .status = 404, .body = ""},
-                {"RFC 9110 15.5.20: SNI chose this listener", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n",
+                {"25: SNI chose this listener", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n",
                  .tls = true, .sni = "one.example", .reason = REASON_NONE},
-                {"RFC 9110 15.5.20: another listener owns the host", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n",
+                {"25: another listener owns the host: 421 (RFC 9110 15.5.20)", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n",
                  .tls = true, .sni = "one.example", .reason = REASON_MISDIRECTED, .status = 421},
                 {"the wildcard listener serves other names of it", "GET / HTTP/1.1\r\nHost: x.wild.example\r\n\r\n",
                  .tls = true, .sni = "y.wild.example", .reason = REASON_NONE},
                 {"no SNI: the listener without a name", "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", .tls = true, .sni = "",
                  .reason = REASON_NONE},
-                {"no SNI, but a named listener's host", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", .tls = true,
+                {"25: no SNI, but a named listener's host: 421", "GET / HTTP/1.1\r\nHost: one.example\r\n\r\n", .tls = true,
                  .sni = "", .reason = REASON_MISDIRECTED, .status = 421},
         };
         world_make();
@@ -241,7 +241,7 @@ static void test_forwarding_fields(void **state)
                   {"x-forwarded-host", "h"},
                   {"x-request-id", "0af7651916cd43dd8448eb211c80319c"},
                   {"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}}},
-                {"a stranger's are replaced",
+                {"30: a stranger's are replaced",
                  "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: x\r\nX-Forwarded-Host: evil\r\nX-Request-Id: "
                  "z\r\nForwarded: for=1\r\nX-Real-IP: 1\r\n",
                  false,
@@ -252,7 +252,7 @@ static void test_forwarding_fields(void **state)
                   {"x-request-id", "0af7651916cd43dd8448eb211c80319c"},
                   {"forwarded", NULL},
                   {"x-real-ip", NULL}}},
-                {"a trusted hop's are extended",
+                {"30: a trusted hop's are extended",
                  "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: "
                  "https\r\nX-Forwarded-Host: first\r\nX-Request-Id: z\r\n",
                  true,
@@ -261,9 +261,9 @@ static void test_forwarding_fields(void **state)
                   {"x-forwarded-proto", "https"},
                   {"x-forwarded-host", "first"},
                   {"x-request-id", "z"}}},
-                {"trace context of a stranger", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", false, false,
+                {"30: trace context of a stranger", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", false, false,
                  {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}, {"tracestate", NULL}}},
-                {"trace context of a trusted peer", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", true, false,
+                {"30: trace context of a trusted peer", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01\r\nTracestate: a=b\r\n", true, false,
                  {{"traceparent", "00-11111111111111111111111111111111-2222222222222222-01"}, {"tracestate", "a=b"}}},
                 {"one to come", "Traceparent: cc-11111111111111111111111111111111-2222222222222222-01-what\r\n", true, false,
                  {{"traceparent", "cc-11111111111111111111111111111111-2222222222222222-01-what"}}},
@@ -272,7 +272,7 @@ static void test_forwarding_fields(void **state)
                 {"too long for version 00", "Traceparent: 00-11111111111111111111111111111111-2222222222222222-01-x\r\n", true, false,
                  {{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-8448eb211c80319c-00"}}},
                 {"TLS", "", false, true, {{"x-forwarded-proto", "https"}}},
-                {"a stranger's claim of a certificate", "X-Forwarded-Client-Cert: Hash=1\r\n", false, true,
+                {"30: a stranger's claim of a certificate", "X-Forwarded-Client-Cert: Hash=1\r\n", false, true,
                  {{"x-forwarded-client-cert", NULL}}},
                 {"a trusted hop's", "X-Forwarded-Client-Cert: Hash=1\r\n", true, true, {{"x-forwarded-client-cert", "Hash=1"}}},
                 {"verified here: the claim is replaced", "X-Forwarded-Client-Cert: Hash=1\r\n", true, true,
@@ -302,6 +302,90 @@ static void test_forwarding_fields(void **state)
                 }
                 ask_fini(&a);
         }
+        chunk_pool_fini(&pool);
+        world_fini(&w);
+}
+
+/* requirement 32 (RFC 9110 7.6.2, 7.6.3): what goes out, or why it does not. */
+static void test_hops(void **state)
+{
+        (void)state;
+        static const struct {
+                const char *name, *line, *fields;
+                enum reason reason;
+                const char *via, *max_forwards; /* the last Via and Max-Forwards that go out */
+                bool anonymous;
+        } cases[] = {
+                {"32: Via is added", "GET /any HTTP/1.1", "", REASON_NONE, "1.1 edge-a"},
+                {"32: Via of HTTP/1.0", "GET /any HTTP/1.0", "", REASON_NONE, "1.0 edge-a"},
+                {"32: Via of others stays in front", "GET /any HTTP/1.1", "Via: 1.0 fred, 2 b (x)\r\n", REASON_NONE, "1.1 edge-a"},
+                {"32: a loop: 508", "GET /any HTTP/1.1", "Via: 1.0 fred, 1.1 edge-a\r\n", REASON_LOOP},
+                {"32: a loop, in the first of two lines, by another protocol, with a comment", "GET /any HTTP/1.1", "Via: HTTP/2  EDGE-A(x)\r\nVia: 1.1 x\r\n", REASON_LOOP},
+                {"32: a name that only begins like ours", "GET /any HTTP/1.1", "Via: 1.1 edge-ab, 1.1 edge, edge-a\r\n", REASON_NONE, "1.1 edge-a"},
+                {"32: without a name: no Via", "GET /any HTTP/1.1", "", REASON_NONE, NULL, NULL, true},
+                {"32: without a name: no loops", "GET /any HTTP/1.1", "Via: 1.1 edge-a\r\n", REASON_NONE, "1.1 edge-a", NULL, true},
+                {"32: Max-Forwards of OPTIONS counts down", "OPTIONS /any HTTP/1.1", "Max-Forwards: 10\r\n", REASON_NONE, "1.1 edge-a", "9"},
+                {"32: Max-Forwards 0: we answer", "OPTIONS /any HTTP/1.1", "Max-Forwards: 0\r\n", REASON_MAX_FORWARDS},
+                {"32: Max-Forwards that is no number", "OPTIONS /any HTTP/1.1", "Max-Forwards: -1\r\n", REASON_BAD_REQUEST},
+                {"32: Max-Forwards beyond 64 bits", "OPTIONS /any HTTP/1.1", "Max-Forwards: 18446744073709551616\r\n", REASON_BAD_REQUEST},
+                {"32: Max-Forwards means nothing to GET", "GET /any HTTP/1.1", "Max-Forwards: 0\r\n", REASON_NONE, "1.1 edge-a", "0"},
+        };
+        static const struct dispatch_self named = {.via = SPAN_LIT("edge-a")}, anonymous = {.server_field = SERVER_PASS};
+        world_make();
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                struct ask a;
+                char head[512];
+                const struct dispatch_in in = {.self = cases[i].anonymous ? &anonymous : &named, .bind = &w.table->binds[0]};
+                snprintf(head, sizeof head, "%s\r\nHost: h\r\n%s\r\n", cases[i].line, cases[i].fields);
+                ask(&a, head, &in);
+                const struct field *last = NULL, *left = msg_find(&a.s.req, SPAN_LIT("max-forwards"));
+                for (size_t k = 0; k < a.s.req.n_fields; k++)
+                        if (a.s.req.fields[k].id == FIELD_VIA)
+                                last = &a.s.req.fields[k];
+                bool ok = a.d.reason == cases[i].reason;
+                if (ok && cases[i].reason == REASON_NONE)
+                        ok = (cases[i].via ? last && span_eq_str(last->value, cases[i].via) : !last) &&
+                             (!cases[i].max_forwards || (left && span_eq_str(left->value, cases[i].max_forwards)));
+                else if (ok)
+                        ok = a.s.resp.status == (cases[i].reason == REASON_LOOP ? 508u : cases[i].reason == REASON_MAX_FORWARDS ? 204u : 400u) &&
+                             (cases[i].reason != REASON_MAX_FORWARDS || msg_find(&a.s.resp, SPAN_LIT("allow")));
+                if (!ok)
+                        fail_msg("%s: %s, via %.*s", cases[i].name, reason_word(a.d.reason), SPAN_FMT(last ? last->value : SPAN_NULL));
+                ask_fini(&a);
+        }
+        chunk_pool_fini(&pool);
+        world_fini(&w);
+}
+
+/* requirement 34: Server as the operator wants it, on endpoints' answers and on ours. */
+static void test_server_field(void **state)
+{
+        (void)state;
+        static const struct {
+                struct dispatch_self self;
+                const char *relayed, *ours;
+        } cases[] = {
+                {{.server_field = SERVER_PASS}, "origin/1.2", NULL},
+                {{.server_field = SERVER_HIDE}, NULL, NULL},
+                {{.server_field = SERVER_SET, .server = SPAN_LIT("edge")}, "edge", "edge"},
+        };
+        world_make();
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                for (int ours = 0; ours < 2; ours++) {
+                        struct ask a;
+                        const struct dispatch_in in = {.self = &cases[i].self, .bind = &w.table->binds[0]};
+                        ask(&a, ours ? "GET /none HTTP/1.1\r\nHost: h\r\n\r\n" : "GET /any HTTP/1.1\r\nHost: h\r\n\r\n", &in);
+                        assert_int_equal(a.d.reason, ours ? REASON_NO_ROUTE : REASON_NONE);
+                        if (!ours) {
+                                msg_init(&a.s.resp, &a.s.arena);
+                                assert_int_equal(msg_add(&a.s.resp, SPAN_LIT("server"), SPAN_LIT("origin/1.2")), 0);
+                                assert_int_equal(dispatch_response(&a.s, &a.d), 0);
+                        }
+                        const char *want = ours ? cases[i].ours : cases[i].relayed;
+                        const struct field *f = msg_find(&a.s.resp, SPAN_LIT("server"));
+                        assert_true(want ? f && span_eq_str(f->value, want) : !f);
+                        ask_fini(&a);
+                }
         chunk_pool_fini(&pool);
         world_fini(&w);
 }
@@ -404,6 +488,6 @@ static void test_grpc(void **state)
 
 int main(void)
 {
-        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_grpc), cmocka_unit_test(test_forwarding_fields)};
+        const struct CMUnitTest tests[] = {cmocka_unit_test(test_decisions), cmocka_unit_test(test_cors), cmocka_unit_test(test_grpc), cmocka_unit_test(test_forwarding_fields), cmocka_unit_test(test_hops), cmocka_unit_test(test_server_field)};
         return cmocka_run_group_tests_name("dispatch", tests, NULL, NULL);
 }

@@ -164,10 +164,10 @@ static const struct {
         { "prefix", "http", "a", 80, "", "", 0, '^', "/new", "/a/b", "http://a/new/b" },
         { "prefix to root", "http", "a", 80, "", "", 0, '^', "/", "/a", "http://a/" },
         { "prefix, host, port", "http", "a", 80, "", "o", 81, '^', "/n/", "/a/b/", "http://o:81/n/b/" },
-        { "9112 11.1: no line end from the configuration", "http", "a", 80, "", "", 0, '=', "/x\r\nSet-Cookie: y", "/", "http://a/x%0D%0ASet-Cookie:%20y" },
+        { "28: no line end from the configuration (RFC 9112 11.1)", "http", "a", 80, "", "", 0, '=', "/x\r\nSet-Cookie: y", "/", "http://a/x%0D%0ASet-Cookie:%20y" },
         { "two slashes stay a path", "http", "a", 80, "", "", 0, 0, "", "//evil.example/x", "http://a//evil.example/x" },
         { "IPv6 host", "http", "[::1]:8080", 8080, "", "", 0, 0, "", "/", "http://[::1]:8080/" },
-        { "empty query stays", "http", "a", 80, "", "", 0, 0, "", "/?", "http://a/?" },
+        { "28: an empty query stays in a redirect", "http", "a", 80, "", "", 0, 0, "", "/?", "http://a/?" },
 };
 
 static void test_redirects(void **state)

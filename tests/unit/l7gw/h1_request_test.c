@@ -12,10 +12,10 @@ static const struct exchange_case cases[] = {
         { "9110 5.5: obs-text in a value", IN("GET / HTTP/1.1\r\n" H "X: caf\xe9\tz\r\n" END), H1_OK,
           "GET a.example / 1.1 none keep | x: caf\xe9\tz" },
         { "pipelined", IN("GET /1 HTTP/1.1\r\n" H END "GET /2 HTTP/1.1\r\n" H END), H1_OK, "GET a.example /1 1.1 none keep", 36 },
-        { "empty query", IN("GET /? HTTP/1.1\r\n" H END), H1_OK, "GET a.example /? 1.1 none keep" },
-        { "query stays as it is", IN("GET /?a=%zz&b=/../{}|\"%2e HTTP/1.1\r\n" H END), H1_OK,
+        { "28: an empty query stays", IN("GET /? HTTP/1.1\r\n" H END), H1_OK, "GET a.example /? 1.1 none keep" },
+        { "28: the query stays as it is", IN("GET /?a=%zz&b=/../{}|\"%2e HTTP/1.1\r\n" H END), H1_OK,
           "GET a.example /?a=%zz&b=/../{}|\"%2e 1.1 none keep" },
-        { "path is made normal", IN("GET /a/./b/../%7Ec/%2f%5c HTTP/1.1\r\n" H END), H1_OK, "GET a.example /a/~c/%2F%5C 1.1 none keep" },
+        { "26: the path is made normal", IN("GET /a/./b/../%7Ec/%2f%5c HTTP/1.1\r\n" H END), H1_OK, "GET a.example /a/~c/%2F%5C 1.1 none keep" },
         { "any method", IN("PROPFIND / HTTP/1.1\r\n" H END), H1_OK, "PROPFIND a.example / 1.1 none keep" },
         { "method is case-sensitive", IN("get / HTTP/1.1\r\n" H END), H1_OK, "get a.example / 1.1 none keep" },
         /* target forms: 9112 3.2 */
@@ -79,7 +79,7 @@ static void test_starved(void **state)
                 case_starve(&cases[i], &h1_default_limits, NULL);
 }
 
-/* Requirement 16: one byte or one field under the limit passes, one more does not. */
+/* requirement 16: one byte or one field under the limit passes, one more does not. */
 static void test_limits(void **state)
 {
         (void)state;

@@ -12,15 +12,15 @@ static const struct {
         bool keep_alive;
         const char *out;
 } cases[] = {
-        { "request", NULL, IN("GET /a?b HTTP/1.1\r\nX: 1\r\nHost: a.example:81\r\n" END), true,
+        { "17: request", NULL, IN("GET /a?b HTTP/1.1\r\nX: 1\r\nHost: a.example:81\r\n" END), true,
           "GET /a?b HTTP/1.1\r\nhost: a.example:81\r\nx: 1\r\n\r\n" },
         { "request that closes", NULL, IN("GET / HTTP/1.1\r\nHost: a\r\n" END), false,
           "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n" },
-        { "length", NULL, IN("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0012\r\n" END), true,
+        { "17: length", NULL, IN("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 0012\r\n" END), true,
           "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: 12\r\n\r\n" },
-        { "chunked", NULL, IN("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n" END), true,
+        { "17, 48: chunked", NULL, IN("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n" END), true,
           "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" },
-        { "absolute-form becomes origin-form", NULL, IN("GET http://a:80 HTTP/1.1\r\nHost: a\r\n" END), true,
+        { "17: absolute-form becomes origin-form", NULL, IN("GET http://a:80 HTTP/1.1\r\nHost: a\r\n" END), true,
           "GET / HTTP/1.1\r\nhost: a:80\r\n\r\n" },
         { "OPTIONS *", NULL, IN("OPTIONS * HTTP/1.1\r\nHost: a\r\n" END), true, "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n" },
         { "CONNECT", NULL, IN("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n" END), true, "CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\n" },
@@ -37,7 +37,7 @@ static const struct {
           "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" },
         { "until close always closes", "GET", IN("HTTP/1.1 200 OK\r\n" END), true, "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" },
         { "HEAD", "HEAD", IN("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" END), true, "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" },
-        { "204", "GET", IN("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n" END), true, "HTTP/1.1 204 No Content\r\n\r\n" },
+        { "20: 204", "GET", IN("HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n" END), true, "HTTP/1.1 204 No Content\r\n\r\n" },
         { "304", "GET", IN("HTTP/1.1 304 Not Modified\r\nETag: x\r\n" END), true, "HTTP/1.1 304 Not Modified\r\netag: x\r\n\r\n" },
         { "own reason", "GET", IN("HTTP/1.1 503 \r\nContent-Length: 0\r\n" END), true,
           "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n" },

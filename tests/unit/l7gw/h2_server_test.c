@@ -197,9 +197,9 @@ static void test_requests(void **state)
                 {"big", "GET", "/big/300000", 0, 300000, 200, 0, "300000", "", 0, true},
                 {"head", "HEAD", "/big/300000", 0, 0, 200, 0, "300000", "", 0, true},
                 {"no content", "GET", "/status/204", 0, 0, 204, 0, "", "", 0, true},
-                {"trailers", "GET", "/chunked", 0, 5, 200, 0, "", "42", 0, true},
+                {"53: trailers", "GET", "/chunked", 0, 5, 200, 0, "", "42", 0, true},
                 {"interim", "GET", "/hints", 0, 4, 200, 103, "4", "", 0, true},
-                {"RFC 9113 8.1: early answer, then NO_ERROR", "POST", "/early", 60000, 2, 413, 0, "2", "",
+                {"40: early answer, then NO_ERROR (RFC 9113 8.1)", "POST", "/early", 60000, 2, 413, 0, "2", "",
                  NGHTTP2_NO_ERROR, true},
                 {"a cut response is reset", "GET", "/cut", 0, 0, 0, 0, "", "", NGHTTP2_INTERNAL_ERROR, false},
                 {"bad path", "GET", "/../x", 0, 0, 400, 0, "0", "", 0, true},
@@ -236,21 +236,21 @@ static void test_refused_heads(void **state)
                 int replace;
                 unsigned status; /* 0: the stream is reset */
         } cases[] = {
-                {"RFC 9113 8.3.1: Host differs from :authority", NV("host", "b"), {0}, -1, 400},
-                {"Host equal to :authority", NV("host", "A"), {0}, -1, 200},
-                {"RFC 9113 8.2.1: upper case name", NV("X-Up", "1"), {0}, -1, 0},
-                {"RFC 9113 8.2.2: connection field", NV("connection", "close"), {0}, -1, 0},
-                {"te other than trailers", NV("te", "gzip"), {0}, -1, 0},
+                {"24: Host differs from :authority (RFC 9113 8.3.1)", NV("host", "b"), {0}, -1, 400},
+                {"24: Host equal to :authority", NV("host", "A"), {0}, -1, 200},
+                {"46: upper case name (RFC 9113 8.2.1)", NV("X-Up", "1"), {0}, -1, 0},
+                {"46: connection field (RFC 9113 8.2.2)", NV("connection", "close"), {0}, -1, 0},
+                {"46: te other than trailers", NV("te", "gzip"), {0}, -1, 0},
                 {"te trailers", NV("te", "trailers"), {0}, -1, 200},
-                {"a twin of ours", NV("x_forwarded_for", "192.0.2.1"), {0}, -1, 400},
+                {"31: a twin of ours", NV("x_forwarded_for", "192.0.2.1"), {0}, -1, 400},
                 {"an underscore elsewhere", NV("x_other", "1"), {0}, -1, 200},
                 {"proxy credentials are not for the endpoint", NV("proxy-authorization", "Basic eDp5"), {0}, -1, 200},
                 {"42: unknown expectation", NV("expect", "wonders"), {0}, -1, 417},
-                {"RFC 6585 5: header list too large", NV("x-long", long_value), {0}, -1, 431},
-                {"scheme of the other transport", NV("x", "y"), NV(":scheme", "https"), 1, 400},
-                {"empty path", NV("x", "y"), NV(":path", ""), 3, 0},
+                {"16: header list too large (RFC 6585 5)", NV("x-long", long_value), {0}, -1, 431},
+                {"24: scheme of the other transport", NV("x", "y"), NV(":scheme", "https"), 1, 400},
+                {"46: empty path", NV("x", "y"), NV(":path", ""), 3, 0},
                 {"userinfo", NV("x", "y"), NV(":authority", "u@a"), 2, 400},
-                {"response pseudo-header", NV("x", "y"), NV(":status", "200"), 0, 0},
+                {"46: response pseudo-header", NV("x", "y"), NV(":status", "200"), 0, 0},
         };
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
                 struct client c;
@@ -325,7 +325,7 @@ static void test_cookies(void **state)
         assert_true(nghttp2_submit_request(c.session, NULL, nv, ARRAY_SIZE(nv), NULL, NULL) > 0);
         pump(&c);
         const struct msg *m = &c.l.last->s.req;
-        assert_int_equal(m->n_fields, 2); /* RFC 9113 8.2.3 */
+        assert_int_equal(m->n_fields, 2); /* requirement 33 (RFC 9113 8.2.3) */
         const struct field *f = msg_find(m, SPAN_LIT("cookie"));
         assert_non_null(f);
         assert_true(span_eq_str(f->value, "a=1; b=2; c=3"));
@@ -339,7 +339,7 @@ static void test_response_window(void **state)
         client_init(&c, false);
         int32_t id = ask(&c, "GET", "/big/1000000", 0);
         pump(&c);
-        assert_int_equal(c.body[id], 65535); /* exactly the client's window */
+        assert_int_equal(c.body[id], 65535); /* requirement 49: exactly the client's window */
         assert_true(c.l.last->s.resp_body.n <= LOOP_BUFFER);
         assert_true(c.l.last->to_send >= 1000000 - 65535 - LOOP_BUFFER - 1024);
         for (int i = 0; i < 2000 && !c.ended[id]; i++) { /* RFC 9113 5.2: small windows, no more than they say */
@@ -417,7 +417,7 @@ static void test_cancel_and_drain(void **state)
         pump(&c);
         h2_server_drain(c.h, false);
         pump(&c);
-        assert_int_equal(c.goaway, INT32_MAX); /* RFC 9113 6.8: first the notice */
+        assert_int_equal(c.goaway, INT32_MAX); /* requirement 51 (RFC 9113 6.8): first the notice */
         h2_server_drain(c.h, true);
         pump(&c);
         assert_int_equal(c.goaway, 3);
@@ -467,6 +467,64 @@ static void test_floods(void **state)
         client_fini(&c);
 }
 
+/* requirement 52: what our SETTINGS say, that they must be acknowledged, and that the client's act on streams already open. */
+static void test_settings(void **state)
+{
+        (void)state;
+        struct client c;
+        client_init(&c, false);
+        assert_int_equal(h2_server_output(c.h, 2 * LOOP_BUFFER), 0);
+        struct span first = chain_front(h2_server_out(c.h));
+        assert_true(first.n >= 9 && first.p[3] == NGHTTP2_SETTINGS);
+        size_t n = (size_t)first.p[1] << 8 | first.p[2];
+        for (size_t i = 9; i < 9 + n; i += 6) {
+                unsigned key = (unsigned)first.p[i] << 8 | first.p[i + 1];
+                uint32_t v = (uint32_t)first.p[i + 2] << 24 | (uint32_t)first.p[i + 3] << 16 | (uint32_t)first.p[i + 4] << 8 | first.p[i + 5];
+                assert_true(key != NGHTTP2_SETTINGS_MAX_FRAME_SIZE); /* 16 KiB, the default */
+                assert_true(key != NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS || v == L7_H2_STREAMS);
+                assert_true(key != NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES || v == 1);
+        }
+        assert_false(h2_server_acknowledged(c.h));
+        pump(&c);
+        assert_true(h2_server_acknowledged(c.h));
+
+        int32_t id = ask(&c, "GET", "/big/300000", 0);
+        pump(&c);
+        assert_int_equal(c.body[id], 65535);
+        nghttp2_settings_entry window = {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1000}; /* the stream's window is -64535 now */
+        assert_int_equal(nghttp2_submit_settings(c.session, 0, &window, 1), 0);
+        assert_int_equal(nghttp2_submit_window_update(c.session, 0, 0, 1000000), 0);
+        assert_int_equal(nghttp2_submit_window_update(c.session, 0, id, 64000), 0);
+        pump(&c);
+        assert_int_equal(c.body[id], 65535); /* RFC 9113 6.9.2: it stays negative, nothing may be sent */
+        assert_int_equal(nghttp2_submit_window_update(c.session, 0, id, 600), 0);
+        pump(&c);
+        assert_int_equal(c.body[id], 65600);
+        window.value = 1000000;
+        assert_int_equal(nghttp2_submit_settings(c.session, 0, &window, 1), 0);
+        pump(&c);
+        assert_int_equal(c.body[id], 300000);
+        assert_true(c.ended[id]);
+        client_fini(&c);
+
+        client_init(&c, true);
+        static const uint8_t push[] = {0, 0, 5, NGHTTP2_PUSH_PROMISE, NGHTTP2_FLAG_END_HEADERS, 0, 0, 0, 1, 0, 0, 0, 2, 0x82};
+        pump(&c);
+        ask(&c, "GET", "/hold", 0);
+        pump(&c);
+        c.dead = h2_server_input(c.h, SPAN(push, sizeof push)) < 0; /* RFC 9113 8.4: no client pushes */
+        pump(&c);
+        assert_true(c.dead || c.goaway_code == NGHTTP2_PROTOCOL_ERROR);
+        client_fini(&c);
+
+        client_init(&c, true);
+        h2_server_unacknowledged(c.h); /* the deadline is io's */
+        pump(&c);
+        assert_int_equal(c.goaway_code, NGHTTP2_SETTINGS_TIMEOUT);
+        assert_true(h2_server_finished(c.h));
+        client_fini(&c);
+}
+
 static void test_garbage(void **state)
 {
         (void)state;
@@ -484,7 +542,7 @@ int main(void)
                 cmocka_unit_test(test_cookies),          cmocka_unit_test(test_response_window),
                 cmocka_unit_test(test_request_window),   cmocka_unit_test(test_connection_window_comes_back),
                 cmocka_unit_test(test_cancel_and_drain), cmocka_unit_test(test_floods),
-                cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_settings),         cmocka_unit_test(test_garbage),
         };
         return cmocka_run_group_tests_name("h2_server", tests, NULL, NULL);
 }
