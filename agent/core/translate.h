@@ -15,6 +15,8 @@ struct pool_conf {
         const struct shard_conf *shards; size_t n_shards;
         struct label_selector select; /* which Gateways (by their labels); empty = takes what no other pool selects */
         struct strings gateways;      /* or by "ns/name" */
+        enum pool_tunnel { POOL_ON_LINK, POOL_IPIP, POOL_GUE } tunnel; /* of far shards: their addresses are those of the l4lb beside them */
+        const char *tunnel_source;    /* "" = each l4lb's own */
 };
 
 /* What a certificate says.  Reading one needs libcrypto, which core may not include, so the reader comes in by pointer

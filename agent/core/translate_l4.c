@@ -117,6 +117,14 @@ static void direct_legs(struct tx *tx, struct vec *direct, const struct l4_entry
                 leg_add(tx, d, MODEL__L4_LEG__VERDICT__REJECT, 1);
 }
 
+static Model__L4Listener__Forward forward_to(const struct pool_conf *p)
+{
+        static const Model__L4Listener__Forward by[] = { [POOL_ON_LINK] = MODEL__L4_LISTENER__FORWARD__L2,
+                                                         [POOL_IPIP] = MODEL__L4_LISTENER__FORWARD__IPIP,
+                                                         [POOL_GUE] = MODEL__L4_LISTENER__FORWARD__GUE };
+        return by[p->tunnel];
+}
+
 static void listener_add(struct tx *tx, Model__L4 *l4, struct vec *direct, const struct l4_entry *e, const char *vip)
 {
         const struct object *o = e->l->owner;
@@ -128,7 +136,7 @@ static void listener_add(struct tx *tx, Model__L4 *l4, struct vec *direct, const
         l->port_lo = l->port_hi = e->port;
         l->protocol = e->l->report->udp ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
         l->target = e->l->report->direct ? MODEL__L4_LISTENER__TARGET__ENDPOINTS : MODEL__L4_LISTENER__TARGET__SHARDS;
-        l->forward = e->l->report->direct ? MODEL__L4_LISTENER__FORWARD__FULL_NAT : MODEL__L4_LISTENER__FORWARD__L2;
+        l->forward = e->l->report->direct ? MODEL__L4_LISTENER__FORWARD__FULL_NAT : forward_to(&tx->conf->pools[e->g->pool]);
         l->distribution = l->id;
         l->source = source_of(tx, o, e->l->l->name, 0, 0);
         d->id = l->id;
@@ -160,17 +168,31 @@ static int endpoint_cmp(const void *pa, const void *pb)
         return r ? r : (int)a->addr.len - (int)b->addr.len;
 }
 
+static Model__Endpoint *endpoint_at(const Model__EndpointSet *set, const struct ipaddr *a)
+{
+        for (size_t i = 0; i < set->n_endpoints; i++)
+                if (set->endpoints[i]->addr.len == ipaddr_len(a) && memcmp(set->endpoints[i]->addr.data, a->b, ipaddr_len(a)) == 0)
+                        return set->endpoints[i];
+        return NULL;
+}
+
 static void shard_endpoints(struct tx *tx, const struct pool_conf *p, Model__EndpointSet *set)
 {
         set->endpoints = TX_ARRAY(tx, Model__Endpoint *, p->n_shards * 2);
         for (size_t i = 0; i < p->n_shards; i++)
                 for (size_t f = 0; f < 2; f++) {
                         const struct ipaddr *a = f ? &p->shards[i].addr6 : &p->shards[i].addr4;
+                        Model__Endpoint *known = a->af && p->tunnel != POOL_ON_LINK ? endpoint_at(set, a) : NULL;
+                        if (known) { /* shards beside one l4lb are one endpoint with their weight */
+                                known->weight++;
+                                continue;
+                        }
                         if (a->af == 0)
                                 continue;
                         Model__Endpoint *e = PB_NEW(tx, Model__Endpoint, model__endpoint);
                         e->addr = addr_bytes(tx, a);
                         e->name = pb_str(p->shards[i].name);
+                        e->weight = p->tunnel != POOL_ON_LINK;
                         set->endpoints[set->n_endpoints++] = e;
                 }
         if (set->n_endpoints)
@@ -246,7 +268,9 @@ static void pools_add(struct tx *tx, Model__L4 *l4, Model__EndpointSetList *sets
                 m->health_check->timeout_ms = PROBE_TIMEOUT_MS;
                 m->health_check->rise = PROBE_RISE;
                 m->health_check->fall = PROBE_FALL;
-                m->health_check->port = p->n_shards ? p->shards[0].health_port : 0; /* one per pool: agent/io/settings.c checks */
+                m->health_check->port = p->n_shards ? p->shards[0].health_port : 0; /* one per pool: agent/io/settings.c checks; through
+                                                                                       a tunnel 0: the listener's */
+                m->tunnel_source = pb_str(p->tunnel_source ? p->tunnel_source : "");
                 l4->pools[l4->n_pools++] = m;
                 Model__EndpointSet *set = PB_NEW(tx, Model__EndpointSet, model__endpoint_set);
                 set->id = m->id;

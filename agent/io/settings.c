@@ -37,7 +37,8 @@ static void read_shards(struct settings *s, const struct conf_group *g, struct p
                 v[i].name = str(s, sg, "name");
                 (void)conf_addr_or_unset(sg, "address", &v[i].addr4);  /* errors are sticky: conf_done reports them */
                 (void)conf_addr_or_unset(sg, "address6", &v[i].addr6);
-                v[i].health_port = (uint16_t)conf_int(sg, "health_port", 1, 65535);
+                if (p->tunnel == POOL_ON_LINK) /* through a tunnel probes go to the listeners, as clients do */
+                        v[i].health_port = (uint16_t)conf_int(sg, "health_port", 1, 65535);
                 if (v[i].addr4.af == 6)
                         conf_error(sg, "address", "must be an IPv4 address (IPv6: address6)");
                 if (v[i].addr6.af == 4)
@@ -49,6 +50,18 @@ static void read_shards(struct settings *s, const struct conf_group *g, struct p
         }
         p->shards = v;
         p->n_shards = n;
+}
+
+static void read_tunnel(struct settings *s, const struct conf_group *g, struct pool_conf *p)
+{
+        const char *tunnel = conf_str_or(g, "tunnel", ""), *source = conf_str_or(g, "tunnel_source", "");
+        struct ipaddr a;
+        p->tunnel = strcmp(tunnel, "gue") == 0 ? POOL_GUE : strcmp(tunnel, "ipip") == 0 ? POOL_IPIP : POOL_ON_LINK;
+        if (*tunnel && p->tunnel == POOL_ON_LINK)
+                conf_error(g, "tunnel", "must be \"gue\" or \"ipip\", not \"%s\"", tunnel);
+        if (*source && (p->tunnel == POOL_ON_LINK || ipaddr_parse(span_str(source), &a) < 0))
+                conf_error(g, "tunnel_source", "must be an address, of a pool with tunnel");
+        p->tunnel_source = dup(s, source);
 }
 
 /* select = [ "team=a" ] -> match labels. */
@@ -92,6 +105,7 @@ static void read_pools(struct settings *s, const struct conf_group *root)
                 for (size_t k = 0; k < i; k++)
                         if (strcmp(v[k].name, v[i].name) == 0)
                                 conf_error(g, "name", "pool %s is there twice", v[i].name);
+                read_tunnel(s, g, &v[i]);
                 read_shards(s, g, &v[i]);
                 read_select(s, g, &v[i]);
         }

@@ -18,14 +18,21 @@ const char *backend_state_str(enum backend_state s)
         return names[s];
 }
 
-uint64_t backend_id(const char *pool, const struct ipaddr *addr, uint16_t nat_port)
+const char *way_str(uint8_t way)
+{
+        static const char *const names[WAY_N] = { "l2", "nat", "ipip", "gue" };
+        BUG_ON(way >= WAY_N);
+        return names[way];
+}
+
+uint64_t backend_id(const char *pool, const struct ipaddr *addr, uint16_t port)
 {
         static const struct siphash_key key = { 0x6261636b656e64, 0x6964 }; /* an identity, not a defence */
         uint8_t b[19] = { addr->af };
         size_t n = 1 + ipaddr_len(addr);
         memcpy(b + 1, addr->b, n - 1);
-        if (nat_port) {
-                set_u16(b + n, nat_port);
+        if (port) {
+                set_u16(b + n, port);
                 n += 2;
         }
         struct siphash_key second = { siphash24(&key, pool, strlen(pool)), key.k1 };
@@ -56,6 +63,8 @@ static void publish(struct backends *r, uint16_t i)
                 w = (uint64_t)b->adjacency | (uint64_t)b->epoch << 16 | BACKEND_USED;
                 if (b->health != HEALTH_DOWN && !b->admin_down)
                         w |= BACKEND_ALIVE;
+                if (way_tunnel(b->way))
+                        w |= BACKEND_TUNNEL;
         }
         /* relaxed: see backend_word */
         atomic_store_explicit(&r->words[i], w, memory_order_relaxed);
@@ -69,6 +78,7 @@ static void drop(struct backends *r, uint16_t i, uint64_t now_ms) /* to FREE; th
         free(b->pool);
         free(b->name);
         *b = (struct backend){ .state = BACKEND_FREE, .epoch = epoch };
+        atomic_store_explicit(&r->mtus[i], 0, memory_order_relaxed); /* relaxed: see backend_mtu */
         publish(r, i);
 }
 
@@ -81,12 +91,13 @@ static enum health first_health(const struct backends *r, const char *pool)
         return HEALTH_UNKNOWN;
 }
 
-/* The way to a backend: a shard is on a shard port's link, an endpoint under NAT wherever the routes say.  Pins its neighbour. */
-static int way(struct backends *r, const struct ipaddr *addr, uint16_t nat_port, uint64_t now_ms, uint8_t *ret_port)
+/* The way to a backend: a shard is on a shard port's link, everybody else wherever the routes say.  Pins its neighbour. */
+static int way(struct backends *r, const struct backend_spec *spec, uint64_t now_ms, uint8_t *ret_port)
 {
         uint16_t adjacency = NEIGH_NONE;
+        const struct ipaddr *addr = &spec->addr;
         *ret_port = PORT_NONE;
-        if (!nat_port) {
+        if (spec->way == WAY_LINK) {
                 *ret_port = net_port_for(r->net, addr, PORT_SHARD);
         } else if (addr->af == 4) {
                 const struct net_hop4 *h = net_route4(r->net, addr->b);
@@ -99,7 +110,7 @@ static int way(struct backends *r, const struct ipaddr *addr, uint16_t nat_port,
         }
         if (*ret_port == PORT_NONE)
                 return -ENETUNREACH;
-        if (nat_port && !net_source_for(r->net, *ret_port, addr))
+        if (spec->way != WAY_LINK && spec->source.af == 0 && !net_source_for(r->net, *ret_port, addr))
                 return -ENETUNREACH;
         if (adjacency == NEIGH_NONE)
                 return neigh_pin(r->neigh, *ret_port, addr, now_ms);
@@ -107,7 +118,7 @@ static int way(struct backends *r, const struct ipaddr *addr, uint16_t nat_port,
         return adjacency;
 }
 
-static void target_set(struct backend_target *t, const struct ipaddr *addr, uint16_t nat_port, const struct ipaddr *own)
+static void reply_set(struct backend_target *t, const struct ipaddr *addr, uint16_t nat_port, const struct ipaddr *own)
 {
         uint8_t ports[4] = { 0 };
         set_u16(ports, nat_port);
@@ -117,35 +128,58 @@ static void target_set(struct backend_target *t, const struct ipaddr *addr, uint
                 tuple_set6(&t->reply, 0, addr->b, own->b, raw_u32(ports));
 }
 
-static int make(struct backends *r, uint16_t i, const char *pool, const struct ipaddr *addr, uint16_t nat_port,
-                uint64_t now_ms)
+static void target_set(struct backend_target *t, const struct backend_spec *spec, const struct ipaddr *source)
+{
+        if (spec->way == WAY_NAT) {
+                reply_set(t, &spec->addr, spec->port, source);
+        } else if (way_tunnel(spec->way)) {
+                t->tunnel = (struct tunnel){ .af = spec->addr.af, .gue = spec->way == WAY_GUE, .port = spec->port ? spec->port : GUE_PORT };
+                memcpy(t->tunnel.src, source->b, sizeof t->tunnel.src);
+                memcpy(t->tunnel.dst, spec->addr.b, sizeof t->tunnel.dst);
+        }
+}
+
+static int make(struct backends *r, uint16_t i, const struct backend_spec *spec, uint64_t now_ms)
 {
         uint8_t port;
-        CLEANUP(freep) char *pool_copy = strdup(pool);
+        CLEANUP(freep) char *pool_copy = strdup(spec->pool);
         if (!pool_copy)
                 return -ENOMEM;
-        enum health health = first_health(r, pool);
-        int adjacency = way(r, addr, nat_port, now_ms, &port);
+        enum health health = first_health(r, spec->pool);
+        int adjacency = way(r, spec, now_ms, &port);
         if (adjacency < 0)
                 return adjacency;
-        if (nat_port)
-                target_set(&r->targets[i], addr, nat_port, net_source_for(r->net, port, addr));
+        struct ipaddr source = spec->source;
+        if (spec->way != WAY_LINK && source.af == 0)
+                source = *net_source_for(r->net, port, &spec->addr);
+        target_set(&r->targets[i], spec, &source);
         struct backend *b = &r->b[i];
         *b = (struct backend){ .state = BACKEND_RESERVED,
                                .health = health,
                                .adjacency = (uint16_t)adjacency,
                                .epoch = (uint16_t)(b->epoch + 1),
                                .port = port,
-                               .addr = *addr,
-                               .nat_port = nat_port,
-                               .id = backend_id(pool, addr, nat_port),
+                               .addr = spec->addr,
+                               .way = spec->way,
+                               .inner = spec->inner,
+                               .target_port = spec->port,
+                               .source = source,
+                               .source_given = spec->source.af != 0,
+                               .id = backend_id(spec->pool, &spec->addr, spec->port),
                                .pool = TAKE_PTR(pool_copy) };
         r->n = MAX(r->n, (size_t)i + 1);
         publish(r, i);
         return 0;
 }
 
-int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *addr, uint16_t nat_port, uint64_t now_ms)
+static bool is_spec(const struct backend *b, const struct backend_spec *s)
+{
+        return ipaddr_eq(&b->addr, &s->addr) && b->way == s->way && b->inner == s->inner && b->target_port == s->port &&
+               b->source_given == (s->source.af != 0) && (!b->source_given || ipaddr_eq(&b->source, &s->source)) &&
+               strcmp(b->pool, s->pool) == 0;
+}
+
+int backends_reserve(struct backends *r, const struct backend_spec *spec, uint64_t now_ms)
 {
         int unused = -1;
         for (size_t i = 0; i < L4_MAX_BACKENDS; i++) {
@@ -155,15 +189,14 @@ int backends_reserve(struct backends *r, const char *pool, const struct ipaddr *
                                 unused = (int)i;
                         if (i >= r->n)
                                 break;
-                } else if (b->state != BACKEND_RETIRED && ipaddr_eq(&b->addr, addr) && b->nat_port == nat_port &&
-                           strcmp(b->pool, pool) == 0) {
+                } else if (b->state != BACKEND_RETIRED && is_spec(b, spec)) {
                         b->refs++;
                         return (int)i;
                 }
         }
         if (unused < 0)
                 return -ENOSPC;
-        int rc = make(r, (uint16_t)unused, pool, addr, nat_port, now_ms);
+        int rc = make(r, (uint16_t)unused, spec, now_ms);
         if (rc < 0)
                 return rc;
         r->b[unused].refs = 1;
@@ -244,4 +277,46 @@ void backends_reclaim(struct backends *r, uint32_t token)
         for (size_t i = 0; i < r->n; i++)
                 if (r->b[i].state == BACKEND_RETIRED && r->b[i].token <= token)
                         drop(r, (uint16_t)i, 0);
+}
+
+/* ---------------------------------------------------------------- the MTU of a tunnel's path */
+
+#define MTU_MS 600000 /* RFC 1191 6.3, RFC 8201 5.3 */
+
+static void mtu_set(struct backends *r, size_t i, uint16_t mtu)
+{
+        /* relaxed: see backend_mtu */
+        atomic_store_explicit(&r->mtus[i], mtu, memory_order_relaxed);
+}
+
+unsigned backends_path_mtu(struct backends *r, const uint8_t *frame, size_t len, uint64_t now_ms)
+{
+        struct tunnel t;
+        uint16_t mtu;
+        unsigned n = 0;
+        if (!tunnel_quoted(frame, len, &t, &mtu))
+                return 0;
+        for (size_t i = 0; i < r->n; i++) {
+                struct backend *b = &r->b[i];
+                if (b->state == BACKEND_FREE || !way_tunnel(b->way) || !tunnel_eq(&r->targets[i].tunnel, &t))
+                        continue;
+                mtu_set(r, i, mtu < TUNNEL_MTU_MIN ? TUNNEL_MTU_MIN : mtu);
+                b->mtu_until_ms = now_ms + MTU_MS;
+                n++;
+        }
+        return n;
+}
+
+uint64_t backends_mtu_expire(struct backends *r, uint64_t now_ms)
+{
+        uint64_t next = UINT64_MAX;
+        for (size_t i = 0; i < r->n; i++) {
+                if (!backend_mtu(r, (uint16_t)i))
+                        continue;
+                if (now_ms >= r->b[i].mtu_until_ms)
+                        mtu_set(r, i, 0);
+                else
+                        next = MIN(next, r->b[i].mtu_until_ms - now_ms);
+        }
+        return next;
 }

@@ -4,6 +4,7 @@
         L(PORTS, 64, "port index fits the adjacency word; one box has few NICs and a link per local shard") \
         L(PORT_ADDRESSES, 8, "v4 + v6, some spare") \
         L(ROUTES, 256, "static routes, scanned linearly longest first") \
+        L(TUNNEL_SOURCES, 64, "prefixes whose tunnels we open: other l4lb, scanned linearly") \
         L(NEIGHBOURS, 1024, "next hops, shards and on-link peers; power of two") \
         L(BACKENDS, 4096, "2-byte index, 64 KiB of published words; power of two") \
         L(POOLS, 1024, "shard pools") \

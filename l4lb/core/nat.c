@@ -75,7 +75,8 @@ void nat_open(struct worker *w, const struct service *s, struct pkt *p, uint16_t
                 n->next = (uint16_t)(n->next + 1 < n->n_own ? n->next + 1 : 0);
                 reply.w[0] = head | (uint64_t)raw_u32(port) << 32;
                 hash = tuple_hash(&w->key, &reply);
-                if (flow_find(&w->flows, hash, &reply, now_s) == FLOW_NONE)
+                bool tunnels = w->net->decap.n_to && get_u16(port + 2) == w->net->decap.port; /* GUE ends there */
+                if (!tunnels && flow_find(&w->flows, hash, &reply, now_s) == FLOW_NONE)
                         break;
         }
         if (tries == PORT_TRIES || n->n_own == 0) {

@@ -159,6 +159,13 @@ int net_init(struct net *net, struct neigh *n, struct err *reterr)
                         return err_set(reterr, -a, "routes", "too many next hops");
                 rt->adjacency = (uint16_t)a;
         }
+        for (size_t i = 0; i < net->decap.n_to; i++) {
+                const struct ipaddr *a = &net->decap.to[i];
+                char text[IPADDR_STR_MAX];
+                uint8_t owner = a->af == 4 ? net_owner4(net, a->b) : a->af == 6 ? net_owner6(net, a->b, 0) : PORT_NONE;
+                if (owner == PORT_NONE)
+                        return err_set(reterr, EINVAL, ipaddr_str(a, text), "tunnels can end at an address of a port only");
+        }
         qsort(net->routes, net->n_routes, sizeof net->routes[0], route_cmp);
         hops_fill(net);
         return 0;

@@ -26,6 +26,13 @@ struct net_route {
         uint8_t port;      /* filled by net_init */
         uint16_t adjacency; /* neighbour index of via; filled by net_init */
 };
+struct net_decap { /* tunnels that end here: core/decap.h */
+        struct ipaddr to[L4_MAX_PORT_ADDRESSES]; /* of our own addresses */
+        size_t n_to;
+        struct ipprefix from[L4_MAX_TUNNEL_SOURCES];
+        size_t n_from;
+        uint16_t port; /* of GUE */
+};
 struct neigh;
 struct net {
         struct net_port ports[L4_MAX_PORTS];
@@ -50,6 +57,7 @@ struct net {
                 uint8_t port;
         } hops6[L4_MAX_ROUTES];
         size_t n_hops4, n_hops6;
+        struct net_decap decap;
 };
 /* Fill ports[] and routes[] (prefix, via), then call this: it checks, derives connected routes and pins every next hop
  * in n.  0, or -EINVAL / -ENOSPC with the port or route named. */

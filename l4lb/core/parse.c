@@ -46,8 +46,8 @@ static void parse_udp(struct pkt *p)
         }
         const uint8_t *u = p->p + p->l4;
         unsigned len = get_u16(u + 4);
-        if (len < UDP_LEN || (p->frag == PKT_WHOLE && len > p->l4_len) || (p->version == 6 && get_u16(u + 6) == 0)) {
-                pkt_done(p, DROP_UDP_LENGTH); /* RFC 8200 8.1: over IPv6 the checksum is mandatory */
+        if (len < UDP_LEN || (p->frag == PKT_WHOLE && len > p->l4_len)) {
+                pkt_done(p, DROP_UDP_LENGTH);
                 return;
         }
         if (get_u16(u) == 0 || get_u16(u + 2) == 0) {
@@ -55,6 +55,10 @@ static void parse_udp(struct pkt *p)
                 return;
         }
         p->kind = PKT_UDP;
+        if (p->version == 6 && get_u16(u + 6) == 0) { /* RFC 8200 8.1: over IPv6 the checksum is mandatory, but in a tunnel (RFC 6935) */
+                p->verdict = DROP_UDP_LENGTH;
+                p->kind = PKT_UNSUMMED;
+        }
 }
 
 static void parse_icmp(struct pkt *p)
@@ -299,7 +303,7 @@ static void parse_ipv6(struct pkt *p)
                 return;
         parse_transport(p);
         bool multicast = ip[24] == 0xff || p->p[0] & 1;
-        if (p->kind != PKT_DONE && p->kind != PKT_ND) {
+        if (p->kind != PKT_DONE && p->kind != PKT_ND && p->kind != PKT_UNSUMMED) {
                 if (multicast)
                         pkt_foreign(p, DROP_MULTICAST);
                 else if (ip6_is_zero(ip + 8)) /* the unspecified address speaks only ND (RFC 4291 2.5.2) */

@@ -19,10 +19,12 @@ static bool word_alive(uint64_t w) { return (w & (BACKEND_USED | BACKEND_ALIVE))
 /* May established TCP go there?  A connection stays with its backend even while only the probes fail: a shard that drains
  * closes its health port and finishes what it has; a killed one's kernel answers RST; and a probe lost in a busy moment
  * must cost nobody a connection.  Any other shard could only reset it.  But where not even ARP or ND is answered there is
- * nobody to finish anything, and that reset is what frees the client.  What opens something, and UDP, goes to the healthy. */
+ * nobody to finish anything, and that reset is what frees the client.  What opens something, and UDP, goes to the healthy.
+ * Behind a tunnel the neighbour is a router, which says nothing about the shard: there only the probes can tell. */
 static bool word_holds(const struct worker *w, uint64_t word)
 {
-        return word_alive(word) || (word & BACKEND_USED && neigh_word(w->neigh, backend_word_adjacency(word)) != 0);
+        return word_alive(word) || ((word & (BACKEND_USED | BACKEND_TUNNEL)) == BACKEND_USED &&
+                                    neigh_word(w->neigh, backend_word_adjacency(word)) != 0);
 }
 
 static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t word)
@@ -32,7 +34,9 @@ static void send_to(struct worker *w, struct pkt *p, uint16_t backend, uint64_t 
         p->adjacency = neigh_word(w->neigh, backend_word_adjacency(word));
         p->verdict = FORWARD_SHARD;
         p->kind = PKT_SEND;
-        if (!p->adjacency)
+        if (unlikely(word & BACKEND_TUNNEL))
+                p->verdict = FORWARD_TUNNEL;
+        if (unlikely(!p->adjacency))
                 pkt_done(p, DROP_NO_NEIGHBOUR);
 }
 
@@ -117,13 +121,14 @@ static __attribute__((noinline)) void flow_miss(struct worker *w, const struct t
                 return;
         }
         const struct service *s = &t->services[p->service];
-        if (s->nat && p->kind == PKT_TCP && !(p->tcp_flags & TCP_SYN)) { /* strict: only a SYN opens a connection under NAT */
+        bool nat = s->way == WAY_NAT;
+        if (nat && p->kind == PKT_TCP && !(p->tcp_flags & TCP_SYN)) { /* strict: only a SYN opens a connection under NAT */
                 refuse_closed(w, w->now_ms, p, DROP_NO_FLOW);
                 return;
         }
         if (!choose(w, t, p, &c))
                 return;
-        if (s->nat) {
+        if (nat) {
                 nat_open(w, s, p, c.now);
                 return;
         }
@@ -202,7 +207,7 @@ void pick_flow(struct worker *w, const struct tables *t, uint64_t now_s, struct 
 
 void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct pkt *p)
 {
-        uint64_t hash = tuple_hash(&w->key, &p->key);
+        uint64_t hash = p->hash = tuple_hash(&w->key, &p->key);
         uint32_t slot = flow_find(&w->flows, hash, &p->key, (uint16_t)now_s);
         if (slot != FLOW_NONE) {
                 const struct flow *f = flow_at(&w->flows, slot);
@@ -222,7 +227,7 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
                 nat_stray_icmp(w, p);
                 return;
         }
-        if (t->services[p->service].nat) {
+        if (t->services[p->service].way == WAY_NAT) {
                 nat_around(w, p);
                 return;
         }
@@ -236,8 +241,13 @@ void pick_icmp(struct worker *w, const struct tables *t, uint64_t now_s, struct 
 
 void pick_fragment(struct worker *w, uint64_t now_s, struct pkt *p)
 {
-        const struct frag_slot *s = fragcache_get(&w->frags, fragment_hash(w, p), (uint32_t)now_s);
+        p->hash = fragment_hash(w, p);
+        const struct frag_slot *s = fragcache_get(&w->frags, p->hash, (uint32_t)now_s);
         uint64_t word = s && s->backend != BACKEND_NONE ? backend_word(w->backends, s->backend) : 0; /* none: handed over, or an answer under NAT */
+        if (unlikely(p->rx_flags & PKT_DECAPSULATED) && s && s->entry != FRAG_NO_ENTRY) { /* NAT's */
+                pkt_done(p, DROP_TUNNEL_INNER);
+                return;
+        }
         if (s && s->entry >= FRAG_TO_WORKER && s->entry != FRAG_NO_ENTRY) {
                 p->out_port = (uint8_t)(s->entry - FRAG_TO_WORKER);
                 pkt_done(p, HAND_OVER);

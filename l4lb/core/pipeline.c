@@ -4,8 +4,9 @@
  *   classify   destination -> service, return path, or an answer made at once; hashes keys, prefetches flow buckets
  *   (tags)     prefetches flow entries whose tag matches
  *   pick       flow table or Maglev -> backend -> adjacency
- *   rewrite    MAC addresses, MTU */
+ *   rewrite    MAC addresses, MTU, a tunnel's headers */
 #include "lib/base.h"
+#include "l4lb/core/decap.h"
 #include "l4lb/core/icmp.h"
 #include "l4lb/core/kernel.h"
 #include "l4lb/core/nat.h"
@@ -76,8 +77,11 @@ static void classify_icmp(struct worker *w, const struct tables *t, uint64_t now
         switch (icmp_look(p, &port)) {
         case ICMP_WHAT_DROP:
                 return;
-        case ICMP_WHAT_ECHO:
-                reply_echo(w, now_ms, p);
+        case ICMP_WHAT_ECHO: /* whoever sent it into a tunnel answers it himself */
+                if (p->rx_flags & PKT_DECAPSULATED)
+                        pkt_done(p, DROP_TUNNEL_INNER);
+                else
+                        reply_echo(w, now_ms, p);
                 return;
         case ICMP_WHAT_ERROR:
                 break;
@@ -147,10 +151,54 @@ static bool classify_nat(const struct worker *w, struct pkt *p)
         return true;
 }
 
-/* To one of our own addresses: answers of endpoints under NAT, of health probes, and pings. */
+static bool service_here(const struct tables *t, const struct pkt *p)
+{
+        return p->service == SERVICE_NONE || t->services[p->service].way == WAY_LINK;
+}
+
+static __attribute__((noinline)) void classify_tunnel(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        decap_open(w, t, now_ms, p);
+        if (p->kind == PKT_DONE)
+                return;
+        metric_add(&w->decapsulated, 1);
+        classify_vip(w, t, now_ms, p);
+        if (p->kind != PKT_DONE && !service_here(t, p))
+                pkt_done(p, DROP_TUNNEL_INNER);
+}
+
+/* Of a shard behind a tunnel, to a probe that we sent through it: as from the VIP. */
+static bool classify_far_probe(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        const uint8_t *ip = p->p + p->l3;
+        if (!t || !t->tunnels || p->kind != PKT_TCP || p->frag != PKT_WHOLE || get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO ||
+            (p->version == 4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) == VIP_NONE)
+                return false;
+        pkt_done(p, tokens_take(&w->probe, now_ms) ? PUNT_PROBE : DROP_RATE_LIMITED);
+        return true;
+}
+
+/* A router's word about the path of one of our tunnels? */
+static bool classify_path_mtu(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+{
+        struct tunnel quoted;
+        uint16_t mtu;
+        if (!t || !t->tunnels || p->kind != PKT_ICMP || p->frag != PKT_WHOLE || !tunnel_quoted(p->p, p->len, &quoted, &mtu))
+                return false;
+        pkt_done(p, tokens_take(&w->punt, now_ms) ? PUNT_PATH_MTU : DROP_RATE_LIMITED);
+        return true;
+}
+
+/* To one of our own addresses: tunnels that end here, answers of endpoints under NAT, of health probes, and pings. */
 static void classify_own(struct worker *w, const struct tables *t, uint64_t now_ms, uint8_t owner, struct pkt *p)
 {
+        if (w->net->decap.n_to && decap_wanted(w->net, p)) {
+                classify_tunnel(w, t, now_ms, p);
+                return;
+        }
         if (owner == p->in_port && t && classify_nat(w, p))
+                return;
+        if (classify_far_probe(w, t, now_ms, p) || classify_path_mtu(w, t, now_ms, p))
                 return;
         if (w->net->ports[p->in_port].kernel != PORT_NONE && owner == p->in_port)
                 classify_shared(w, now_ms, p);
@@ -186,8 +234,12 @@ static void classify(struct worker *w, const struct tables *t, uint64_t now_ms, 
                         reply_arp(w, t, now_ms, p);
                 else if (p->kind == PKT_ND)
                         reply_nd(w, t, now_ms, p);
-                else
+                else if (p->kind != PKT_UNSUMMED)
                         kernel_take(w, now_ms, p, (enum l4_verdict)p->verdict);
+                else if (decap_wanted(w->net, p))
+                        classify_tunnel(w, t, now_ms, p);
+                else
+                        pkt_done(p, (enum l4_verdict)p->verdict);
                 return;
         }
         const uint8_t *ip = p->p + p->l3;
@@ -225,7 +277,10 @@ static void rewrite(struct worker *w, uint64_t now_ms, struct pkt *p)
         uint8_t out = adjacency_port(p->adjacency);
         const struct net_port *port = &w->net->ports[out];
         p->kind = PKT_DONE;
-        if (p->l3_len > port->mtu) {
+        if (unlikely(p->verdict == FORWARD_TUNNEL)) {
+                if (!tunnel_wrap(w, now_ms, p))
+                        return;
+        } else if (p->l3_len > port->mtu) {
                 refuse_too_big(w, now_ms, p, port->mtu);
                 return;
         }

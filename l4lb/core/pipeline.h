@@ -29,6 +29,7 @@ struct worker {
                 uint8_t index, workers;
                 uint32_t mul;        /* 2^16 * workers / n */
         } nat;
+        metric_t decapsulated; /* packets that came out of a tunnel and were for us */
         uint64_t now_ms; /* of this burst */
         uint64_t swept_ms;
         struct fragcache frags;

@@ -10,6 +10,7 @@
 
 enum pkt_rx_flag {
         PKT_RX_IP_CKSUM_GOOD = 1, /* the NIC verified the IPv4 header checksum: do not do it again */
+        PKT_DECAPSULATED = 2,     /* set by decap.c: came in a tunnel, and goes into none */
 };
 enum pkt_kind { /* what parse made of it; classify dispatches on it */
         PKT_DONE = 0, /* the verdict is already set */
@@ -19,6 +20,7 @@ enum pkt_kind { /* what parse made of it; classify dispatches on it */
         PKT_ICMP,     /* v4 or v6, not ND */
         PKT_OTHER,    /* another IP protocol: only shards may send it */
         PKT_ARP,      /* from here on: no IP packet to classify by its addresses */
+        PKT_UNSUMMED, /* UDP over IPv6 without checksum: a tunnel's, else the verdict that is set */
         PKT_ND,       /* ICMPv6 133..137 */
         PKT_FOREIGN,  /* not ours: the kernel's where there is a kernel port, else the verdict that is set */
         PKT_SEND,     /* verdict and adjacency are set: rewrite sends it */

@@ -45,7 +45,7 @@ static uint16_t port_draw(struct prober *p, uint16_t i, uint16_t at)
 
 static bool wanted(const struct backend *b)
 {
-        return (b->state == BACKEND_ACTIVE || b->state == BACKEND_LINGER) && b->check.tcp;
+        return (b->state == BACKEND_ACTIVE || b->state == BACKEND_LINGER) && b->check.tcp && (!way_tunnel(b->way) || b->check.vip.af);
 }
 
 /* One probe is over: counts it; true when the health of the backend changed. */
@@ -67,20 +67,33 @@ static bool finish(struct prober *p, uint16_t i, bool success, uint64_t now_ms, 
         return true;
 }
 
+/* The frame, which ends with its segment, into the tunnel. */
+static void wrap(const struct tunnel *t, struct frame_out *f, uint32_t entropy)
+{
+        const uint8_t *ip = f->b + ETH_LEN;
+        uint32_t bytes = get_u16(f->b + 12) == ETHERTYPE_IPV4 ? get_u16(ip + 2) : IPV6_LEN + (uint32_t)get_u16(ip + 4), extra = tunnel_bytes(t);
+        static_assert(ETH_LEN + TUNNEL_MAX_BYTES + IPV6_LEN + TCP_LEN <= sizeof f->b, "a probe in its tunnel");
+        memmove(f->b + ETH_LEN + extra, ip, bytes);
+        set_u16(f->b + 12, t->af == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+        tunnel_write(t, f->b + ETH_LEN, bytes, entropy);
+        f->len = (uint16_t)(ETH_LEN + extra + bytes);
+}
+
 static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t flags, uint64_t adjacency,
                       struct frame_out *ret)
 {
         const struct backend *b = &p->backends->b[i];
         const struct net *net = p->backends->net;
         const struct net_port *port = &net->ports[b->port];
-        const struct ipaddr *own = net_source_for(net, b->port, &b->addr);
-        BUG_ON(!own); /* the backend is on this port because an address of that family is */
+        bool far = way_tunnel(b->way);
+        const struct ipaddr *to = far ? &b->check.vip : &b->addr, *own = net_source_for(net, b->port, to);
+        BUG_ON(!own); /* the backend is on this port because an address of that family is; tables.c checks the VIP's */
         uint8_t dst_mac[6];
         memcpy(dst_mac, &adjacency, sizeof dst_mac); /* the word begins with it: neigh.h */
         const struct segment seg = {.src_mac = port->mac,
                                     .dst_mac = dst_mac,
                                     .src = own,
-                                    .dst = &b->addr,
+                                    .dst = to,
                                     .sport = p->p[i].sport,
                                     .dport = b->check.port,
                                     .seq = seq,
@@ -88,6 +101,8 @@ static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t 
                                     .window = flags & TCP_RST ? 0 : PROBE_WINDOW};
         segment_write(&seg, ret);
         ret->port = b->port;
+        if (far)
+                wrap(&p->backends->targets[i].tunnel, ret, p->p[i].sport);
 }
 
 static enum prober_step step(struct prober *p, uint16_t i, uint64_t now_ms, struct frame_out *ret_frame,
@@ -220,9 +235,10 @@ bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_
         uint16_t i = a.dport >= PROBE_PORT_LO ? p->by_port[a.dport - PROBE_PORT_LO] : 0;
         const struct backend *b = &p->backends->b[i];
         const struct probe *q = &p->p[i];
-        bool ours = q->state == PROBE_SENT && wanted(b) && q->epoch == b->epoch && b->port == in_port &&
+        bool far = way_tunnel(b->way); /* answers as the VIP, by whatever way */
+        bool ours = q->state == PROBE_SENT && wanted(b) && q->epoch == b->epoch && (far || b->port == in_port) &&
                     a.sport == b->check.port && a.dport == q->sport && a.ack == q->seq + 1 && a.flags & TCP_ACK &&
-                    ipaddr_eq(&a.src, &b->addr);
+                    ipaddr_eq(&a.src, far ? &b->check.vip : &b->addr);
         if (ours && a.flags & TCP_RST) {
                 p->n_refused++;
                 return finish(p, i, false, now_ms, ret);

@@ -1,4 +1,5 @@
-/* l4lb/core/probe.h - health probes: a TCP handshake's first half to each backend's link address.  Layer: l4lb/core, pure.
+/* l4lb/core/probe.h - health probes: a TCP handshake's first half to each backend's link address; to a shard behind a tunnel through
+ * it, to a VIP, so that the answer has gone all the way that a client's packets go.  Layer: l4lb/core, pure.
  * Thread rule: control thread.  SYN -> SYN-ACK = success (closed by our RST); RST or silence = failure; `rise` successes in a
  * row make it up, `fall` failures down; the first success of a backend that is not known yet counts at once.
  * Frames leave through the caller; answers arrive as PUNT_PROBE frames.  Ports and sequence numbers come from a seed. */

@@ -1,19 +1,31 @@
 /* l4lb/core/refuse.c - see refuse.h. */
 #include "lib/base.h"
 #include "l4lb/core/refuse.h"
+#include "l4lb/core/route.h"
 #include "l4lb/core/wire.h"
 
 #define ERROR4_MAX 576  /* RFC 1812 4.3.2.3: as much of the original as fits 576 bytes */
 #define ERROR6_MAX 1280 /* RFC 4443 2.4 (c) */
 #define ERROR_MIN_QUOTE 8 /* of the transport: what the receiver finds the socket by */
 
+/* What came in a tunnel did not come from the station that sent the frame: its sender is found by the routes. */
+static bool sender_find(const struct worker *w, struct pkt *p)
+{
+        const uint8_t *ip = p->p + ETH_LEN;
+        if (!(p->rx_flags & PKT_DECAPSULATED))
+                return true;
+        p->adjacency = route_known(w, p->version, p->version == 4 ? ip + 12 : ip + 8);
+        return p->adjacency != 0;
+}
+
 /* Back to where it came from, with this many bytes from the IP header on. */
 static void send_back(const struct worker *w, struct pkt *p, uint32_t l3_bytes, enum l4_verdict v)
 {
-        memcpy(p->p, p->p + 6, 6);
-        memcpy(p->p + 6, w->net->ports[p->in_port].mac, 6);
+        bool routed = p->rx_flags & PKT_DECAPSULATED;
+        p->out_port = routed ? adjacency_port(p->adjacency) : p->in_port;
+        memcpy(p->p, routed ? (const uint8_t *)&p->adjacency : p->p + 6, 6);
+        memcpy(p->p + 6, w->net->ports[p->out_port].mac, 6);
         p->len = p->wire_len = ETH_LEN + l3_bytes;
-        p->out_port = p->in_port;
         pkt_done(p, v);
 }
 
@@ -120,7 +132,7 @@ void refuse_closed(struct worker *w, uint64_t now_ms, struct pkt *p, enum l4_ver
 {
         bool v4 = p->version == 4, tcp = p->kind == PKT_TCP;
         if ((!tcp && p->kind != PKT_UDP) || p->tcp_flags & TCP_RST || p->frag != PKT_WHOLE ||
-            !tokens_take(&w->refuse, now_ms))
+            !tokens_take(&w->refuse, now_ms) || !sender_find(w, p))
                 pkt_done(p, otherwise);
         else if (tcp)
                 reset(w, p);
@@ -137,9 +149,22 @@ void refuse_too_big(struct worker *w, uint64_t now_ms, struct pkt *p, uint16_t m
         const struct net_port *in = &w->net->ports[p->in_port];
         const uint8_t *own = v4 ? in->own4 : in->own6, *src = p->verdict == FORWARD_RETURN ? own : NULL;
         bool known = p->verdict != FORWARD_RETURN || (v4 ? raw_u32(own) != 0 : !ip6_is_zero(own));
-        if (known && may_err(p) && tokens_take(&w->refuse, now_ms) &&
+        if (known && may_err(p) && tokens_take(&w->refuse, now_ms) && sender_find(w, p) &&
             error_make(p, v4 ? ICMP_UNREACHABLE : ICMPV6_TOO_BIG, v4 ? ICMP_UNREACHABLE_FRAG_NEEDED : 0, mtu, src))
                 send_back(w, p, p->l3_len, REPLY_TOO_BIG);
         else
                 pkt_done(p, DROP_MTU);
+}
+
+void refuse_expired(struct worker *w, uint64_t now_ms, struct pkt *p)
+{
+        bool v4 = p->version == 4;
+        const struct net_port *in = &w->net->ports[p->in_port];
+        const uint8_t *own = v4 ? in->own4 : in->own6;
+        bool known = v4 ? raw_u32(own) != 0 : !ip6_is_zero(own);
+        if (known && may_err(p) && tokens_take(&w->refuse, now_ms) && sender_find(w, p) &&
+            error_make(p, v4 ? ICMP_TIME_EXCEEDED : ICMPV6_TIME_EXCEEDED, 0, 0, own))
+                send_back(w, p, p->l3_len, REPLY_EXPIRED);
+        else
+                pkt_done(p, DROP_TTL);
 }

@@ -9,4 +9,6 @@
 void refuse_closed(struct worker *w, uint64_t now_ms, struct pkt *p, enum l4_verdict otherwise) NONNULL(1, 3);
 /* Larger than the link it would leave by: fragmentation needed or packet too big, from the VIP or from our own address on the
  * link it came from.  IPv4 without DF is told too: we never fragment. */
+/* Its last hop was the tunnel: ICMP time exceeded from our address on the way back, within the same budget; else dropped. */
+void refuse_expired(struct worker *w, uint64_t now_ms, struct pkt *p) NONNULL(1, 3);
 void refuse_too_big(struct worker *w, uint64_t now_ms, struct pkt *p, uint16_t mtu) NONNULL(1, 3);

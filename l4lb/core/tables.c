@@ -26,7 +26,7 @@ static int member_fail(struct model_error *e, const Model__EndpointSet *set, con
         ipaddr_str(a, text);
         if (rc == -ENETUNREACH)
                 return L4_FAIL(e, set->source, ENETUNREACH,
-                               "endpoint set %s: %s is on no shard port's network, or under NAT: no route to it", set->id,
+                               "endpoint set %s: %s is on no shard port's network, or under NAT or by tunnel: no route to it", set->id,
                                text);
         if (rc == -ENOSPC)
                 return L4_LIMIT(e, set->source, "endpoint set %s: more than %d backends or %d neighbours", set->id,
@@ -63,7 +63,7 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
         for (size_t i = 0; rc == 0 && i < set->n_endpoints; i++) {
                 const Model__Endpoint *ep = set->endpoints[i];
                 struct ipaddr a;
-                rc = tables_check_endpoint(set, ep, p->nat, e);
+                rc = tables_check_endpoint(set, ep, p->way, e);
                 if (rc < 0 || !endpoint_wanted(set, ep, p->af))
                         continue;
                 if (ipaddr_from_bytes(ep->addr.data, ep->addr.len, &a) < 0) {
@@ -71,7 +71,18 @@ static int members_build(struct backends *r, const struct pool *p, const Model__
                                      ep->addr.len);
                         continue;
                 }
-                int b = backends_reserve(r, p->id, &a, (uint16_t)(p->nat ? ep->port : 0), now_ms);
+                if (p->source.af && p->source.af != a.af) {
+                        rc = L4_FAIL(e, set->source, EINVAL, "endpoint set %s: %s is not of the family of its pool's tunnel_source",
+                                     set->id, ep->name);
+                        continue;
+                }
+                const struct backend_spec spec = { .pool = p->id,
+                                                   .addr = a,
+                                                   .way = p->way,
+                                                   .inner = way_tunnel(p->way) ? p->af : 0,
+                                                   .port = (uint16_t)ep->port,
+                                                   .source = p->source };
+                int b = backends_reserve(r, &spec, now_ms);
                 if (b < 0) {
                         rc = member_fail(e, set, &a, b);
                         continue;
@@ -182,17 +193,30 @@ static struct health_check check_of(const Model__HealthCheck *h)
 static const struct pool *pool_like(const struct tables *t, const struct pool *p)
 {
         for (uint32_t i = 0; t && i < t->n_pools; i++)
-                if (t->pools[i].af == p->af && t->pools[i].nat == p->nat && strcmp(t->pools[i].id, p->id) == 0)
+                if (t->pools[i].af == p->af && t->pools[i].way == p->way && strcmp(t->pools[i].id, p->id) == 0)
                         return &t->pools[i];
         return NULL;
 }
 
-/* The pool of this id for VIPs of this family, made when it is first asked for. */
-static int pool_get(struct tables *t, const struct model *m, const char *id, uint8_t af, bool nat, uint64_t now_ms,
-                    uint16_t *ret, struct model_error *e)
+/* A probe behind a tunnel is a client's SYN to a VIP: the first TCP service that uses the pool says which, and the port unless the
+ * check does. */
+static void check_through(struct pool *p, const struct service *s, const struct ipaddr *vip)
 {
+        if (!way_tunnel(p->way) || p->check.vip.af || s->udp || (p->check.port == 0 && s->port_lo == 0))
+                return;
+        p->check.vip = *vip;
+        if (p->check.port == 0)
+                p->check.port = s->port_lo;
+}
+
+/* The pool of this id for VIPs of this family reached this way, made when it is first asked for. */
+static int pool_get(struct tables *t, const struct model *m, const char *id, const struct service *s, uint64_t now_ms, uint16_t *ret,
+                    struct model_error *e)
+{
+        const struct ipaddr *vip = &t->vips[s->vip].addr;
         for (uint32_t i = 0; i < t->n_pools; i++)
-                if (t->pools[i].af == af && t->pools[i].nat == nat && strcmp(t->pools[i].id, id) == 0) {
+                if (t->pools[i].af == vip->af && t->pools[i].way == s->way && strcmp(t->pools[i].id, id) == 0) {
+                        check_through(&t->pools[i], s, vip);
                         *ret = (uint16_t)i;
                         return 0;
                 }
@@ -206,9 +230,14 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, uin
         p->endpoint_set = arena_strdup(&t->arena, set->id);
         if (!p->id || !p->endpoint_set)
                 return L4_FAIL(e, mp->source, ENOMEM, "out of memory");
-        p->af = af;
-        p->nat = nat;
+        p->af = vip->af;
+        p->way = s->way;
+        if (mp->tunnel_source[0] && !way_tunnel(p->way))
+                return L4_FAIL(e, mp->source, EINVAL, "pool %s: tunnel_source, but a listener that uses no tunnel", id);
+        if (mp->tunnel_source[0] && ipaddr_parse(span_str(mp->tunnel_source), &p->source) < 0)
+                return L4_FAIL(e, mp->source, EINVAL, "pool %s: tunnel_source is no address", id);
         p->check = check_of(mp->health_check);
+        check_through(p, s, vip);
         p->drain_ms = mp->drain_ms ? mp->drain_ms : t->conf.drain_ms;
         p->set_version = set->version;
         int rc = members_build(t->backends, p, set, now_ms, &p->members, &p->n_members, e);
@@ -223,8 +252,8 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, uin
 }
 
 /* The legs of one service, cumulative over 2^32.  A distribution without any weight drops. */
-static int legs_build(struct tables *t, const struct model *m, const Model__L4Distribution *d, uint8_t af,
-                      uint64_t now_ms, struct service *s, struct model_error *e)
+static int legs_build(struct tables *t, const struct model *m, const Model__L4Distribution *d, uint64_t now_ms, struct service *s,
+                      struct model_error *e)
 {
         uint64_t total = 0, sum = 0;
         for (size_t i = 0; i < d->n_legs; i++)
@@ -236,7 +265,7 @@ static int legs_build(struct tables *t, const struct model *m, const Model__L4Di
                 if (l->weight == 0)
                         continue;
                 if (l->verdict == MODEL__L4_LEG__VERDICT__FORWARD) {
-                        int rc = pool_get(t, m, l->pool, af, s->nat, now_ms, &pool, e);
+                        int rc = pool_get(t, m, l->pool, s, now_ms, &pool, e);
                         if (rc < 0)
                                 return rc;
                 }
@@ -261,14 +290,18 @@ static int service_build(struct tables *t, const struct model *m, const Model__L
         s->udp = l->protocol == MODEL__L4_PROTOCOL__L4_UDP;
         s->port_lo = (uint16_t)l->port_lo;
         s->port_hi = (uint16_t)l->port_hi;
-        s->nat = l->target == MODEL__L4_LISTENER__TARGET__ENDPOINTS;
+        s->way = l->target == MODEL__L4_LISTENER__TARGET__ENDPOINTS   ? WAY_NAT
+                 : l->forward == MODEL__L4_LISTENER__FORWARD__IPIP ? WAY_IPIP
+                 : l->forward == MODEL__L4_LISTENER__FORWARD__GUE  ? WAY_GUE
+                                                                   : WAY_LINK;
+        t->tunnels |= way_tunnel(s->way);
         s->source_affinity = l->affinity == MODEL__AFFINITY__AFFINITY_SOURCE;
         s->idle_s = (uint16_t)(l->idle_s ? l->idle_s : s->udp ? t->conf.udp_idle_s : t->conf.tcp_idle_s);
         t->service_ids[t->n_services] = arena_strdup(&t->arena, l->id);
         if (!t->service_ids[t->n_services])
                 return L4_FAIL(e, l->source, ENOMEM, "out of memory");
         t->n_services++;
-        return legs_build(t, m, d, vip->addr.af, now_ms, s, e);
+        return legs_build(t, m, d, now_ms, s, e);
 }
 
 static int vips_build(struct tables *t, const Model__L4 *l4, const struct net *net, struct map *by_id,
@@ -310,6 +343,30 @@ static int tables_alloc(struct tables *t, const Model__L4 *l4)
         return t->vips && t->services && t->service_ids && t->legs && t->pools ? 0 : -ENOMEM;
 }
 
+/* Can every pool be probed as it asks, now that its services are known? */
+static int checks_check(const struct tables *t, const struct model *m, const struct net *net, struct model_error *e)
+{
+        for (uint32_t i = 0; i < t->n_pools; i++) {
+                const struct pool *p = &t->pools[i];
+                const Model__Source *src = model_pool(m, p->id)->source;
+                if (!p->check.tcp)
+                        continue;
+                if (p->check.port == 0)
+                        return L4_FAIL(e, src, EINVAL, "pool %s: the health check needs a port: %s", p->id,
+                                       way_tunnel(p->way) ? "no TCP listener uses the pool" : "layer 2 endpoints have none");
+                if (way_tunnel(p->way) && p->check.vip.af == 0)
+                        return L4_FAIL(e, src, EINVAL, "pool %s: a health check through a tunnel needs a TCP listener", p->id);
+                for (size_t k = 0; way_tunnel(p->way) && k < p->n_members; k++) {
+                        uint8_t port = t->backends->b[p->members[k].backend].port;
+                        if (!net_source_for(net, port, &p->check.vip))
+                                return L4_FAIL(e, src, EADDRNOTAVAIL,
+                                               "pool %s: port %s has no address of the VIPs' family to probe from", p->id,
+                                               net->ports[port].name);
+                }
+        }
+        return 0;
+}
+
 static int tables_fill(struct tables *t, const struct model *m, const struct net *net, uint64_t now_ms,
                        struct model_error *e)
 {
@@ -319,6 +376,8 @@ static int tables_fill(struct tables *t, const struct model *m, const struct net
         int rc = l4 ? vips_build(t, l4, net, &vips, e) : 0;
         for (size_t i = 0; rc == 0 && l4 && i < l4->n_listeners; i++)
                 rc = service_build(t, m, l4->listeners[i], &vips, now_ms, e);
+        if (rc == 0)
+                rc = checks_check(t, m, net, e);
         if (rc < 0)
                 return rc;
         rc = service_index_vips(t);

@@ -32,7 +32,8 @@ struct pool {
         uint64_t pad[6];
         /* control thread only */
         const char *id, *endpoint_set; /* in the tables' arena */
-        bool nat;                      /* its members are endpoints under NAT */
+        uint8_t way;                   /* enum way: how its members are reached */
+        struct ipaddr source;          /* of its tunnels; af 0 = ours on the way */
         uint8_t af;                    /* of the VIPs it serves: endpoints of that family, or all when there are none */
         uint64_t set_version;
         struct health_check check;
@@ -54,7 +55,7 @@ struct service {
         uint16_t idle_s;
         uint8_t source_affinity;
         uint8_t udp; /* 0 or 1 */
-        uint8_t nat; /* straight to endpoints; 0 = layer 2, to shards */
+        uint8_t way; /* enum way: a shard on our links, an endpoint under NAT, a shard behind a tunnel */
         uint16_t vip;
         uint16_t port_lo, port_hi; /* 0, 0 = any */
 };
@@ -79,6 +80,7 @@ struct tables {
         const char **service_ids;
         uint32_t n_vips, n_services, n_legs, n_pools;
         struct backends *backends; /* borrowed */
+        bool tunnels;              /* some service uses one */
         bool committed;
 };
 

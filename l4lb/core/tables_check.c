@@ -21,8 +21,9 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
         if (l->protocol != MODEL__L4_PROTOCOL__L4_TCP && l->protocol != MODEL__L4_PROTOCOL__L4_UDP)
                 return L4_REFUSE(e, l->source, "listener %s: QUIC connection ids are not supported", l->id);
         bool shards = l->target == MODEL__L4_LISTENER__TARGET__SHARDS;
-        if (shards && l->forward != MODEL__L4_LISTENER__FORWARD__L2)
-                return L4_REFUSE(e, l->source, "listener %s: shards are reached by layer 2 only", l->id);
+        if (shards && l->forward != MODEL__L4_LISTENER__FORWARD__L2 && l->forward != MODEL__L4_LISTENER__FORWARD__IPIP &&
+            l->forward != MODEL__L4_LISTENER__FORWARD__GUE)
+                return L4_REFUSE(e, l->source, "listener %s: shards are reached by layer 2, IPIP or GUE", l->id);
         if (!shards && l->forward != MODEL__L4_LISTENER__FORWARD__FULL_NAT)
                 return L4_REFUSE(e, l->source, "listener %s: endpoints are reached by full NAT only", l->id);
         if (l->proxy_protocol != MODEL__PROXY_PROTOCOL__PROXY_OFF)
@@ -57,9 +58,8 @@ static int check_health(const Model__Pool *p, const Model__HealthCheck *h, struc
                 return L4_REFUSE(e, p->source, "pool %s: only TCP health checks are supported", p->id);
         if (h->path[0] || h->host[0] || h->expect[0] || h->send.len || h->receive.len)
                 return L4_REFUSE(e, p->source, "pool %s: a TCP health check has no path, host or payload", p->id);
-        if (h->port == 0 || h->port > UINT16_MAX)
-                return L4_FAIL(e, p->source, EINVAL,
-                               "pool %s: the health check needs a port: layer 2 endpoints have none", p->id);
+        if (h->port > UINT16_MAX)
+                return L4_FAIL(e, p->source, EINVAL, "pool %s: the health check's port is %u", p->id, h->port);
         return 0;
 }
 
@@ -75,20 +75,20 @@ static int check_pool(const Model__Pool *p, struct model_error *e)
                 return L4_REFUSE(e, p->source,
                                  "pool %s: panic_pct is not supported: it fails open when no endpoint is healthy",
                                  p->id);
-        if (p->tunnel_source[0])
-                return L4_REFUSE(e, p->source, "pool %s: tunnels are not supported", p->id);
         return p->health_check ? check_health(p, p->health_check, e) : 0;
 }
 
-int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, bool nat,
+int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, uint8_t way,
                           struct model_error *reterr)
 {
-        if (nat && (e->port == 0 || e->port > UINT16_MAX))
+        if (way == WAY_NAT && (e->port == 0 || e->port > UINT16_MAX))
                 return L4_FAIL(reterr, set->source, EINVAL, "endpoint set %s: %s has port %u: NAT needs one", set->id,
                                e->name, e->port);
-        if (!nat && e->port)
+        if (way == WAY_GUE && e->port > UINT16_MAX)
+                return L4_FAIL(reterr, set->source, EINVAL, "endpoint set %s: %s has port %u", set->id, e->name, e->port);
+        if ((way == WAY_LINK || way == WAY_IPIP) && e->port)
                 return L4_REFUSE(reterr, set->source,
-                                 "endpoint set %s: layer 2 forwarding keeps the port, but %s has port %u", set->id,
+                                 "endpoint set %s: layer 2 forwarding and IPIP keep the port, but %s has port %u", set->id,
                                  e->name, e->port);
         if (e->priority)
                 return L4_REFUSE(reterr, set->source, "endpoint set %s: priorities are not supported", set->id);

@@ -5,7 +5,7 @@
 
 #define L4_SECTION "l4"
 int tables_check(const struct model *m, struct model_error *reterr) NONNULL(1, 2) MUST_USE;
-int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, bool nat,
+int tables_check_endpoint(const Model__EndpointSet *set, const Model__Endpoint *e, uint8_t way,
                           struct model_error *reterr) NONNULL(1, 2, 4) MUST_USE;
 /* Refuses: returns -EOPNOTSUPP (stage UNSUPPORTED) or another -errno (stage BUILD), *reterr filled. */
 #define L4_ERROR_(e, stage, src, errno_value, ...) \

@@ -7,6 +7,7 @@
 #pragma once
 #define VERDICTS(V) \
         V(FORWARD_SHARD,         TX,   "sent to a shard, destination MAC rewritten") \
+        V(FORWARD_TUNNEL,        TX,   "sent to a shard far away, inside IPIP or GUE") \
         V(FORWARD_RETURN,        TX,   "reply of a shard, routed to its next hop") \
         V(FORWARD_NAT,           TX,   "sent to an endpoint, addresses and ports rewritten") \
         V(FORWARD_NAT_RETURN,    TX,   "answer of an endpoint, sent to the client as from the VIP") \
@@ -18,11 +19,13 @@
         V(REPLY_RST,             TX,   "TCP to a closed port, or without a connection where one is needed: reset") \
         V(REPLY_UNREACHABLE,     TX,   "UDP to a closed port: ICMP port unreachable") \
         V(REPLY_TOO_BIG,         TX,   "larger than the link it would leave by: ICMP fragmentation needed, packet too big") \
+        V(REPLY_EXPIRED,         TX,   "came out of a tunnel with its last hop: ICMP time exceeded") \
         V(HAND_OVER,             HAND, "of another worker's NAT connection: given to it, which counts the packet again") \
         V(PUNT_NEIGH,            PUNT, "ARP reply, gratuitous ARP or neighbour advertisement for the neighbour table") \
         V(PUNT_CONFLICT,         PUNT, "another station claims one of our addresses: the control thread defends it") \
         V(PUNT_PROBE,            PUNT, "answer of a backend to one of our health probes") \
         V(PUNT_RESOLVE,          PUNT, "on-link destination without a neighbour: the control thread resolves it, the packet is lost") \
+        V(PUNT_PATH_MTU,         PUNT, "a router on the way of a tunnel says what fits: the control thread notes it") \
         V(DROP_SHORT,            DROP, "frame or header cut short") \
         V(DROP_NOT_OUR_MAC,      DROP, "unicast frame for another station") \
         V(DROP_ETHERTYPE,        DROP, "ethertype that we do not speak: LLDP, 802.3 length, EAPOL") \
@@ -58,6 +61,11 @@
         V(DROP_NAT_PORTS,        DROP, "NAT: no free port of ours towards this endpoint") \
         V(DROP_FLOWS_FULL,       DROP, "NAT: no room for another connection") \
         V(DROP_NAT_FAMILY,       DROP, "NAT between IPv4 and IPv6: a fragment, an ICMP error, or no room for the larger header") \
+        V(DROP_TUNNEL_SOURCE,    DROP, "IPIP or GUE to us from a source that may not") \
+        V(DROP_TUNNEL_HEADER,    DROP, "GUE header malformed, with flags we do not know or a control message; or a tunnel's packet in fragments") \
+        V(DROP_TUNNEL_INNER,     DROP, "out of a tunnel, but not for a VIP with shards here") \
+        V(DROP_TUNNEL_ECN,       DROP, "congestion experienced in a tunnel by a packet that does not speak ECN (RFC 6040)") \
+        V(DROP_TUNNEL_ROOM,      DROP, "no room before the frame for a tunnel's headers") \
         V(DROP_KERNEL_LIMIT,     DROP, "for this host's own stack, over the budget of limits.to_kernel_pps") \
         V(DROP_KERNEL_MAC,       DROP, "frame of the kernel port from another MAC address than its uplink's") \
         V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port, and no answer (limits.refusals_pps)") \

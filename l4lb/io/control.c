@@ -126,6 +126,7 @@ static void machines_run(struct control *c)
         retire(c);
         if (c->active)
                 wait = MIN(wait, tables_expire(c->active->tables, now, maglev_retired, c));
+        wait = MIN(wait, backends_mtu_expire(c->backends, now));
         wait = MIN(wait, neigh_due_ms(c->neigh, now, wait));
         wait = MIN(wait, prober_due_ms(c->prober, now, wait));
         c->machines_due_ms = now + MAX(wait, (uint64_t)1);
@@ -148,6 +149,12 @@ static void punt(void *arg, enum l4_verdict verdict, uint8_t in_port, const uint
         if (verdict == PUNT_PROBE) {
                 if (prober_input(c->prober, in_port, frame, len, now_of(c), &e))
                         backend_changed(c, &e);
+        } else if (verdict == PUNT_PATH_MTU) {
+                uint8_t kernel = c->net->ports[in_port].kernel;
+                if (backends_path_mtu(c->backends, frame, len, now_of(c)))
+                        log_info("path_mtu", "port=%s action=%s", c->net->ports[in_port].name, LOG_ESC("tunnels send less for ten minutes"));
+                else if (kernel != PORT_NONE) /* about a packet of this host's own stack */
+                        c->n_send_failed += !workers_send(&c->workers, kernel, frame, len);
         } else if (verdict == PUNT_CONFLICT) {
                 announcer_defend(&c->announcer, in_port, frame, len);
         } else {

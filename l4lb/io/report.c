@@ -115,6 +115,12 @@ static void write_backend(const struct control *c, size_t i, struct json *j)
         key_str(j, "name", b->name);
         key_str(j, "addr", ipaddr_str(&b->addr, addr));
         key_str(j, "port", c->net->ports[b->port].name);
+        key_str(j, "way", way_str(b->way));
+        if (way_tunnel(b->way)) {
+                uint16_t mtu = backend_mtu(c->backends, (uint16_t)i);
+                key_str(j, "tunnel_source", ipaddr_str(&b->source, addr));
+                key_u64(j, "path_mtu", mtu ? mtu : c->net->ports[b->port].mtu);
+        }
         key_str(j, "state", backend_word_for(c, i));
         key_str(j, "health", health_str(b->health));
         key_bool(j, "admin_down", b->admin_down);
@@ -148,6 +154,7 @@ static void write_workers(const struct control *c, struct json *j)
                 json_obj(j);
                 key_u64(j, "cpu", c->settings->cores[i]);
                 key_u64(j, "flows", metric_get(&w->core.flows.live));
+                key_u64(j, "decapsulated", metric_get(&w->core.decapsulated));
                 for (size_t k = 0; k < WORKER_COUNTER_N; k++)
                         key_u64(j, desc[k].name, metric_get(&w->counters[k]));
                 json_end(j);
@@ -203,11 +210,12 @@ static void write_service(const struct control *c, const struct generation *g, u
         key_str(j, "protocol", s->udp ? "udp" : "tcp");
         key_u64(j, "port_lo", s->port_lo);
         key_u64(j, "port_hi", s->port_hi);
+        key_str(j, "way", way_str(s->way));
         json_key(j, "pools");
         json_arr(j);
         for (unsigned k = 0; k < s->n_legs; k++) {
                 const struct leg *l = &t->legs[s->first_leg + k];
-                json_str(j, l->pool == POOL_NONE ? NULL : t->pools[l->pool].id);
+                json_str(j, l->pool >= POOL_REJECT ? NULL : t->pools[l->pool].id);
         }
         json_end(j);
         key_u64(j, "packets", sum.packets);
@@ -286,7 +294,13 @@ static void metrics_workers(const struct control *c, struct buf *b)
 {
         static const struct metric_desc worker[] = METRICS_DESC(WORKER_COUNTERS), flow[] = METRICS_DESC(FLOW_COUNTERS);
         static const struct metric_desc live = {"flows", "Live flow entries"};
+        static const struct metric_desc opened = {"decapsulated_total", "Packets that came out of a tunnel for a VIP"};
         char index[12];
+        metrics_family(b, PREFIX, &opened, false);
+        for (unsigned i = 0; i < c->workers.n; i++) {
+                snprintf(index, sizeof index, "%u", i);
+                SAMPLE(b, opened.name, metric_get(&c->workers.w[i]->core.decapsulated), "worker", index);
+        }
         for (size_t k = 0; k < ARRAY_SIZE(worker) + ARRAY_SIZE(flow) + 1; k++) {
                 const struct metric_desc *d = k < ARRAY_SIZE(worker) ? &worker[k]
                                               : k < ARRAY_SIZE(worker) + ARRAY_SIZE(flow)

@@ -1,6 +1,7 @@
 /* l4lb/io/settings.c - see settings.h.  Each check names its file and line through lib/io/config. */
 #include "lib/base.h"
 #include "l4lb/core/probe.h"
+#include "l4lb/core/tunnel.h"
 #include "l4lb/io/settings.h"
 #include "lib/io/config.h"
 
@@ -209,6 +210,34 @@ static void read_routes(const struct conf_group *root, struct settings *s)
         s->n_routes = n;
 }
 
+static void read_tunnels(const struct conf_group *root, struct settings *s)
+{
+        struct net_decap *d = &s->decap;
+        const struct conf_group *g = conf_sub_or_null(root, "tunnels");
+        d->port = GUE_PORT;
+        if (!g)
+                return;
+        d->port = (uint16_t)conf_int_or(g, "gue_port", 1, UINT16_MAX, GUE_PORT);
+        d->n_to = conf_list_len(g, "open");
+        d->n_from = conf_list_len(g, "from");
+        if (d->n_to > ARRAY_SIZE(d->to) || d->n_from > ARRAY_SIZE(d->from)) {
+                conf_error(g, "open", "more than %zu addresses or %zu prefixes", ARRAY_SIZE(d->to), ARRAY_SIZE(d->from));
+                d->n_to = d->n_from = 0;
+        }
+        if (d->n_to && !d->n_from)
+                conf_error(g, "from", "tunnels of anybody would be a way around every filter: name the other l4lb");
+        for (size_t i = 0; i < d->n_to; i++) {
+                const char *text = conf_list_str(g, "open", i);
+                if (ipaddr_parse(span_str(text), &d->to[i]) < 0 || !is_ours(s, &d->to[i]))
+                        conf_error(g, "open", "\"%s\" is no address of a port", text);
+        }
+        for (size_t i = 0; i < d->n_from; i++) {
+                const char *text = conf_list_str(g, "from", i);
+                if (ipprefix_parse(span_str(text), &d->from[i]) < 0)
+                        conf_error(g, "from", "\"%s\" is not ADDRESS/LENGTH", text);
+        }
+}
+
 static void read_control(const struct conf_group *g, struct settings *s)
 {
         copy_str(g, "agent", conf_str_or(g, "agent", ""), s->agent, sizeof s->agent);
@@ -268,6 +297,7 @@ static void read_all(struct conf *c, struct settings *s)
                 if (s->nat_hi < s->nat_lo + SETTINGS_MAX_WORKERS - 1)
                         conf_error(g, "port_max", "port_min to port_max must hold at least %d ports", SETTINGS_MAX_WORKERS);
         }
+        read_tunnels(root, s);
         s->refusals_pps = L4_MAX_REFUSALS_PER_S;
         s->to_kernel_pps = L4_MAX_TO_KERNEL_PER_S;
         g = conf_sub_or_null(root, "limits");
@@ -320,6 +350,7 @@ void settings_net(const struct settings *s, struct net *ret)
         ret->n_ports = s->n_ports;
         ret->to_kernel_pps = s->to_kernel_pps;
         ret->refusals_pps = s->refusals_pps;
+        ret->decap = s->decap;
         for (size_t i = 0; i < s->n_routes; i++)
                 ret->routes[i] = (struct net_route){.prefix = s->routes[i].prefix, .via = s->routes[i].via};
         ret->n_routes = s->n_routes;

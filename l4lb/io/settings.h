@@ -53,6 +53,7 @@ struct settings {
 
         unsigned flow_entries, tcp_idle_s, udp_idle_s;
         unsigned nat_lo, nat_hi; /* local ports towards endpoints */
+        struct net_decap decap;
         unsigned to_kernel_pps, refusals_pps; /* per worker */
         unsigned spin_polls, pause_polls, sleep_us_max;
 };

@@ -80,6 +80,13 @@ static void write_answer(const struct control *c, unsigned i, struct json *j)
         json_str(j, tables && t->service < tables->n_services ? tables->service_ids[t->service] : NULL);
         json_key(j, "backend");
         json_str(j, t->backend < c->backends->n ? c->backends->b[t->backend].name : NULL);
+        if (t->verdict == FORWARD_TUNNEL) {
+                const struct backend *b = &c->backends->b[t->backend];
+                char outer[2 * IPADDR_STR_MAX + 16], src[IPADDR_STR_MAX], dst[IPADDR_STR_MAX];
+                snprintf(outer, sizeof outer, "%s %s > %s", way_str(b->way), ipaddr_str(&b->source, src), ipaddr_str(&b->addr, dst));
+                json_key(j, "tunnel");
+                json_str(j, outer);
+        }
         json_key(j, "port");
         json_str(j, sent && t->out_port < c->ports.n ? c->ports.v[t->out_port].conf->name : NULL);
         json_end(j);

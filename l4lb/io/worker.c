@@ -66,12 +66,12 @@ static void pkts_from_mbufs(struct io_worker *w, uint8_t port, struct rte_mbuf *
 }
 
 /* A frame that the core made longer or shorter, at its end (a reply, all of it in the first buffer: the others are let go) or
- * at its beginning (another IP version). */
+ * at its beginning (another IP version, a tunnel). */
 static void mbuf_fit(struct rte_mbuf *m, const struct pkt *p)
 {
-        if (likely(p->wire_len == rte_pktmbuf_pkt_len(m)))
+        if (likely(p->wire_len == rte_pktmbuf_pkt_len(m) && p->p == rte_pktmbuf_mtod(m, uint8_t *)))
                 return;
-        if (p->len == p->wire_len) {
+        if (p->len == p->wire_len && m->next) {
                 rte_pktmbuf_free(m->next);
                 m->next = NULL;
                 m->nb_segs = 1;
@@ -170,7 +170,7 @@ static void traffic_add(struct traffic *t, uint32_t bytes)
 static void count_traffic(struct io_worker *w, const struct generation *g, const struct pkt *p, unsigned n)
 {
         for (unsigned i = 0; i < n; i++)
-                if (p[i].verdict == FORWARD_SHARD || p[i].verdict == FORWARD_NAT) {
+                if (p[i].verdict == FORWARD_SHARD || p[i].verdict == FORWARD_NAT || p[i].verdict == FORWARD_TUNNEL) {
                         if (p[i].backend < L4_MAX_BACKENDS)
                                 traffic_add(&w->backends[p[i].backend], p[i].wire_len);
                         if (g && p[i].service < g->tables->n_services)

@@ -6,7 +6,8 @@
  *   pool default [PROBE_PORT]                     with a port: probed by TCP, 200 ms, fall 2
  *   shard default shard-1 10.30.1.2 [ready|draining|down]
  *   endpoint apps app-1 10.40.0.101 8080          of a pool that listeners with `nat` use
- *   listener 192.0.2.10 80 tcp default [nat]      or a range, 8000-8099; nat: straight to the pool's endpoints */
+ *   listener 192.0.2.10 80 tcp default [nat]      or a range, 8000-8099; nat: straight to the pool's endpoints; gue, ipip: its shards
+ *                                                 are behind a tunnel (a pool for both has PROBE_PORT 0: the listener's) */
 #include "lib/base.h"
 #include "lib/core/arena.h"
 #include "lib/core/ipaddr.h"
@@ -112,7 +113,7 @@ static void add_endpoint(struct builder *b, char **w, const char *line)
         set->endpoints[set->n_endpoints - 1]->port = (uint32_t)strtoul(w[4], NULL, 10);
 }
 
-static void add_listener(struct builder *b, char **w, bool nat, const char *line)
+static void add_listener(struct builder *b, char **w, const char *way, const char *line)
 {
         Model__L4Listener *l = NEW(b, Model__L4Listener, model__l4_listener__init);
         Model__L4Distribution *d = NEW(b, Model__L4Distribution, model__l4_distribution__init);
@@ -123,9 +124,15 @@ static void add_listener(struct builder *b, char **w, bool nat, const char *line
         l->port_lo = (uint32_t)strtoul(w[2], NULL, 10);
         l->port_hi = dash ? (uint32_t)strtoul(dash + 1, NULL, 10) : l->port_lo;
         l->protocol = strcmp(w[3], "udp") == 0 ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
-        if (nat) {
+        if (strcmp(way, "nat") == 0) {
                 l->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
                 l->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT;
+        } else if (strcmp(way, "gue") == 0) {
+                l->forward = MODEL__L4_LISTENER__FORWARD__GUE;
+        } else if (strcmp(way, "ipip") == 0) {
+                l->forward = MODEL__L4_LISTENER__FORWARD__IPIP;
+        } else if (*way) {
+                die(line, "neither nat nor gue nor ipip");
         }
         leg->pool = b->pools[pool_index(b, w[4], line)]->id;
         leg->weight = 1;
@@ -155,8 +162,8 @@ static void read_line(struct builder *b, char *line)
                 add_shard(b, w, n, line);
         else if (strcmp(w[0], "endpoint") == 0 && n == 5)
                 add_endpoint(b, w, line);
-        else if (strcmp(w[0], "listener") == 0 && (n == 5 || (n == 6 && strcmp(w[5], "nat") == 0)))
-                add_listener(b, w, n == 6, line);
+        else if (strcmp(w[0], "listener") == 0 && (n == 5 || n == 6))
+                add_listener(b, w, n == 6 ? w[5] : "", line);
         else
                 die(line, "not understood");
 }

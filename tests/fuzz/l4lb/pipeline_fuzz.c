@@ -33,12 +33,41 @@ static void repair(uint8_t *f, size_t n, uint8_t port)
 /* One packet: a verdict; frames that are not sent are untouched; forwarded ones differ in their MACs alone; replies keep
  * their length (but for the neighbour advertisement, which fits its room), leave by their port, and carry checksums that are
  * valid exactly when the request's were. */
+/* Into a tunnel: the frame's IP packet, whole and unchanged, behind headers whose lengths are right. */
+static void check_tunnel(const struct pkt *p, const uint8_t *in, size_t n)
+{
+        const struct tunnel *t = &world->backends.targets[p->backend].tunnel;
+        const uint8_t *ip = p->p + ETH_LEN;
+        uint32_t head = tunnel_bytes(t), kept = MIN(p->len - ETH_LEN - head, (uint32_t)n - ETH_LEN);
+        BUG_ON(world->net.ports[p->out_port].role != PORT_UPLINK || p->wire_len - p->len > p->rx_len - n);
+        BUG_ON(get_u16(p->p + 12) != (t->af == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6));
+        BUG_ON((t->af == 4 ? get_u16(ip + 2) : get_u16(ip + 4) + (uint32_t)IPV6_LEN) != head + p->l3_len);
+        BUG_ON(t->gue && get_u16(ip + (t->af == 4 ? IPV4_LEN : IPV6_LEN) + 4) != UDP_LEN + GUE_LEN + p->l3_len);
+        BUG_ON(memcmp(ip + head, in + ETH_LEN, kept) != 0);
+        BUG_ON(p->rx_flags & PKT_DECAPSULATED);
+}
+
+/* Out of a tunnel: the packet ends as the frame in did, but for its hop, its ECN and the IPv4 checksum. */
+static void check_opened(const struct pkt *p, const uint8_t *in, size_t n)
+{
+        BUG_ON(p->len > n);
+        uint32_t from = ETH_LEN + (p->version == 4 ? 12u : 8u);
+        if (p->len < from)
+                return;
+        for (size_t off = 0; off + p->len <= n; off++) /* somewhere in the frame it lies, whole */
+                if (memcmp(p->p + from, in + off + from, p->len - from) == 0)
+                        return;
+        BUG_ON(true);
+}
+
 static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
 {
         BUG_ON(p->verdict == VERDICT_NONE || p->verdict >= VERDICT_N);
         BUG_ON(p->len > p->cap);
+        bool opened = p->rx_flags & PKT_DECAPSULATED;
         if (verdict_kind(p->verdict) != VERDICT_KIND_TX) {
-                BUG_ON(p->len != n || memcmp(p->p, in, n) != 0);
+                BUG_ON(opened && verdict_kind(p->verdict) != VERDICT_KIND_DROP); /* io has the outer frame: nobody may get it now */
+                BUG_ON(!opened && (p->len != n || memcmp(p->p, in, n) != 0));
                 return;
         }
         BUG_ON(p->out_port >= world->net.n_ports);
@@ -55,6 +84,13 @@ static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
                 BUG_ON((int64_t)p->wire_len - (int64_t)p->len != (int64_t)p->rx_len - (int64_t)n);
                 uint32_t from = p->l4 + 8u + 60u + 20u, left = p->len > from ? p->len - from : 0; /* an error: behind its quotation */
                 BUG_ON(memcmp(p->p + p->len - left, in + n - left, left) != 0);
+        } else if (p->verdict == FORWARD_TUNNEL) {
+                check_tunnel(p, in, n);
+        } else if (p->verdict == FORWARD_SHARD && opened) {
+                check_opened(p, in, n);
+        } else if (opened) { /* an answer of ours, to the client by the routes */
+                BUG_ON(p->verdict != REPLY_RST && p->verdict != REPLY_UNREACHABLE && p->verdict != REPLY_TOO_BIG && p->verdict != REPLY_EXPIRED);
+                BUG_ON(p->len != p->wire_len || (p->verdict != REPLY_RST && !frame_icmp_sum_ok(p->p, p->len)));
         } else if (p->verdict == FORWARD_SHARD || p->verdict == FORWARD_RETURN) {
                 BUG_ON(p->len != n || memcmp(p->p + 12, in + 12, n - 12) != 0);
                 BUG_ON(p->out_port == p->in_port);
@@ -80,6 +116,8 @@ static void punt(const struct pkt *p)
         struct probe_event e;
         if (p->verdict == PUNT_PROBE && prober_input(&world->prober, p->in_port, p->p, p->len, world->now_ms, &e))
                 BUG_ON(tables_health_changed(world->tables, e.backend, world->now_ms, world_retire, world) < 0);
+        if (p->verdict == PUNT_PATH_MTU)
+                (void)backends_path_mtu(&world->backends, p->p, p->len, world->now_ms);
         if (p->verdict == PUNT_NEIGH || p->verdict == PUNT_RESOLVE)
                 (void)neigh_input(&world->neigh, p->in_port, p->p, p->len, world->now_ms);
 }
@@ -99,6 +137,7 @@ static void control(uint8_t bits)
         for (int i = 0; i < 8 && prober_next(&world->prober, world->now_ms, &f, &e) == PROBER_FRAME; i++)
                 BUG_ON(f.len > sizeof f.b || f.port >= world->net.n_ports);
         neigh_reclaim(&world->neigh, neigh_retired(&world->neigh));
+        (void)backends_mtu_expire(&world->backends, world->now_ms);
         worker_sweep(&world->worker, world->now_ms);
 }
 
@@ -131,7 +170,7 @@ static void record(uint8_t bits, const uint8_t *bytes, size_t n)
         check_one(&p, in, n);
         punt(&p);
         bool fin = p.tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN); /* may restart a flow: a new choice is allowed */
-        if ((p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT) && !fin)
+        if ((p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT || p.verdict == FORWARD_TUNNEL) && !fin)
                 check_same_way(&p, in, f, n, wire, cap);
         free(room);
         free(in);

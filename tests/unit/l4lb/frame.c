@@ -108,7 +108,7 @@ static void layer_ip4(struct build *f, const struct layer *l)
         uint8_t src[4], dst[4], opt[40];
         address(f, word(f, l, 1), 4, src);
         address(f, word(f, l, 3), 4, dst);
-        int proto = (int)num(l, "proto", f->next >= 0 ? (unsigned)f->next : 255);
+        int proto = (int)num(l, "proto", f->next >= 0 ? (unsigned)f->next : f->next == -4 ? PROTO_IPIP : f->next == -6 ? PROTO_IPV6 : 255);
         bool fragment = num(l, "off", 0) != 0 || arg(l, "mf");
         if (!fragment)
                 transport_sum(f, proto, src, dst, 4);
@@ -117,6 +117,7 @@ static void layer_ip4(struct build *f, const struct layer *l)
         size_t total = header + size_of(f);
         uint8_t *ip = front(f, header);
         ip[0] = (uint8_t)(num(l, "ver", 4) << 4 | num(l, "ihl", (unsigned)header / 4));
+        ip[1] = (uint8_t)num(l, "tos", 0);
         set_u16(ip + 2, (uint16_t)num(l, "len", (unsigned)total));
         set_u16(ip + 4, (uint16_t)num(l, "id", 0));
         set_u16(ip + 6,
@@ -144,9 +145,9 @@ static void layer_ip6(struct build *f, const struct layer *l)
         size_t payload = size_of(f);
         uint8_t *ip = front(f, IPV6_LEN);
         ip6_write(ip, (uint16_t)num(l, "plen", (unsigned)payload),
-                  (uint8_t)num(l, "nh", f->next >= 0 ? (unsigned)f->next : PROTO_NONE),
+                  (uint8_t)num(l, "nh", f->next >= 0 ? (unsigned)f->next : f->next == -4 ? PROTO_IPIP : f->next == -6 ? PROTO_IPV6 : PROTO_NONE),
                   (uint8_t)num(l, "hl", f->next == PROTO_ICMPV6 ? 255 : 64), src, dst);
-        ip[0] = (uint8_t)(num(l, "ver", 6) << 4);
+        set_u16(ip, (uint16_t)(num(l, "ver", 6) << 12 | num(l, "tc", 0) << 4));
         f->next = -6;
         keep_sum = bad_sum = false;
 }
@@ -207,6 +208,17 @@ static void layer_udp(struct build *f, const struct layer *l)
         keep_sum = arg(l, "sum") != NULL;
         set_u16(u + 6, (uint16_t)num(l, "sum", 0));
         f->next = PROTO_UDP;
+}
+
+static void layer_gue(struct build *f, const struct layer *l)
+{
+        uint8_t private[128];
+        size_t n = arg(l, "hex") ? hex(f, arg(l, "hex"), private, sizeof private) : 0;
+        memcpy(front(f, n), private, n);
+        uint8_t *g = front(f, 4);
+        g[0] = (uint8_t)num(l, "first", (unsigned)n / 4);
+        g[1] = (uint8_t)num(l, "proto", f->next == -6 ? PROTO_IPV6 : PROTO_IPIP);
+        set_u16(g + 2, (uint16_t)num(l, "flags", 0));
 }
 
 static void layer_icmp(struct build *f, const struct layer *l, bool v6)
@@ -300,6 +312,8 @@ static void layer_build(struct build *f, const struct layer *l, bool v6)
                 layer_tcp(f, l);
         else if (strcmp(name, "udp") == 0)
                 layer_udp(f, l);
+        else if (strcmp(name, "gue") == 0)
+                layer_gue(f, l);
         else if (strcmp(name, "icmp") == 0)
                 layer_icmp(f, l, v6);
         else if (strcmp(name, "ns") == 0 || strcmp(name, "na") == 0)

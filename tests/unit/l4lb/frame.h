@@ -1,11 +1,12 @@
 /* tests/unit/l4lb/frame.h - frames from text: one line describes one frame, layers separated by " / ".
  *
  *   eth DST SRC [TYPE]         MAC addresses; without it: to the port's MAC, from 02:cc:00:00:00:01
- *   ip4 A > B [ttl=N] [id=N] [off=BYTES] [mf] [df] [proto=N] [len=N] [ihl=N] [ver=N] [sum=bad] [opt=HEX]
- *   ip6 A > B [hl=N] [nh=N] [plen=N] [ver=N]
+ *   ip4 A > B [tos=N] [ttl=N] [id=N] [off=BYTES] [mf] [df] [proto=N] [len=N] [ihl=N] [ver=N] [sum=bad] [opt=HEX]
+ *   ip6 A > B [tc=N] [hl=N] [nh=N] [plen=N] [ver=N]
  *   hbh | dopt [n=8*N] [nh=N]  extension headers; rh type=N left=N; fh [off=BYTES] [mf] [id=N]; fh is the fragment header
  *   tcp S > D FLAGS            of SARFPU or 0; [doff=N] [seq=N] [ack=N] [win=N] [sum=bad]
  *   udp S > D [len=N] [sum=N]
+ *   gue [first=N] [proto=N] [flags=N] [hex=PRIVATE]; an ip4 or ip6 right behind another is IPIP
  *   icmp TYPE.CODE [rest=N] [sum=bad]        (ICMPv6 behind ip6)
  *   ns TARGET [sll=MAC] [code=N] [sum=bad] [opt=HEX]; na TARGET [flags=RSO] [tll=MAC] [sum=bad]
  *   arp request|reply SHA SPA THA TPA [hex=..: replaces the first bytes]

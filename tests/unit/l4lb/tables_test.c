@@ -38,8 +38,9 @@ EDIT(vip_advertise, l4->vips[0]->advertise_profile = (char *)(uintptr_t)"bgp")
 EDIT(vip_withdraw, l4->vips[0]->withdraw_when_empty = true)
 EDIT(listener_quic, l4->listeners[0]->protocol = MODEL__L4_PROTOCOL__L4_QUIC)
 EDIT(listener_endpoints, l4->listeners[0]->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS)
-EDIT(listener_ipip, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__IPIP)
-EDIT(listener_gue, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__GUE)
+EDIT(tunnel_family, l4->pools[5]->tunnel_source = (char *)(uintptr_t)"fd00::1")
+EDIT(ipip_port, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__IPIP; set->endpoints[0]->port = 6080)
+EDIT(tunnel_udp_only, l4->listeners[19]->protocol = MODEL__L4_PROTOCOL__L4_UDP; l4->listeners[19]->port_lo = l4->listeners[19]->port_hi = 99)
 EDIT(listener_nat, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__NAT)
 EDIT(listener_full_nat, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT)
 EDIT(listener_proxy, l4->listeners[0]->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2)
@@ -80,8 +81,9 @@ static const struct {
         { "withdraw_when_empty", vip_withdraw, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "withdraw" },
         { "QUIC", listener_quic, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "QUIC" },
         { "target ENDPOINTS", listener_endpoints, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "endpoints" },
-        { "IPIP", listener_ipip, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "layer 2" },
-        { "GUE", listener_gue, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "layer 2" },
+        { "tunnel source of another family", tunnel_family, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "family" },
+        { "IPIP to a port", ipip_port, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "6080" },
+        { "nothing to probe through a tunnel", tunnel_udp_only, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "TCP listener" },
         { "NAT", listener_nat, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "layer 2" },
         { "full NAT", listener_full_nat, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "layer 2" },
         { "PROXY protocol", listener_proxy, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "PROXY" },
@@ -98,7 +100,7 @@ static const struct {
         { "least connections", pool_least, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "Maglev" },
         { "slow start", pool_slow, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "slow" },
         { "panic", pool_panic, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "panic" },
-        { "tunnel", pool_tunnel, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "tunnel" },
+        { "tunnel", pool_tunnel, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "no tunnel" },
         { "ACL", some_acl, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "access" },
         { "pod route", some_pod_route, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "pod" },
         { "endpoint port", endpoint_port, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "8080" },
@@ -279,7 +281,7 @@ static void test_endpoints_fast_path(void **state)
         assert_int_equal(p->n_members, 2);
         unsigned used = 0;
         for (size_t i = 0; i < w->backends.n; i++)
-                used += w->backends.b[i].state == BACKEND_ACTIVE && w->backends.b[i].nat_port == 0;
+                used += w->backends.b[i].state == BACKEND_ACTIVE && w->backends.b[i].way == WAY_LINK;
         assert_int_equal(used, 2); /* the IPv6 ones linger: the set has one family now */
         assert_true(maglev_equal(before, atomic_load(&p->now))); /* the same backend came back in time: same index, same table */
         maglev_put(before);

@@ -32,7 +32,7 @@ static const struct {
         uint32_t lo, hi;
         bool udp;
         const char *distribution;
-        bool nat;
+        uint8_t way; /* enum way */
 } listeners[] = {
         { "192.0.2.1:80/tcp", "192.0.2.1", 80, 80, false, "shards" },
         { "192.0.2.1:81/tcp", "192.0.2.1", 81, 81, false, "drop" },
@@ -43,19 +43,30 @@ static const struct {
         { "192.0.2.2:any/tcp", "192.0.2.2", 0, 0, false, "shards" },
         { "[2001:db8:10::1]:80/tcp", "2001:db8:10::1", 80, 80, false, "shards" },
         { "[2001:db8:10::1]:53/udp", "2001:db8:10::1", 53, 53, true, "shards" },
-        { "192.0.2.1:90/tcp", "192.0.2.1", 90, 90, false, "apps", true },
-        { "192.0.2.1:90/udp", "192.0.2.1", 90, 90, true, "apps", true },
-        { "192.0.2.1:91/tcp", "192.0.2.1", 91, 91, false, "app6", true },
-        { "192.0.2.1:91/udp", "192.0.2.1", 91, 91, true, "app6", true },
-        { "192.0.2.1:92/tcp", "192.0.2.1", 92, 92, false, "reject", true },
-        { "192.0.2.1:92/udp", "192.0.2.1", 92, 92, true, "reject", true },
-        { "[2001:db8:10::1]:90/tcp", "2001:db8:10::1", 90, 90, false, "apps", true },
-        { "[2001:db8:10::1]:90/udp", "2001:db8:10::1", 90, 90, true, "apps", true },
-        { "[2001:db8:10::1]:91/tcp", "2001:db8:10::1", 91, 91, false, "app4", true },
-        { "[2001:db8:10::1]:91/udp", "2001:db8:10::1", 91, 91, true, "app4", true },
+        { "192.0.2.1:90/tcp", "192.0.2.1", 90, 90, false, "apps", WAY_NAT },
+        { "192.0.2.1:90/udp", "192.0.2.1", 90, 90, true, "apps", WAY_NAT },
+        { "192.0.2.1:91/tcp", "192.0.2.1", 91, 91, false, "app6", WAY_NAT },
+        { "192.0.2.1:91/udp", "192.0.2.1", 91, 91, true, "app6", WAY_NAT },
+        { "192.0.2.1:92/tcp", "192.0.2.1", 92, 92, false, "reject", WAY_NAT },
+        { "192.0.2.1:92/udp", "192.0.2.1", 92, 92, true, "reject", WAY_NAT },
+        { "[2001:db8:10::1]:90/tcp", "2001:db8:10::1", 90, 90, false, "apps", WAY_NAT },
+        { "[2001:db8:10::1]:90/udp", "2001:db8:10::1", 90, 90, true, "apps", WAY_NAT },
+        { "[2001:db8:10::1]:91/tcp", "2001:db8:10::1", 91, 91, false, "app4", WAY_NAT },
+        { "[2001:db8:10::1]:91/udp", "2001:db8:10::1", 91, 91, true, "app4", WAY_NAT },
+        { "192.0.2.1:95/tcp", "192.0.2.1", 95, 95, false, "far4", WAY_GUE },
+        { "192.0.2.1:95/udp", "192.0.2.1", 95, 95, true, "far4", WAY_GUE },
+        { "192.0.2.1:96/tcp", "192.0.2.1", 96, 96, false, "far6", WAY_IPIP },
+        { "192.0.2.1:97/tcp", "192.0.2.1", 97, 97, false, "far6", WAY_GUE },
+        { "192.0.2.1:98/tcp", "192.0.2.1", 98, 98, false, "far4", WAY_IPIP },
+        { "[2001:db8:10::1]:95/tcp", "2001:db8:10::1", 95, 95, false, "far4", WAY_GUE },
+        { "[2001:db8:10::1]:96/tcp", "2001:db8:10::1", 96, 96, false, "far6", WAY_IPIP },
+        { "[2001:db8:10::1]:97/tcp", "2001:db8:10::1", 97, 97, false, "far6", WAY_GUE },
+        { "[2001:db8:10::1]:98/tcp", "2001:db8:10::1", 98, 98, false, "far4", WAY_IPIP },
 };
 
 static const char *const nat_sets[] = { "apps", "app4", "app6" };
+static const char *const far_sets[] = { "far4", "far6" };
+#define N_SETS 7 /* 2 of shards, then those */
 
 static ProtobufCBinaryData bytes_of(struct arena *a, const char *text)
 {
@@ -139,13 +150,16 @@ static Model__L4 *make_l4(struct arena *a)
                 l->protocol = listeners[i].udp ? MODEL__L4_PROTOCOL__L4_UDP : MODEL__L4_PROTOCOL__L4_TCP;
                 l->distribution = (char *)(uintptr_t)listeners[i].distribution;
                 l->source = source(a, "Gateway", "web");
-                if (listeners[i].nat) {
+                static const Model__L4Listener__Forward forward[] = { [WAY_LINK] = MODEL__L4_LISTENER__FORWARD__L2,
+                                                                      [WAY_NAT] = MODEL__L4_LISTENER__FORWARD__FULL_NAT,
+                                                                      [WAY_IPIP] = MODEL__L4_LISTENER__FORWARD__IPIP,
+                                                                      [WAY_GUE] = MODEL__L4_LISTENER__FORWARD__GUE };
+                l->forward = forward[listeners[i].way];
+                if (listeners[i].way == WAY_NAT)
                         l->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
-                        l->forward = MODEL__L4_LISTENER__FORWARD__FULL_NAT;
-                }
         }
-        l4->n_distributions = 7;
-        l4->distributions = LIST(a, Model__L4Distribution, 7);
+        l4->n_distributions = 9;
+        l4->distributions = LIST(a, Model__L4Distribution, 9);
         l4->distributions[0] = distribution(a, "drop", "", MODEL__L4_LEG__VERDICT__DROP);
         l4->distributions[1] = distribution(a, "empty", "shards/empty", MODEL__L4_LEG__VERDICT__FORWARD);
         l4->distributions[2] = distribution(a, "shards", "shards/default", MODEL__L4_LEG__VERDICT__FORWARD);
@@ -153,8 +167,14 @@ static Model__L4 *make_l4(struct arena *a)
         l4->distributions[4] = distribution(a, "app4", "app4", MODEL__L4_LEG__VERDICT__FORWARD);
         l4->distributions[5] = distribution(a, "app6", "app6", MODEL__L4_LEG__VERDICT__FORWARD);
         l4->distributions[6] = distribution(a, "reject", "", MODEL__L4_LEG__VERDICT__REJECT);
-        l4->n_pools = 5;
-        l4->pools = LIST(a, Model__Pool, 5);
+        for (size_t i = 0; i < 2; i++)
+                l4->distributions[7 + i] = distribution(a, far_sets[i], far_sets[i], MODEL__L4_LEG__VERDICT__FORWARD);
+        l4->n_pools = N_SETS;
+        l4->pools = LIST(a, Model__Pool, N_SETS);
+        for (size_t i = 0; i < 2; i++) {
+                l4->pools[5 + i] = pool(a, far_sets[i], far_sets[i], true);
+                l4->pools[5 + i]->health_check->port = 0; /* of the first TCP listener */
+        }
         for (size_t i = 0; i < 3; i++)
                 l4->pools[2 + i] = pool(a, nat_sets[i], nat_sets[i], false);
         l4->pools[0] = pool(a, "shards/default", "shards/default", true);
@@ -181,6 +201,21 @@ static Model__EndpointSet *make_nat_set(struct arena *a, const char *id)
         return s;
 }
 
+/* An l4lb behind the router that has shards for our VIPs. */
+static Model__EndpointSet *make_far_set(struct arena *a, const char *id)
+{
+        Model__EndpointSet *s = NEW(a, Model__EndpointSet, model__endpoint_set__init);
+        Model__Endpoint *e = NEW(a, Model__Endpoint, model__endpoint__init);
+        s->id = (char *)(uintptr_t)id;
+        s->version = 1;
+        s->source = source(a, "ShardPool", id);
+        s->endpoints = LIST(a, Model__Endpoint, 1);
+        s->endpoints[s->n_endpoints++] = e;
+        e->addr = bytes_of(a, strcmp(id, "far6") == 0 ? "fd00:50::2" : "10.50.0.2");
+        e->name = (char *)(uintptr_t) "far-1";
+        return s;
+}
+
 static Model__EndpointSetList *make_sets(struct arena *a)
 {
         static const char *const v4[] = { "10.30.1.2", "10.30.2.2" }, *const v6[] = { "fd00:30:1::2", "fd00:30:2::2" };
@@ -188,8 +223,10 @@ static Model__EndpointSetList *make_sets(struct arena *a)
         Model__EndpointSetList *sets = NEW(a, Model__EndpointSetList, model__endpoint_set_list__init);
         Model__EndpointSet *s = NEW(a, Model__EndpointSet, model__endpoint_set__init);
         Model__EndpointSet *empty = NEW(a, Model__EndpointSet, model__endpoint_set__init);
-        sets->n_sets = 5;
-        sets->sets = LIST(a, Model__EndpointSet, 5);
+        sets->n_sets = N_SETS;
+        sets->sets = LIST(a, Model__EndpointSet, N_SETS);
+        for (size_t i = 0; i < 2; i++)
+                sets->sets[5 + i] = make_far_set(a, far_sets[i]);
         for (size_t i = 0; i < 3; i++)
                 sets->sets[2 + i] = make_nat_set(a, nat_sets[i]);
         sets->sets[0] = s;
@@ -334,6 +371,11 @@ struct world *world_new(uint32_t flow_entries)
         w->net.ports[4].uplink = 3;
         port(&w->net, "bk", PORT_SHARD, 0x51, "10.40.0.3/24", "fd00:40::3/64");
         w->net.refusals_pps = L4_MAX_REFUSALS_PER_S;
+        w->net.decap = (struct net_decap){ .port = GUE_PORT };
+        w->net.decap.to[w->net.decap.n_to++] = addr("10.20.0.2");
+        w->net.decap.to[w->net.decap.n_to++] = addr("fd00:20::2");
+        w->net.decap.from[w->net.decap.n_from++] = prefix("10.60.0.0/24");
+        w->net.decap.from[w->net.decap.n_from++] = prefix("fd00:60::/64");
         w->net.routes[w->net.n_routes++] =
                 (struct net_route){ .prefix = prefix("0.0.0.0/0"), .via = addr("10.20.0.1") };
         w->net.routes[w->net.n_routes++] = (struct net_route){ .prefix = prefix("::/0"), .via = addr("fd00:20::1") };

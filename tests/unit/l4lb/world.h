@@ -8,6 +8,8 @@
  *   Port MACs 02:00:00:00:00:01, :11, :12, :21, :31; the router 02:aa:00:00:00:01; shards 02:bb:00:00:00:01, :02.
  *   bk (port 5, MAC :51) is the link of endpoints under NAT: we are 10.40.0.3, fd00:40::3, they 10.40.0.101 (02:ee:00:00:00:01)
  *   and fd00:40::104 (02:ee:00:00:00:02), port 8080.
+ *   Behind the router, for ports 95 (GUE over IPv4), 96 (IPIP over IPv6), 97 (GUE over IPv6) and 98 (IPIP over IPv4) of the VIPs: an l4lb at
+ *   10.50.0.2 and fd00:50::2.  We open tunnels to 10.20.0.2 and fd00:20::2 from 10.60.0.0/24 and fd00:60::/64.
  *   VIPs 192.0.2.1, 192.0.2.2, 2001:db8:10::1.  Listeners: see world_model in world.c. */
 #pragma once
 #include "l4lb/core/pipeline.h"
