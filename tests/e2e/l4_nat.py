@@ -57,13 +57,15 @@ def family(addr):
 class Pod(threading.Thread):
     """TCP: its name and who called, then everything back.  UDP: the same, once."""
 
-    def __init__(self, ns, addr):
+    def __init__(self, ns, addr, port=PORT):
         super().__init__(daemon=True)
         self.addr, self.lines, self.udp_lines = addr, [], []
         self.tcp, self.udp = socket_in(ns, family(addr)), socket_in(ns, family(addr), socket.SOCK_DGRAM)
         self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         for s in (self.tcp, self.udp):
-            s.bind((addr, PORT))
+            if port != PORT:  # a VIP: local by a route, no address
+                s.setsockopt(*((socket.IPPROTO_IPV6, l4_ports.IPV6_FREEBIND) if ":" in addr else (socket.IPPROTO_IP, l4_ports.IP_FREEBIND)), 1)
+            s.bind((addr, port))
         self.tcp.listen(256)
         self.wake, self.stop_fd = os.pipe()
         self.start()
