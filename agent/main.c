@@ -37,7 +37,21 @@ static int fail(const struct err *e)
         return 1;
 }
 
-/* What --check looks at beyond the file itself: credentials, which must be there anyhow. */
+/* What --check looks at beyond the file itself: credentials, which must be there anyhow.  Here those of the control socket, */
+static int check_tls(const struct settings *conf)
+{
+        const struct identity self = { .role = IDENTITY_AGENT };
+        struct err e = { 0 };
+        if (conf->push.n_tls == 0)
+                return 0;
+        struct credentials *c = credentials_new(&conf->push.credentials, &self);
+        BUG_ON(!c); /* boot */
+        int r = credentials_refresh(c, &e);
+        credentials_free(c);
+        return r < 0 ? fail(&e) : 0;
+}
+
+/* and here those of the source. */
 static int check_source(const struct settings *conf)
 {
         struct kubeconfig *k = NULL;
@@ -128,7 +142,7 @@ int main(int argc, char **argv)
         if (settings_load(config, &conf, &e) < 0)
                 return fail(&e);
         log_init("agent", conf->log_level);
-        int rc = check ? check_source(conf) : render ? render_dir(render, conf, stdout) : run(conf);
+        int rc = check ? check_tls(conf) | check_source(conf) : render ? render_dir(render, conf, stdout) : run(conf);
         settings_free(conf);
         return rc;
 }

@@ -17,4 +17,5 @@ int ctl_check(const struct ctl *c, const char *dir);
 int ctl_trace(const struct ctl *c, const char *const *argv, size_t argc);
 int ctl_metrics(const struct ctl *c, const char *name);
 int ctl_system(const struct ctl *c, int argc, char **argv); /* argv[0]: what follows `system` */
+int ctl_pki(int argc, char **argv); /* argv[0] is `pki` itself */
 int ctl_ask(const struct ctl *c, const char *name, const char *query, const char *const *argv, size_t argc);

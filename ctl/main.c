@@ -20,6 +20,7 @@ static void usage(FILE *f)
                    "  metrics NAME        Prometheus text of one daemon (its socket's name without .sock)\n"
                    "  system COMMAND      the box itself: status, apply, confirm, cancel, show, diff, update, rollback, reset;\n"
                    "                      system --help lists them\n"
+                   "  pki COMMAND         certificates for control sockets between boxes: init, issue, show; pki --help lists them\n"
                    "  ask NAME QUERY [ARG...]   any admin query, raw JSON; QUERY help lists them\n"
                    "\n"
                    "  -d, --run-dir DIR   where the admin sockets are (default /run/gatehouse)\n"
@@ -48,7 +49,7 @@ static int dispatch(const struct ctl *c, int argc, char **argv)
         return CTL_USAGE;
 }
 
-/* Where the command is: behind the options.  What follows `system` has options of its own. */
+/* Where the command is: behind the options.  What follows `system` or `pki` has options of its own. */
 static int command_at(int argc, char **argv)
 {
         int i = 1;
@@ -62,11 +63,11 @@ static int command_at(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-        int at = command_at(argc, argv), n_system = 0;
-        char **system_argv = NULL;
-        if (at < argc && strcmp(argv[at], "system") == 0) {
-                system_argv = argv + at + 1;
-                n_system = argc - at - 1;
+        int at = command_at(argc, argv), n_own = 0;
+        char **own = NULL; /* from the command on, when its options are its own */
+        if (at < argc && (strcmp(argv[at], "system") == 0 || strcmp(argv[at], "pki") == 0)) {
+                own = argv + at;
+                n_own = argc - at;
                 argc = at + 1;
         }
         static const struct option options[] = {
@@ -109,7 +110,9 @@ int main(int argc, char **argv)
                         return CTL_USAGE;
                 }
         }
-        if (system_argv)
-                return ctl_system(&c, n_system, system_argv);
+        if (own && strcmp(own[0], "pki") == 0)
+                return ctl_pki(n_own, own);
+        if (own)
+                return ctl_system(&c, n_own - 1, own + 1);
         return dispatch(&c, argc - optind, argv + optind);
 }

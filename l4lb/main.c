@@ -107,7 +107,7 @@ int main(int argc, char **argv)
         if (settings_load(o.config, &s, &e) < 0 || control_check(&s, &e) < 0)
                 return fatal("config_refused", &e);
         if (o.check)
-                return 0;
+                return agents_conf_check(&s.agents, IDENTITY_L4, NULL, s.name, &e) < 0 ? fatal("config_refused", &e) : 0;
         log_init("l4lb", s.log_level);
         struct loop *l = loop_new();
         if (!l)

@@ -16,13 +16,16 @@ static int check(const char *path)
 {
         struct options o;
         struct err err;
-        if (options_load(path, &o, &err) < 0) {
-                fprintf(stderr, "l7gw: %s: %s\n", err.place, err.msg);
-                return 1;
+        int r = options_load(path, &o, &err);
+        if (r == 0) {
+                r = agents_conf_check(&o.agents, IDENTITY_L7, o.pool, o.name, &err);
+                options_fini(&o);
         }
-        options_fini(&o);
-        puts("configuration ok");
-        return 0;
+        if (r < 0)
+                fprintf(stderr, "l7gw: %s: %s\n", err.place, err.msg);
+        else
+                puts("configuration ok");
+        return r < 0;
 }
 
 static int serve(const char *path)

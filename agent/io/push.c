@@ -257,6 +257,24 @@ static int groups_init(struct push *p, const struct push_conf *conf)
         return 0;
 }
 
+static int tls_open(struct push *p, const struct push_conf *conf, struct err *reterr)
+{
+        static const struct tls_listen_ops ops = { .accepted = peer_accept, .refused = peer_refused };
+        const struct identity self = { .role = IDENTITY_AGENT };
+        if (conf->n_tls == 0)
+                return 0;
+        p->credentials = credentials_new(&conf->credentials, &self);
+        p->tls = calloc(conf->n_tls, sizeof *p->tls);
+        if (!p->credentials || !p->tls)
+                return err_set(reterr, ENOMEM, conf->credentials.certificate, "out of memory");
+        for (int r; p->n_tls < conf->n_tls; p->n_tls++) {
+                r = tls_listen(p->loop, &conf->tls[p->n_tls], p->credentials, &ops, p, 0, &p->tls[p->n_tls], reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 int push_new(struct loop *l, const struct push_conf *conf, const struct push_ops *ops, void *arg, struct push **ret, struct err *reterr)
 {
         struct push *p = calloc(1, sizeof *p);
@@ -276,6 +294,8 @@ int push_new(struct loop *l, const struct push_conf *conf, const struct push_ops
                 r = err_set(reterr, -r, conf->socket, "out of memory");
         else
                 r = transport_listen(l, conf->socket, conf->uids, conf->n_uids, peer_accept, p, &p->listener, reterr);
+        if (r == 0)
+                r = tls_open(p, conf, reterr);
         if (r < 0) {
                 push_free(p);
                 return r;
@@ -289,7 +309,11 @@ void push_free(struct push *p)
         if (!p)
                 return;
         transport_listener_free(p->listener);
+        for (size_t i = 0; i < p->n_tls; i++)
+                tls_listener_free(p->tls[i]);
+        free(p->tls);
         peers_free(p);
+        credentials_free(p->credentials);
         loop_defer_cancel(&p->step);
         timer_stop(&p->plan_timer);
         for (size_t i = 0; i < p->n_members; i++) {

@@ -9,17 +9,20 @@
  *  One that does not answer in prepare_timeout_ms is late: the others go on, it gets the newest when it answers.
  *  A NACK drops the manifest for its whole group and is handed to ops->refused, which quarantines the object and offers
  *  again; when it cannot, the group stays at its last good manifest and says why.
+ *  A data plane on another box is by TLS who its certificate says: HELLO must name the same name, role and pool, so that no
+ *  shard gets another pool's keys.  On this box, by Unix socket, its user vouches for it.
  *  Endpoint sets travel beside all this (push_endpoints), to data planes as they are, and again after each ACTIVE. */
 #pragma once
 #include "agent/core/status.h"
 #include "agent/core/translate.h"
 #include "lib/control.pb-c.h"
 #include "lib/core/metrics.h"
-#include "lib/io/transport.h"
+#include "lib/io/tls_listen.h"
 
 #define PUSH_COUNTERS(C) \
         C(CONNECTIONS, "connections_total", "Data planes that said HELLO") \
         C(REFUSED_PEERS, "refused_peers_total", "Peers refused: unknown name, role or pool, or a broken protocol") \
+        C(REFUSED_HANDSHAKES, "refused_handshakes_total", "TLS connections refused before they were anybody's") \
         C(MANIFESTS, "manifests_sent_total", "MANIFEST frames sent") \
         C(SECTIONS, "sections_sent_total", "Sections sent") \
         C(SECTION_BYTES, "section_bytes_total", "Bytes of sections sent") \
@@ -41,6 +44,8 @@ struct push_member_conf { const char *name; Control__Role role; const char *pool
 struct push_conf {
         const char *agent_name, *socket;
         const uint32_t *uids; size_t n_uids;
+        const struct control_addr *tls; size_t n_tls; /* where other boxes' data planes dial, by TLS */
+        struct credentials_conf credentials;          /* when n_tls */
         const struct push_member_conf *members; size_t n_members; /* names are unique */
         uint32_t prepare_timeout_ms, drain_ms;
         uint32_t ping_ms; /* a peer silent for three of these is dead */

@@ -3,7 +3,6 @@
 #include "lib/base.h"
 #include "agent/io/push_priv.h"
 #include "lib/io/log.h"
-#include <unistd.h>
 
 #define CONTROL_PROTOCOL 1
 #define PEERS_MAX 256 /* connections before HELLO included: a pool is a handful of shards */
@@ -162,11 +161,25 @@ static int on_ping(struct push_peer *peer, struct span body)
         return r;
 }
 
-/* Only those the configuration names, in the role and pool it gives them. */
-static const char *hello_wrong(const struct member *m, const Control__Hello *h)
+/* Over TLS a peer is who its certificate says, whatever it says itself. */
+static const char *id_wrong(const struct identity *id, const Control__Hello *h)
 {
+        if (id->role != (h->role == CONTROL__ROLE__ROLE_L4 ? IDENTITY_L4 : h->role == CONTROL__ROLE__ROLE_L7 ? IDENTITY_L7 : IDENTITY_ROLE_N))
+                return "role differs from its certificate";
+        if (strcmp(id->pool, h->pool) != 0)
+                return "pool differs from its certificate";
+        return strcmp(id->name, h->name) != 0 ? "name differs from its certificate" : NULL;
+}
+
+/* Only those the configuration names, in the role and pool it gives them. */
+static const char *hello_wrong(const struct push_peer *peer, const struct member *m, const Control__Hello *h)
+{
+        const struct transport_peer *who = transport_peer(peer->t);
         if (h->protocol != CONTROL_PROTOCOL)
                 return "protocol version";
+        const char *wrong = who->has_id ? id_wrong(&who->id, h) : NULL;
+        if (wrong)
+                return wrong;
         if (!m)
                 return "name is not in the configuration";
         if (h->role != m->role)
@@ -182,7 +195,7 @@ static int on_hello(struct push_peer *peer, struct span body)
         if (!h)
                 return -EBADMSG;
         struct member *m = member_find(peer->p, h->name);
-        const char *wrong = peer->m ? "second HELLO" : hello_wrong(m, h);
+        const char *wrong = peer->m ? "second HELLO" : hello_wrong(peer, m, h);
         if (wrong) {
                 log_warn("hello_refused", "peer=%s name=%s role=%d pool=%s protocol=%u why=%s", peer_text(peer), LOG_ESC(h->name),
                          (int)h->role, LOG_ESC(h->pool), h->protocol, LOG_ESC(wrong));
@@ -287,26 +300,44 @@ static void peer_ping(struct timer *t, uint64_t now_ms)
         timer_set(loop_timers(peer->p->loop), t, now_ms + peer->p->ping_ms);
 }
 
-void peer_accept(void *arg, int fd, const struct transport_peer *who)
+/* A peer with a certificate has one connection, and one more while it says HELLO: nobody known fills the table. */
+static void peer_replaces(struct push *p, const struct transport_peer *who)
+{
+        for (struct push_peer *x = p->peers, *next; who->has_id && x; x = next) {
+                const struct transport_peer *other = transport_peer(x->t);
+                next = x->next;
+                if (!x->m && other->has_id && identity_eq(&other->id, &who->id))
+                        peer_detach(x, "replaced by a new connection");
+        }
+}
+
+void peer_refused(void *arg)
+{
+        struct push *p = arg;
+        metric_add(&p->counters[PUSH_REFUSED_HANDSHAKES], 1);
+}
+
+void peer_accept(void *arg, const struct transport_conn *conn)
 {
         static const struct transport_ops ops = { .input = peer_input, .closed = peer_closed };
         struct push *p = arg;
         struct push_peer *peer = calloc(1, sizeof *peer);
         size_t n = 0;
+        peer_replaces(p, &conn->peer);
         for (const struct push_peer *x = p->peers; x; x = x->next)
                 n++;
         if (!peer || n >= PEERS_MAX) {
-                log_warn("peer_refused", "peer=%s why=%s", who->text, peer ? "connections" : "memory");
+                log_warn("peer_refused", "peer=%s why=%s", conn->peer.text, peer ? "connections" : "memory");
                 free(peer);
-                close(fd);
+                transport_conn_drop(conn);
                 return;
         }
         peer->p = p;
         peer->last_rx_ms = loop_now_ms(p->loop);
         timer_init(&peer->ping, peer_ping);
-        int r = transport_accept(p->loop, fd, &ops, peer, &peer->t);
+        int r = transport_accept(p->loop, conn, &ops, peer, &peer->t);
         if (r < 0) {
-                log_warn("peer_refused", "peer=%s errno=%d", who->text, -r);
+                log_warn("peer_refused", "peer=%s errno=%d", conn->peer.text, -r);
                 free(peer);
                 return;
         }

@@ -57,6 +57,8 @@ struct plan { struct offer *pools; struct offer front; bool set; }; /* pools: pa
 struct push {
         struct loop *loop;
         struct transport_listener *listener;
+        struct tls_listener **tls; size_t n_tls;
+        struct credentials *credentials; /* NULL: Unix sockets only */
         const struct push_ops *ops;
         void *arg;
         char *agent_name;
@@ -107,7 +109,8 @@ int member_status(struct member *m, Control__Status *st, size_t n_bytes); /* tak
 void member_status_forget(struct member *m);
 
 /* push_peer.c, called by push.c */
-void peer_accept(void *push, int fd, const struct transport_peer *who);
+void peer_accept(void *push, const struct transport_conn *conn);
+void peer_refused(void *push); /* counts a handshake that failed */
 void peers_free(struct push *p);
 const char *peer_text(const struct push_peer *peer);
 void peer_detach(struct push_peer *peer, const char *why); /* closes; the member is told nothing */

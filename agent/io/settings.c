@@ -142,6 +142,22 @@ static void read_members(struct settings *s, const struct conf_group *root)
         s->push.n_members = n;
 }
 
+static void read_tls(struct settings *s, const struct conf_group *g)
+{
+        size_t n = conf_list_len(g, "addresses");
+        struct control_addr *v = take(s, n, sizeof *v);
+        if (n == 0)
+                conf_error(g, "addresses", "at least one is needed");
+        for (size_t i = 0; i < n; i++) {
+                const char *text = conf_list_str(g, "addresses", i), *why;
+                if (control_addr_parse_ip(span_str(text), &v[i], &why) < 0)
+                        conf_error(g, "addresses", "\"%s\": %s", text, why);
+        }
+        credentials_conf_read(g, &s->push.credentials);
+        s->push.tls = v;
+        s->push.n_tls = n;
+}
+
 static void read_listen(struct settings *s, const struct conf_group *root)
 {
         const struct conf_group *g = conf_sub(root, "listen");
@@ -159,6 +175,9 @@ static void read_listen(struct settings *s, const struct conf_group *root)
         }
         s->push.uids = uids;
         s->push.n_uids = n;
+        const struct conf_group *tls = conf_sub_or_null(g, "tls");
+        if (tls)
+                read_tls(s, tls);
         s->push.agent_name = str_or(s, root, "name", "agent");
         const struct conf_group *p = conf_sub_or_null(root, "push");
         s->push.prepare_timeout_ms = p ? (uint32_t)conf_int_or(p, "prepare_timeout_ms", 100, 600000, 10000) : 10000;

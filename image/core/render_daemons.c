@@ -60,7 +60,7 @@ static void l4lb_cfg(const struct render *r, struct files *out)
         buf_printf(b,
                    HEAD "name = \"l4lb\";\n"
                         "control = {\n"
-                        "  agent = \"%s/run/gatehouse/agent/agent.sock\";\n"
+                        "  agents = [ \"unix:%s/run/gatehouse/agent/agent.sock\" ];\n"
                         "  admin = \"%s/run/gatehouse/l4lb/admin.sock\";\n"
                         "  state_dir = \"%s/var/lib/gatehouse/l4lb\";\n"
                         "};\n",
@@ -111,7 +111,7 @@ static void l7gw_cfg(const struct render *r, size_t i, struct files *out)
         buf_printf(b,
                    HEAD "name = \"%s\";\npool = \"%s\";\nthreads = %u;\n"
                         "control = {\n"
-                        "  agent = \"%s/run/gatehouse/agent/agent.sock\";\n"
+                        "  agents = [ \"unix:%s/run/gatehouse/agent/agent.sock\" ];\n"
                         "  admin = \"%s/run/gatehouse/l7gw/%s/admin.sock\";\n"
                         "  state_dir = \"%s/var/lib/gatehouse/l7gw/%s\";\n"
                         "};\n",

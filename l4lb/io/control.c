@@ -372,7 +372,7 @@ static int dp_new(struct control *c, struct err *reterr)
         Control__Limits limits = CONTROL__LIMITS__INIT;
         limits.max_endpoints = L4_MAX_BACKENDS;
         limits.max_vips = MODEL_MAX_VIPS;
-        struct dpclient_conf conf = {.agent_socket = s->agent,
+        struct dpclient_conf conf = {.agents = &s->agents,
                                      .state_dir = s->state_dir,
                                      .name = s->name,
                                      .pool = "",
@@ -438,7 +438,7 @@ int control_run(struct control *c, struct err *reterr)
         log_info("ready", "name=%s workers=%u ports=%zu generation=%" PRIu64, c->settings->name, c->workers.n,
                  c->ports.n, c->active ? c->active->tables->generation : 0);
         notify_ready(&c->notify, "%u workers, %zu ports", c->workers.n, c->ports.n);
-        if (s->agent[0])
+        if (s->agents.n)
                 dpclient_start(c->dp);
         r = loop_run(c->loop);
         notify_stopping(&c->notify);

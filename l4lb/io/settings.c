@@ -240,7 +240,7 @@ static void read_tunnels(const struct conf_group *root, struct settings *s)
 
 static void read_control(const struct conf_group *g, struct settings *s)
 {
-        copy_str(g, "agent", conf_str_or(g, "agent", ""), s->agent, sizeof s->agent);
+        agents_conf_read(g, &s->agents);
         copy_str(g, "admin", conf_str_or(g, "admin", ""), s->admin, sizeof s->admin);
         copy_str(g, "state_dir", conf_str(g, "state_dir"), s->state_dir, sizeof s->state_dir);
         s->n_uids = conf_list_len(g, "uids");

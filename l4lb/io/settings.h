@@ -1,6 +1,7 @@
 /* l4lb/io/settings.h - configs/l4lb.cfg as values.  Layer: l4lb/io.  Thread rule: written once before threads start,
  * then read-only.  Ownership: self-contained (fixed arrays), so it may be copied and outlives the file. */
 #pragma once
+#include "lib/io/agents.h"
 #include "l4lb/core/net.h"
 #include "lib/io/log.h"
 
@@ -33,7 +34,8 @@ struct settings_route {
 };
 struct settings {
         char name[64];
-        char agent[108], admin[108], state_dir[512];
+        struct agents_conf agents;
+        char admin[108], state_dir[512];
         uint32_t uids[SETTINGS_MAX_UIDS];
         size_t n_uids;
         enum log_level log_level;

@@ -279,7 +279,7 @@ static int dp_start(struct control *c, struct err *reterr)
 {
         static const struct dpclient_ops ops = {prepare, activate, abort_pending, endpoints, fill_status};
         const struct dpclient_conf conf = {
-                .agent_socket = c->options.agent_socket,
+                .agents = &c->options.agents,
                 .state_dir = c->options.state_dir,
                 .name = c->options.name,
                 .pool = c->options.pool,

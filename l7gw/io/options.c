@@ -73,7 +73,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         o.threads = (unsigned)conf_int_or(g, "threads", 0, OPTIONS_MAX_THREADS, 1);
         if (o.threads == 0)
                 o.threads = MIN((unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L), (unsigned)OPTIONS_MAX_THREADS);
-        o.agent_socket = copy(control ? conf_str_or(control, "agent", "") : "");
+        agents_conf_read(control, &o.agents);
         o.admin_socket = copy(control ? conf_str(control, "admin") : "");
         o.state_dir = copy(control ? conf_str(control, "state_dir") : "");
         o.access_log = copy(conf_str_or(g, "access_log", ""));
@@ -109,7 +109,6 @@ void options_fini(struct options *o)
 {
         free(o->name);
         free(o->pool);
-        free(o->agent_socket);
         free(o->admin_socket);
         free(o->state_dir);
         free(o->access_log);

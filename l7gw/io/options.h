@@ -2,13 +2,15 @@
 #pragma once
 #include "l7gw/core/dispatch.h"
 #include "lib/core/ipaddr.h"
+#include "lib/io/agents.h"
 #include "lib/io/log.h"
 
 #define OPTIONS_MAX_THREADS 64
 #define OPTIONS_MAX_HEALTH 16
 struct options {
-        char *name, *pool, *agent_socket, *admin_socket, *state_dir, *access_log, *via, *server;
+        char *name, *pool, *admin_socket, *state_dir, *access_log, *via, *server;
         struct dispatch_self self; /* borrows via and server */
+        struct agents_conf agents;
         enum log_level log_level;
         unsigned threads;
         struct ipaddr health[OPTIONS_MAX_HEALTH];

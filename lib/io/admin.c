@@ -148,20 +148,20 @@ static void conn_closed(void *arg, int err, const char *why)
 
 static const struct transport_ops conn_ops = {.input = conn_input, .closed = conn_closed};
 
-static void accepted(void *arg, int fd, const struct transport_peer *peer)
+static void accepted(void *arg, const struct transport_conn *conn)
 {
         struct admin *a = arg;
         uint32_t suppressed;
         struct admin_conn *c = a->n_conns < ADMIN_MAX_CONNECTIONS ? calloc(1, sizeof *c) : NULL;
         if (!c) {
                 if (log_permit(&a->full, 1, 10000, &suppressed))
-                        log_warn("admin_full", "peer=%s connections=%zu suppressed=%u", LOG_ESC(peer->text), a->n_conns,
+                        log_warn("admin_full", "peer=%s connections=%zu suppressed=%u", LOG_ESC(conn->peer.text), a->n_conns,
                                  suppressed);
-                close(fd);
+                transport_conn_drop(conn);
                 return;
         }
         c->admin = a;
-        if (transport_accept(a->loop, fd, &conn_ops, c, &c->t) < 0) { /* it has closed fd */
+        if (transport_accept(a->loop, conn, &conn_ops, c, &c->t) < 0) { /* it has closed conn */
                 free(c);
                 return;
         }

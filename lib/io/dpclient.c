@@ -64,10 +64,12 @@ static uint32_t random_below(uint32_t n)
 
 static void redial_schedule(struct dpclient *c)
 {
-        uint32_t wait = BACKOFF_MAX_MS;
-        if (c->failures < 6)
-                wait = MIN((uint32_t)BACKOFF_MIN_MS << c->failures, (uint32_t)BACKOFF_MAX_MS);
-        c->failures++;
+        uint32_t wait = BACKOFF_MIN_MS;
+        c->dial_at = c->failures ? (c->dial_at + 1) % c->agents.n : 0;
+        if (c->failures && c->dial_at == 0) { /* they were all tried; the wait between two of a round stays short */
+                size_t rounds = c->failures / c->agents.n;
+                wait = rounds < 7 ? MIN((uint32_t)BACKOFF_MIN_MS << (rounds ? rounds - 1 : 0), (uint32_t)BACKOFF_MAX_MS) : BACKOFF_MAX_MS;
+        }
         timer_set(loop_timers(c->loop), &c->redial, loop_now_ms(c->loop) + wait / 2 + random_below(wait / 2 + 1));
 }
 
@@ -105,9 +107,10 @@ static void session_closed(void *arg, int err, const char *why)
         struct dpclient *c = arg;
         uint32_t suppressed;
         const char *reason = c->reason[0] ? c->reason : why;
+        char text[CONTROL_ADDR_STR_MAX];
         if (log_permit(&c->dial_limit, 3, 60000, &suppressed))
-                log_warn("agent_lost", "state=%s errno=%d reason=%s action=keep_serving suppressed=%u",
-                         states[c->state].word, err, LOG_ESC(reason), suppressed);
+                log_warn("agent_lost", "agent=%s state=%s errno=%d reason=%s action=keep_serving suppressed=%u",
+                         LOG_ESC(control_addr_str(&c->agents.at[c->dial_at], text)), states[c->state].word, err, LOG_ESC(reason), suppressed);
         c->reason[0] = 0;
         session_end(c);
 }
@@ -115,16 +118,28 @@ static void session_closed(void *arg, int err, const char *why)
 static ptrdiff_t session_input(void *arg, struct span in);
 static const struct transport_ops session_ops = {.input = session_input, .closed = session_closed};
 
+static int dial_one(struct dpclient *c, const struct control_addr *at, struct err *reterr)
+{
+        if (at->kind == CONTROL_TLS)
+                return tls_connect(c->loop, at, c->credentials, &session_ops, c, &c->t, reterr);
+        int r = transport_connect(c->loop, at->path, &session_ops, c, &c->t);
+        return r < 0 ? err_set(reterr, -r, at->path, "%s", strerror(-r)) : 0;
+}
+
 static void dial(struct timer *t, uint64_t now_ms)
 {
         struct dpclient *c = CONTAINER_OF(t, struct dpclient, redial);
+        const struct control_addr *at = &c->agents.at[c->dial_at];
+        char text[CONTROL_ADDR_STR_MAX];
         uint32_t suppressed;
-        int r = transport_connect(c->loop, c->agent_socket, &session_ops, c, &c->t);
+        struct err e = {0};
+        c->failures++; /* until it turns out to be of use */
+        int r = dial_one(c, at, &e);
         if (r < 0) {
                 c->t = NULL;
                 if (log_permit(&c->dial_limit, 3, 60000, &suppressed))
-                        log_warn("agent_unreachable", "socket=%s reason=%s action=retry suppressed=%u",
-                                 LOG_ESC(c->agent_socket), LOG_ESC(strerror(-r)), suppressed);
+                        log_warn("agent_unreachable", "agent=%s place=%s reason=%s action=retry suppressed=%u",
+                                 LOG_ESC(control_addr_str(at, text)), LOG_ESC(e.place), LOG_ESC(e.msg), suppressed);
                 redial_schedule(c);
                 return;
         }
@@ -145,7 +160,9 @@ static void tick(struct timer *t, uint64_t now_ms)
 {
         struct dpclient *c = CONTAINER_OF(t, struct dpclient, tick);
         if (++c->silent_ticks >= SILENT_TICKS_MAX) {
-                log_warn("agent_silent", "ms=%u action=reconnect", c->ping_ms * SILENT_TICKS_MAX);
+                char text[CONTROL_ADDR_STR_MAX];
+                log_warn("agent_silent", "agent=%s ms=%u action=reconnect", LOG_ESC(control_addr_str(&c->agents.at[c->dial_at], text)),
+                         c->ping_ms * SILENT_TICKS_MAX);
                 transport_close(c->t);
                 session_end(c);
                 return;
@@ -323,13 +340,14 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
         c->loop = l;
         c->ops = *ops;
         c->arg = arg;
-        c->agent_socket = dup_or_empty(conf->agent_socket);
+        if (conf->agents)
+                c->agents = *conf->agents;
         c->state_dir = dup_or_empty(conf->state_dir);
         c->name = dup_or_empty(conf->name);
         c->pool = dup_or_empty(conf->pool);
         c->version = dup_or_empty(conf->version);
         c->fresh = fresh_new();
-        BUG_ON(!c->agent_socket || !c->state_dir || !c->name || !c->pool || !c->version || !c->fresh);
+        BUG_ON(!c->state_dir || !c->name || !c->pool || !c->version || !c->fresh);
         c->role = conf->role;
         c->limits = conf->limits;
         c->limits.base =
@@ -349,6 +367,16 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
                 dpclient_free(c);
                 return err_set(reterr, EINVAL, "name", "a data plane needs a name");
         }
+        if (c->agents.tls) {
+                struct identity self;
+                int r = agents_identity(c->role == CONTROL__ROLE__ROLE_L4 ? IDENTITY_L4 : IDENTITY_L7, c->pool, c->name, &self, reterr);
+                if (r < 0) {
+                        dpclient_free(c);
+                        return r;
+                }
+                c->credentials = credentials_new(&c->agents.credentials, &self); /* read when dialling: without them we serve too */
+                BUG_ON(!c->credentials);
+        }
         if (c->state_dir[0])
                 store_open(c);
         *ret = c;
@@ -357,7 +385,7 @@ int dpclient_new(struct loop *l, const struct dpclient_conf *conf, const struct 
 
 void dpclient_start(struct dpclient *c)
 {
-        if (c->agent_socket[0] && c->state == DP_IDLE && !timer_armed(&c->redial))
+        if (c->agents.n && c->state == DP_IDLE && !timer_armed(&c->redial))
                 timer_set(loop_timers(c->loop), &c->redial, loop_now_ms(c->loop));
 }
 
@@ -425,7 +453,7 @@ void dpclient_free(struct dpclient *c)
         fresh_free(c->fresh);
         map_fini(&c->missing);
         lkg_close(c->lkg);
-        free(c->agent_socket);
+        credentials_free(c->credentials);
         free(c->state_dir);
         free(c->name);
         free(c->pool);

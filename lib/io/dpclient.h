@@ -1,9 +1,10 @@
 /* lib/io/dpclient.h - a data plane's side of the control socket: dials the agent, receives manifests, runs
  * PREPARE/ACTIVATE through callbacks, stores last known good, boots from it.  Layer: lib/io.
- * Thread rule: control thread (the loop's).  Reconnects with jittered backoff 100 ms .. 5 s; the data plane serves on
- * whatever it has meanwhile.  A store that cannot be opened or written is logged, serving goes on.  One manifest is in flight at a time; a newer one replaces it (abort is called). */
+ * Thread rule: control thread (the loop's).  Reconnects with jittered backoff 100 ms .. 5 s, each time beginning with the first
+ * agent after a session that was of use, else with the next one; the data plane serves on whatever it has meanwhile.  A store that cannot be opened or written is logged, serving goes on.  One manifest is in flight at a time; a newer one replaces it (abort is called). */
 #pragma once
 #include "lib/core/model.h"
+#include "lib/io/agents.h"
 #include "lib/io/lkg.h"
 #include "lib/io/loop.h"
 #include "lib/control.pb-c.h"
@@ -20,7 +21,7 @@ struct dpclient_ops {
         void (*fill_status)(void *arg, struct arena *a, Control__Status *st); /* memory from a */
 };
 struct dpclient_conf {
-        const char *agent_socket; /* path; NULL or "" = never dial, only last known good */
+        const struct agents_conf *agents; /* copied; NULL or none = never dial, only last known good */
         const char *state_dir;
         const char *name, *pool; /* pool "" for l4 */
         Control__Role role;

@@ -8,7 +8,7 @@
 #include "lib/io/dpclient.h"
 #include "lib/io/dpclient_states.tbl.h"
 #include "lib/io/log.h"
-#include "lib/io/transport.h"
+#include "lib/io/tls_wire.h"
 
 enum dp_state {
 #define S(id, word, next) DP_##id,
@@ -26,7 +26,10 @@ struct dpclient {
         struct loop *loop;
         struct dpclient_ops ops;
         void *arg;
-        char *agent_socket, *state_dir, *name, *pool, *version;
+        struct agents_conf agents;
+        size_t dial_at;                  /* of agents: the one we speak to, or dial next */
+        struct credentials *credentials; /* NULL: no agent is dialled over TLS */
+        char *state_dir, *name, *pool, *version;
         Control__Role role;
         Control__Limits limits;
         uint32_t status_interval_ms, flush_ms, trial_ms, ping_ms;

@@ -1,4 +1,4 @@
-/* lib/io/transport.c - see transport.h.  Unix stream sockets with SO_PEERCRED, edge-triggered, bounded queues. */
+/* lib/io/transport.c - see transport.h.  Edge-triggered, bounded queues; listening and dialling are here for Unix sockets. */
 #include "lib/base.h"
 #include "lib/io/transport.h"
 
@@ -19,11 +19,13 @@ struct transport {
         struct loop_fd fd;
         struct loop *loop;
         struct loop_defer flush;
+        struct timer expiry;  /* armed: the peer's certificate ends then, and with it what it is good for */
         struct timer read_on; /* armed: there may be more to read, and no event will say so */
         struct buf in, out;
         const struct transport_ops *ops;
         void *arg;
         struct transport_peer peer;
+        struct transport_wire *wire; /* NULL = the socket itself */
         unsigned depth; /* callbacks in progress */
         bool closing;   /* freed when depth returns to 0 */
 };
@@ -32,6 +34,9 @@ static void transport_free(struct transport *t)
 {
         loop_defer_cancel(&t->flush);
         timer_stop(&t->read_on);
+        timer_stop(&t->expiry);
+        if (t->wire)
+                t->wire->ops->close(t->wire);
         if (t->fd.fd >= 0) {
                 int fd = t->fd.fd;
                 loop_del(&t->fd);
@@ -51,13 +56,37 @@ void transport_close(struct transport *t)
                 transport_free(t);
 }
 
+static void expiry_set(struct transport *t)
+{
+        if (t->peer.has_id)
+                timer_set(loop_timers(t->loop), &t->expiry, loop_now_ms(t->loop) + (uint64_t)MAX(t->peer.valid_s, (int64_t)0) * 1000);
+}
+
 /* Tells the owner and closes, unless the owner closed it already. */
 static void transport_fail(struct transport *t, int err, const char *why)
 {
         if (t->closing)
                 return;
         t->closing = true; /* before the callback: transport_close inside it is then harmless */
-        t->ops->closed(t->arg, err, why);
+        const char *more = t->wire ? t->wire->ops->why(t->wire) : "";
+        t->ops->closed(t->arg, err, *more ? more : why);
+}
+
+/* As recv(), but -errno. */
+static ssize_t bytes_recv(struct transport *t, void *p, size_t n)
+{
+        if (t->wire)
+                return t->wire->ops->recv(t->wire, t->fd.fd, p, n);
+        ssize_t r = recv(t->fd.fd, p, n, MSG_DONTWAIT);
+        return r < 0 ? -errno : r;
+}
+
+static ssize_t bytes_send(struct transport *t, const void *p, size_t n)
+{
+        if (t->wire)
+                return t->wire->ops->send(t->wire, t->fd.fd, p, n);
+        ssize_t r = send(t->fd.fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+        return r < 0 ? -errno : r;
 }
 
 static void transport_enter(struct transport *t)
@@ -74,12 +103,12 @@ static void transport_leave(struct transport *t)
 static void write_out(struct transport *t)
 {
         while (t->out.n && !t->closing) {
-                ssize_t n = send(t->fd.fd, t->out.p, t->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+                ssize_t n = bytes_send(t, t->out.p, t->out.n);
                 if (n < 0) {
-                        if (errno == EINTR)
+                        if (n == -EINTR)
                                 continue;
-                        if (errno != EAGAIN)
-                                transport_fail(t, errno, "send");
+                        if (n != -EAGAIN)
+                                transport_fail(t, (int)-n, "send");
                         return;
                 }
                 buf_consume(&t->out, (size_t)n);
@@ -129,17 +158,21 @@ static void read_in(struct transport *t)
                         transport_fail(t, EMSGSIZE, "input over its limit");
                         return;
                 }
-                ssize_t n = recv(t->fd.fd, p, READ_CHUNK_BYTES, MSG_DONTWAIT);
+                ssize_t n = bytes_recv(t, p, READ_CHUNK_BYTES);
                 if (n == 0) {
                         transport_fail(t, 0, "peer closed");
                         return;
                 }
                 if (n < 0) {
-                        if (errno == EINTR)
+                        if (n == -EINTR)
                                 continue;
-                        if (errno != EAGAIN)
-                                transport_fail(t, errno, "recv");
+                        if (n != -EAGAIN)
+                                transport_fail(t, (int)-n, "recv");
                         return;
+                }
+                if (t->wire && !t->peer.has_id) {
+                        t->wire->ops->peer(t->wire, &t->peer);
+                        expiry_set(t);
                 }
                 t->in.n += (size_t)n;
                 got += (size_t)n;
@@ -156,14 +189,25 @@ static void read_on_due(struct timer *timer, uint64_t now_ms)
         transport_leave(t);
 }
 
+static void expiry_due(struct timer *timer, uint64_t now_ms)
+{
+        struct transport *t = CONTAINER_OF(timer, struct transport, expiry);
+        (void)now_ms;
+        transport_enter(t);
+        transport_fail(t, EKEYEXPIRED, "the peer's certificate has expired since");
+        transport_leave(t);
+}
+
 static void transport_event(struct loop_fd *f, unsigned events)
 {
         struct transport *t = CONTAINER_OF(f, struct transport, fd);
         transport_enter(t);
-        if (events & LOOP_WRITE)
+        if (!t->wire && (events & LOOP_WRITE))
                 write_out(t);
-        if (events & LOOP_READ)
+        if (t->wire || (events & LOOP_READ))
                 read_in(t);
+        if (t->wire) /* room may be what reading waits for, and bytes what writing waits for: a handshake is both */
+                write_out(t);
         transport_leave(t);
 }
 
@@ -180,11 +224,19 @@ static void peer_of(int fd, struct transport_peer *ret)
         snprintf(ret->text, sizeof ret->text, "unix:pid=%d,uid=%u", ret->pid, ret->uid);
 }
 
-int transport_accept(struct loop *l, int conn_fd, const struct transport_ops *ops, void *arg, struct transport **ret)
+void transport_conn_drop(const struct transport_conn *conn)
+{
+        if (conn->wire)
+                conn->wire->ops->close(conn->wire);
+        close(conn->fd);
+}
+
+int transport_accept(struct loop *l, const struct transport_conn *conn, const struct transport_ops *ops, void *arg,
+                     struct transport **ret)
 {
         struct transport *t = calloc(1, sizeof *t);
         if (!t) {
-                close(conn_fd);
+                transport_conn_drop(conn);
                 return -ENOMEM;
         }
         t->loop = l;
@@ -193,15 +245,18 @@ int transport_accept(struct loop *l, int conn_fd, const struct transport_ops *op
         t->fd.fd = -1;
         t->flush.fn = flush_hook;
         timer_init(&t->read_on, read_on_due);
+        timer_init(&t->expiry, expiry_due);
         buf_init(&t->in, INPUT_MAX_BYTES + READ_CHUNK_BYTES);
         buf_init(&t->out, TRANSPORT_MAX_QUEUE);
-        peer_of(conn_fd, &t->peer);
-        int r = loop_add(l, &t->fd, conn_fd, transport_event);
+        t->peer = conn->peer;
+        int r = loop_add(l, &t->fd, conn->fd, transport_event);
         if (r < 0) {
-                close(conn_fd);
+                transport_conn_drop(conn);
                 transport_free(t);
                 return r;
         }
+        t->wire = conn->wire;
+        expiry_set(t);
         *ret = t;
         return 0;
 }
@@ -230,7 +285,9 @@ int transport_connect(struct loop *l, const char *path, const struct transport_o
                 close(fd);
                 return r;
         }
-        return transport_accept(l, fd, ops, arg, ret);
+        struct transport_conn conn = { .fd = fd };
+        peer_of(fd, &conn.peer);
+        return transport_accept(l, &conn, ops, arg, ret);
 }
 
 struct buf *transport_out(struct transport *t)
@@ -253,7 +310,7 @@ struct transport_listener {
         char *path;
         uint32_t *uids;
         size_t n_uids;
-        void (*accepted)(void *arg, int conn_fd, const struct transport_peer *peer);
+        void (*accepted)(void *arg, const struct transport_conn *conn);
         void *arg;
         struct log_limit refused;
 };
@@ -278,15 +335,15 @@ static void listener_event(struct loop_fd *f, unsigned events)
                         continue;
                 if (fd < 0)
                         return; /* EAGAIN, or out of descriptors: the peer retries */
-                struct transport_peer peer;
+                struct transport_conn conn = { .fd = fd };
                 uint32_t suppressed;
-                peer_of(fd, &peer);
-                if (uid_allowed(tl, peer.uid)) {
-                        tl->accepted(tl->arg, fd, &peer);
+                peer_of(fd, &conn.peer);
+                if (uid_allowed(tl, conn.peer.uid)) {
+                        tl->accepted(tl->arg, &conn);
                         continue;
                 }
                 if (log_permit(&tl->refused, 5, 10000, &suppressed))
-                        log_warn("peer_refused", "socket=%s peer=%s suppressed=%u", LOG_ESC(tl->path), peer.text, suppressed);
+                        log_warn("peer_refused", "socket=%s peer=%s suppressed=%u", LOG_ESC(tl->path), conn.peer.text, suppressed);
                 close(fd);
         }
 }
@@ -334,7 +391,7 @@ static int bind_socket(const char *path, int *ret_fd)
 }
 
 int transport_listen(struct loop *l, const char *path, const uint32_t *uids, size_t n_uids,
-                     void (*accepted)(void *arg, int conn_fd, const struct transport_peer *peer), void *arg,
+                     void (*accepted)(void *arg, const struct transport_conn *conn), void *arg,
                      struct transport_listener **ret, struct err *reterr)
 {
         int fd = -1;

@@ -206,7 +206,7 @@ vip_pools = [ "10.99.0.0/24" ];
 push = { prepare_timeout_ms = 60000; };
 """ % {"d": d})
     bed.path(name + "/l7gw.cfg", """name = "shard-1"; pool = "default"; threads = 1;
-control = { agent = "%(d)s/agent.sock"; admin = "%(d)s/shard-1.sock"; state_dir = "%(d)s/shard-1"; };
+control = { agents = [ "unix:%(d)s/agent.sock" ]; admin = "%(d)s/shard-1.sock"; state_dir = "%(d)s/shard-1"; };
 access_log = "";
 health = { addresses = [ "10.98.0.1" ]; port = 9900; };
 """ % {"d": d})

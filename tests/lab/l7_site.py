@@ -152,7 +152,7 @@ class Site:
                     % {"d": self.dir, "h": HEALTH})
         with open(self.path("l7gw.cfg"), "w") as f:
             f.write('name = "shard-1"; pool = "default"; threads = 2; %(settings)s log_level = "info"; access_log = "%(d)s/access.log";\n'
-                    'control = { agent = "%(d)s/agent.sock"; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
+                    'control = { agents = [ "unix:%(d)s/agent.sock" ]; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
                     'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; %(limits)s };\n'
                     'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; tunnel_idle = 2000; drain = 8000; %(timeouts)s };\n'
                     % {"d": self.dir, "h": HEALTH, "settings": self.settings, "limits": self.limits, "timeouts": self.timeouts})

@@ -319,7 +319,7 @@ push = { prepare_timeout_ms = 10000; };
         return """name = "shard-%d";
 pool = "%s";
 threads = 1;
-control = { agent = "%s"; admin = "%s"; state_dir = "%s"; };
+control = { agents = [ "unix:%s" ]; admin = "%s"; state_dir = "%s"; };
 log_level = "info";
 access_log = "%s";
 health = { addresses = [ "10.30.%d.2", "fd00:30:%d::2" ]; port = %d; };
@@ -343,7 +343,7 @@ timeouts = { header = 10000; idle = 60000; connect = 3000; upstream_idle = 50000
         ports.append('  { name = "b0"; device = "%s"; role = "shard"; addresses = [ "10.40.0.3/24", "fd00:40::3/64" ]; }' % device(
             self.n_shards + 1, "b0"))
         return """name = "l4-1";
-control = { agent = "%s"; admin = "%s"; state_dir = "%s"; };
+control = { agents = [ "unix:%s" ]; admin = "%s"; state_dir = "%s"; };
 log_level = "info";
 dpdk = { cores = "%d"; hugepages = false; memory_mb = 256; eal = [ "--file-prefix=%s" ]; };
 ports = (

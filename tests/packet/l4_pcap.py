@@ -233,7 +233,7 @@ class Run:
         ports = ",\n".join('{ name = "%s"; device = "net_pcap%d,rx_pcap=%s,tx_pcap=%s"; role = "%s"; addresses = [ "%s/24", "%s/64" ]; }' % (
             p, i, self.path("in." + p), self.path("out." + p), "uplink" if p == "up" else "shard", *OURS[p]) for i, p in enumerate(PORTS))
         return """name = "l4-test-%d";
-control = { agent = ""; admin = "%s"; state_dir = "%s"; };
+control = { agents = [ ]; admin = "%s"; state_dir = "%s"; };
 dpdk = { cores = "%d"; hugepages = false; memory_mb = 64; };
 ports = (%s);
 routes = ( { prefix = "0.0.0.0/0"; via = "10.20.0.1"; }, { prefix = "::/0"; via = "fd00:20::1"; } );

@@ -169,12 +169,10 @@ static void closed(void *arg, int err, const char *why)
         trace(d, "closed ");
 }
 
-void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
-                  const struct manifest *active)
+static const struct transport_ops ops = { .input = input, .closed = closed };
+
+static void hello(struct fake_dp *d, const char *name, Control__Role role, const char *pool, const struct manifest *active)
 {
-        static const struct transport_ops ops = { .input = input, .closed = closed };
-        d->loop = l;
-        BUG_ON(transport_connect(l, path, &ops, d, &d->t) < 0);
         Control__Hello h = CONTROL__HELLO__INIT;
         h.protocol = 1;
         h.name = (char *)(uintptr_t)name;
@@ -185,6 +183,23 @@ void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const cha
                 h.active_generation = active->generation;
         }
         send_msg(d, FRAME_HELLO, &h.base);
+}
+
+void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
+                  const struct manifest *active)
+{
+        d->loop = l;
+        BUG_ON(transport_connect(l, path, &ops, d, &d->t) < 0);
+        hello(d, name, role, pool, active);
+}
+
+void fake_dp_dial_tls(struct fake_dp *d, struct loop *l, const struct control_addr *at, struct credentials *own, const char *name,
+                      Control__Role role, const char *pool)
+{
+        struct err e = { 0 };
+        d->loop = l;
+        BUG_ON(tls_connect(l, at, own, &ops, d, &d->t, &e) < 0);
+        hello(d, name, role, pool, NULL);
 }
 
 void fake_dp_status(struct fake_dp *d, const char *set, uint64_t requests_total, bool more)

@@ -5,7 +5,7 @@
 #include "lib/control.pb-c.h"
 #include "lib/core/frame.h"
 #include "lib/core/manifest.h"
-#include "lib/io/transport.h"
+#include "lib/io/tls_wire.h"
 #include <stdarg.h>
 
 struct fake_dp {
@@ -29,6 +29,9 @@ struct fake_dp {
 };
 void fake_dp_dial(struct fake_dp *d, struct loop *l, const char *path, const char *name, Control__Role role, const char *pool,
                   const struct manifest *active);
+/* Over TLS; what it says in HELLO need not be what its certificate says. */
+void fake_dp_dial_tls(struct fake_dp *d, struct loop *l, const struct control_addr *at, struct credentials *own, const char *name,
+                      Control__Role role, const char *pool);
 void fake_dp_prepare(struct fake_dp *d);
 void fake_dp_refuse(struct fake_dp *d);
 void fake_dp_status(struct fake_dp *d, const char *set, uint64_t requests_total, bool more); /* of one endpoint set */

@@ -678,7 +678,7 @@ static void test_no_agent_configured(void **state)
 {
         struct bench *b = *state;
         struct err e;
-        struct dpclient_conf conf = {.agent_socket = "", .state_dir = b->state, .name = "x", .pool = ""};
+        struct dpclient_conf conf = {.state_dir = b->state, .name = "x", .pool = ""};
         assert_int_equal(dpclient_new(b->loop, &conf, &dp_ops, b, &b->dp, &e), 0);
         dpclient_start(b->dp);
         for (int i = 0; i < 5; i++)
@@ -686,11 +686,37 @@ static void test_no_agent_configured(void **state)
         assert_int_equal(b->connections, 0);
 }
 
+/* Two agents: the first that answers; and when that one goes, the other. */
+static void test_second_agent(void **state)
+{
+        struct bench *b = *state;
+        struct world w;
+        snprintf(b->first_sock, sizeof b->first_sock, "%s/first.sock", b->dir); /* nobody listens there */
+        struct manifest *m = bench_start(b, &w);
+        agent_kill(b);
+        char second[sizeof b->sock];
+        memcpy(second, b->sock, sizeof second);
+        memcpy(b->sock, b->first_sock, sizeof b->sock);
+        agent_listen(b); /* and now only there */
+        agent_greet(b);
+        UNTIL(b, dpclient_connected(b->dp));
+        agent_kill(b); /* a session of no use: nothing was sent in it; the next one is asked first */
+        memcpy(b->sock, second, sizeof second);
+        agent_listen(b);
+        agent_greet(b);
+        UNTIL(b, dpclient_connected(b->dp));
+        assert_int_equal(b->connections, 3);
+        assert_int_equal(b->activated, 1);
+        manifest_put(m);
+        world_fini(&w);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, bench_setup, bench_teardown)
         const struct CMUnitTest tests[] = {
                 T(test_happy_path),
+                T(test_second_agent),
                 T(test_nack_names_the_object),
                 T(test_announced_limits),
                 T(test_silent_agent),

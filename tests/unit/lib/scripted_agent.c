@@ -61,12 +61,12 @@ static void agent_closed(void *arg, int err, const char *why)
 
 static const struct transport_ops agent_ops = {agent_input, agent_closed};
 
-static void agent_accepted(void *arg, int fd, const struct transport_peer *peer)
+static void agent_accepted(void *arg, const struct transport_conn *conn)
 {
         struct bench *b = arg;
-        assert_int_equal(peer->uid, geteuid());
+        assert_int_equal(conn->peer.uid, geteuid());
         assert_null(b->agent);
-        assert_int_equal(transport_accept(b->loop, fd, &agent_ops, b, &b->agent), 0);
+        assert_int_equal(transport_accept(b->loop, conn, &agent_ops, b, &b->agent), 0);
         b->connections++;
 }
 
@@ -140,7 +140,12 @@ const struct dpclient_ops dp_ops = {dp_prepare, dp_activate, dp_abort, dp_endpoi
 void dp_make(struct bench *b, bool boots)
 {
         struct err e = {0};
-        struct dpclient_conf conf = {.agent_socket = b->sock,
+        struct agents_conf agents = {0};
+        const char *const paths[] = {b->first_sock, b->sock};
+        for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+                if (*paths[i])
+                        snprintf(agents.at[agents.n++].path, CONTROL_PATH_MAX, "%s", paths[i]);
+        struct dpclient_conf conf = {.agents = &agents,
                                      .state_dir = b->state,
                                      .name = "shard-1",
                                      .pool = "default",

@@ -12,6 +12,7 @@
 struct bench { /* the agent's side, and what the data plane was told */
         struct loop *loop;
         char dir[64], sock[96], state[96];
+        char first_sock[96]; /* of an agent the data plane asks before this one; "" = none */
         struct transport_listener *listener;
         struct transport *agent;
         unsigned connections, closed;

@@ -58,12 +58,12 @@ struct bed {
         char path[64];
 };
 
-static void bed_accepted(void *arg, int conn_fd, const struct transport_peer *peer)
+static void bed_accepted(void *arg, const struct transport_conn *conn)
 {
         struct bed *b = arg;
-        assert_int_equal(peer->uid, geteuid());
-        assert_int_equal(peer->pid, getpid());
-        assert_int_equal(transport_accept(b->l, conn_fd, &end_ops, &b->server, &b->server.t), 0);
+        assert_int_equal(conn->peer.uid, geteuid());
+        assert_int_equal(conn->peer.pid, getpid());
+        assert_int_equal(transport_accept(b->l, conn, &end_ops, &b->server, &b->server.t), 0);
 }
 
 static int setup(void **state)
@@ -225,7 +225,7 @@ static void hose_open(struct hose *h, struct loop *l, size_t bytes)
         *h = (struct hose){ .left = bytes };
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
         h->fd = sv[1];
-        assert_int_equal(transport_accept(l, sv[0], &ops, h, &h->t), 0);
+        assert_int_equal(transport_accept(l, &(struct transport_conn){ .fd = sv[0] }, &ops, h, &h->t), 0);
         hose_fill(h);
 }
 
