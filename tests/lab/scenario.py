@@ -62,10 +62,10 @@ class Site:
         self.v4, self.v6 = self.lab.vips(*self.gateways[0])
 
 
-def main(scenario, site_args=None, **lab_args):
+def main(scenario, site_args=None, lab_class=Lab, **lab_args):
     """Runs one scenario function(site, check) in a lab of its own; the exit status is 0, 1, or 77 without rights."""
     def run(check):
-        with Lab(**lab_args) as lab:
+        with lab_class(**lab_args) as lab:
             site = Site(lab, **(site_args or {}))
             if check.guarded("start of the appliance", site.start):
                 check.guarded(check.title, scenario, site, check)
