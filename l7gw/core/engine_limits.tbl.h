@@ -6,6 +6,7 @@
         L(SCRATCH_BYTES, 131072, "one read: copying costs least per byte at 64 to 128 KiB") \
         L(READS_PER_RUN, 4, "reads of one connection before others have their turn: half a MiB") \
         L(RUNS_PER_ROUND, 4, "times a connection goes round (input, frames, send) before others have their turn") \
+        L(SEND_BATCH, 128, "sends in one system call") \
         L(CHUNK_BYTES, 16384, "queue granule: one full TLS record") \
         L(CHUNKS_KEPT, 1024, "idle chunks a worker keeps for reuse: 16 MiB") \
         L(STREAMS_KEPT, 1024, "idle streams a worker keeps for reuse") \

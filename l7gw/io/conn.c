@@ -35,6 +35,7 @@ void conn_close(struct conn *c)
         session_gone(c);
         timer_stop(&c->timer);
         loop_defer_cancel(&c->defer);
+        sendq_cancel(&w->sends, &c->send);
         int fd = c->f.fd;
         loop_del(&c->f);
         close(fd);
@@ -54,6 +55,7 @@ int conn_release(struct conn *c)
         c->dead = true;
         timer_stop(&c->timer);
         loop_defer_cancel(&c->defer);
+        sendq_cancel(&w->sends, &c->send);
         loop_del(&c->f);
         *c->pprev = c->next;
         if (c->next)
@@ -190,8 +192,11 @@ static bool conn_finish(struct conn *c)
         if (c->tls && !c->notified) {
                 c->notified = true;
                 tls_close_notify(c->tls);
-                if (!conn_send(c))
+                if (c->tls->wire.n > 0) {
+                        if (c->writable)
+                                sendq_add(&c->w->sends, &c->send);
                         return false;
+                }
         }
         /* Closing with unread input would send RST, and that can destroy the answer on its way (RFC 9112 9.6). */
         if (c->eof || (h1 && !c->h1.early && !c->readable && c->in.n == 0))
@@ -282,11 +287,21 @@ static void goaway_final(struct conn *c)
         loop_defer(c->w->loop, &c->defer);
 }
 
-/* Once per turn and connection: input that was held back, frames, one flush, then what the flush made room for. */
+void conn_rest(struct conn *c)
+{
+        bool sent = conn_unsent(c) == 0;
+        if (sent)
+                sent = conn_finish(c);
+        if (!c->dead)
+                conn_arm(c, sent);
+}
+
+/* Once per round and connection: input that was held back, frames; then what is to be sent is queued, and the rest is
+ * settled when it went. */
 static void conn_run(struct loop_defer *d)
 {
         struct conn *c = CONTAINER_OF(d, struct conn, defer);
-        bool sent = true, again;
+        bool again;
         unsigned runs = 0;
         if (c->dead)
                 return;
@@ -305,26 +320,16 @@ static void conn_run(struct loop_defer *d)
                         conn_close(c);
                         return;
                 }
-                size_t before = conn_session_out(c) ? conn_session_out(c)->n : 0;
-                bool choked = conn_tls_choked(c);
-                sent = conn_send(c);
-                if (c->dead)
-                        return;
-                again |= choked && !conn_tls_choked(c);
-                if (conn_session_out(c) && conn_session_out(c)->n < before) {
-                        again = true;
-                        if (c->proto == CONN_H1)
-                                h1_server_flushed(&c->h1);
-                }
         } while (again && ++runs < L7_RUNS_PER_ROUND);
-        if (again) { /* others wait too: the next round goes on */
+        if (again) /* others wait too: the next round goes on */
                 loop_defer(c->w->loop, &c->defer);
-                return;
-        }
-        if (sent)
-                sent = conn_finish(c);
-        if (!c->dead)
-                conn_arm(c, sent);
+        const struct chain *out = conn_session_out(c);
+        if (out && out->failed)
+                conn_close(c);
+        else if (conn_unsent(c) > 0 && c->writable)
+                sendq_add(&c->w->sends, &c->send);
+        else if (!again)
+                conn_rest(c);
 }
 
 void conn_output(void *conn)
@@ -396,7 +401,8 @@ static void conn_timer(struct timer *t, uint64_t now_ms)
         if (c->tls && !c->notified) { /* an orderly end of TLS too, if the socket takes it (RFC 8446 6.1) */
                 c->notified = true;
                 tls_close_notify(c->tls);
-                (void)conn_send(c); /* a full socket: the client has stopped reading, nothing is lost by the cut */
+                ssize_t n = socket_send(c->f.fd, &c->tls->wire, &c->writable);
+                (void)n; /* a full socket: the client has stopped reading, nothing is lost by the cut */
         }
         conn_close(c);
 }
@@ -460,6 +466,7 @@ int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct
         }
         *c = (struct conn){.w = w,
                            .defer.fn = conn_run,
+                           .send.kind = &conn_sends,
                            .key = *key,
                            .local = *local,
                            .local_port = local_port,

@@ -23,6 +23,7 @@ struct conn {
         struct worker *w;
         struct conn *next, **pprev;
         struct loop_defer defer;
+        struct sendop send;
         struct timer timer;
         struct tls *tls;          /* NULL on cleartext */
         struct buf in;            /* plain text the session has not taken yet */

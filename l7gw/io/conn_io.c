@@ -237,7 +237,7 @@ void conn_tls_feed(struct conn *c, struct span in)
 /* ---- socket in ---- */
 
 /* A client that asks for key updates or renegotiations and reads none of the answers.  Session output alone stays below:
- * conn_send stops adding at half of it. */
+ * tls_seal stops adding at half of it. */
 bool conn_tls_choked(const struct conn *c)
 {
         return c->tls && c->tls->wire.n >= 2 * (size_t)L7_WIRE_BYTES;
@@ -303,41 +303,51 @@ void conn_read(struct conn *c)
 
 /* ---- socket out ---- */
 
-/* Sends from the front of a chain: true when it is empty now. */
-static bool chain_send(struct conn *c, struct chain *out)
+size_t conn_unsent(struct conn *c)
 {
-        ssize_t n = socket_send(c->f.fd, out, &c->writable);
-        if (n < 0) {
-                conn_close(c); /* the client is gone */
-                return false;
-        }
-        c->gave |= n > 0;
-        return out->n == 0;
+        const struct chain *out = conn_session_out(c);
+        return (out ? out->n : 0) + (c->tls ? c->tls->wire.n : 0);
 }
 
-/* true when nothing waits any more */
-bool conn_send(struct conn *c)
+bool conn_has_input(struct conn *c)
 {
-        struct chain *out = conn_session_out(c);
-        if (out && out->failed) {
-                conn_close(c);
-                return false;
-        }
-        if (!c->tls)
-                return !out || chain_send(c, out);
-        struct tls *t = c->tls;
-        for (;;) {
-                while (out && out->n > 0 && t->wire.n < L7_WIRE_BYTES && t->established) {
-                        struct span plain = chain_front(out);
-                        if (tls_write(t, plain) != TLS_OK) {
-                                conn_close(c);
-                                return false;
-                        }
-                        chain_consume(out, plain.n);
-                }
-                if (!chain_send(c, &t->wire))
-                        return false;
-                if (!out || out->n == 0)
-                        return true;
-        }
+        return c->readable || c->in.n > 0 || c->sealed.n > 0 || (c->tls && SSL_pending(c->tls->ssl) > 0);
 }
+
+static struct chain *ready(struct sendop *op, int *ret_fd)
+{
+        struct conn *c = CONTAINER_OF(op, struct conn, send);
+        struct chain *out = conn_session_out(c);
+        *ret_fd = c->f.fd;
+        if (!c->tls)
+                return out;
+        if (out && c->tls->established && tls_seal(c->tls, out) < 0) {
+                conn_close(c);
+                return NULL;
+        }
+        return &c->tls->wire;
+}
+
+/* What went makes room: in the session, and for what waits to be read. */
+static void sent(struct sendop *op, ssize_t n, bool full)
+{
+        struct conn *c = CONTAINER_OF(op, struct conn, send);
+        if (n < 0) {
+                conn_close(c); /* the client is gone */
+                return;
+        }
+        c->writable &= !full;
+        c->gave |= n > 0;
+        if (c->proto == CONN_H1)
+                h1_server_flushed(&c->h1);
+        if (c->dead)
+                return;
+        if (c->proto == CONN_H2 && h2_server_output(c->h2, 2 * (size_t)c->w->options->buffer_bytes) < 0)
+                conn_close(c);
+        else if (conn_has_input(c) || (conn_unsent(c) > 0 && c->writable))
+                loop_defer(c->w->loop, &c->defer);
+        else
+                conn_rest(c);
+}
+
+const struct sendop_kind conn_sends = {.ready = ready, .sent = sent};

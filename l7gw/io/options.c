@@ -23,6 +23,14 @@ static enum log_level level_of(const struct conf_group *g)
         return LOG_INFO;
 }
 
+static bool io_uring_of(const struct conf_group *g)
+{
+        const char *s = conf_str_or(g, "io_uring", "auto");
+        if (strcmp(s, "auto") != 0 && strcmp(s, "off") != 0)
+                conf_error(g, "io_uring", "must be auto or off");
+        return strcmp(s, "off") != 0;
+}
+
 static void health_load(const struct conf_group *g, struct options *o)
 {
         size_t n = conf_list_len(g, "addresses");
@@ -79,6 +87,7 @@ int options_load(const char *path, struct options *ret, struct err *reterr)
         o.access_log = copy(conf_str_or(g, "access_log", ""));
         o.log_level = level_of(g);
         self_load(g, &o);
+        o.io_uring = io_uring_of(g);
         const struct conf_group *health = conf_sub_or_null(g, "health");
         if (health)
                 health_load(health, &o);

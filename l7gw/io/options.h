@@ -13,6 +13,7 @@ struct options {
         struct agents_conf agents;
         enum log_level log_level;
         unsigned threads;
+        bool io_uring; /* where the kernel lets us */
         struct ipaddr health[OPTIONS_MAX_HEALTH];
         size_t n_health;
         uint16_t health_port;

@@ -335,17 +335,25 @@ ssize_t tls_recv(struct tls *t, const struct tls_socket *s, uint8_t *p, size_t m
         }
 }
 
+int tls_seal(struct tls *t, struct chain *out)
+{
+        while (out->n > 0 && t->wire.n < L7_WIRE_BYTES) {
+                struct span plain = chain_front(out);
+                if (tls_write(t, plain) != TLS_OK)
+                        return -EPIPE;
+                chain_consume(out, plain.n);
+        }
+        return 0;
+}
+
 ssize_t tls_send(struct tls *t, const struct tls_socket *s, struct chain *out)
 {
         size_t total = 0;
         for (;;) {
-                while (out->n > 0 && t->wire.n < L7_WIRE_BYTES) {
-                        struct span plain = chain_front(out);
-                        if (tls_write(t, plain) != TLS_OK)
-                                return -EPIPE;
-                        chain_consume(out, plain.n);
-                        total += plain.n;
-                }
+                size_t before = out->n;
+                if (tls_seal(t, out) < 0)
+                        return -EPIPE;
+                total += before - out->n;
                 ssize_t r = socket_send(s->fd, &t->wire, s->writable);
                 if (r < 0)
                         return r;

@@ -55,5 +55,7 @@ enum tls_rc tls_handshake_socket(struct tls *t, const struct tls_socket *s) NONN
 /* As recv(): plain bytes; 0 after close_notify; -1 with errno (EAGAIN; ECONNRESET also for an end without close_notify). */
 ssize_t tls_recv(struct tls *t, const struct tls_socket *s, uint8_t *p, size_t max) NONNULL(1, 2, 3) MUST_USE;
 bool tls_pending(const struct tls *t) NONNULL(1); /* tls_recv may have bytes though the socket has none */
+/* Plain bytes from the front of out become records in t->wire, up to a bound.  0, or -EPIPE: the end. */
+int tls_seal(struct tls *t, struct chain *out) NONNULL(1, 2) MUST_USE;
 /* As socket_send(): takes plain bytes from out; what the socket has no room for waits in t->wire, bounded. */
 ssize_t tls_send(struct tls *t, const struct tls_socket *s, struct chain *out) NONNULL(1, 2, 3) MUST_USE;

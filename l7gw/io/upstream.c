@@ -12,6 +12,7 @@
 static void up_event(struct loop_fd *f, unsigned events);
 static void up_run(struct loop_defer *d);
 static void up_timer(struct timer *t, uint64_t now_ms);
+static const struct sendop_kind up_sends;
 
 /* ---- peers and life ---- */
 
@@ -97,6 +98,7 @@ void up_close(struct upconn *u)
         u->state = UP_DEAD;
         timer_stop(&u->timer);
         loop_defer_cancel(&u->defer);
+        sendq_cancel(&w->sends, &u->send);
         if (u->f.fd >= 0) {
                 int fd = u->f.fd;
                 loop_del(&u->f);
@@ -227,6 +229,7 @@ static int connect_start(struct worker *w, struct peer *p, const struct tls_upst
                              .state = UP_CONNECTING,
                              .f.fd = -1,
                              .defer.fn = up_run,
+                             .send.kind = &up_sends,
                              .next = w->ups,
                              .start_ms = loop_now_ms(w->loop)};
         timer_init(&u->timer, up_timer);
@@ -411,29 +414,65 @@ void up_to_pool(struct upconn *u, uint32_t keep_ms)
 
 /* ---- bytes ---- */
 
-void up_flush(struct upconn *u)
+/* The client's half of a tunnel has ended, and all of it is sent. */
+static void up_fin(struct upconn *u)
 {
-        size_t before = u->out.n;
-        ssize_t n = up_send(u);
+        u->fin = false;
+        if (u->tls)
+                up_goodbye(u);
+        else
+                (void)shutdown(u->f.fd, SHUT_WR); /* fails when the endpoint is gone: reading tells */
+}
+
+void up_queue(struct upconn *u)
+{
+        if (up_unsent(u) > 0 && u->writable)
+                sendq_add(&u->w->sends, &u->send);
+        else if (u->fin && up_unsent(u) == 0)
+                up_fin(u);
+}
+
+static void up_sent(struct sendop *op, ssize_t n, bool full)
+{
+        struct upconn *u = CONTAINER_OF(op, struct upconn, send);
+        u->writable &= !full;
         if (n < 0) { /* it may have answered before it closed: reading decides */
                 u->send_failed = true;
                 u->readable = u->hup = true;
                 chain_clear(&u->out);
+                if (u->tls)
+                        chain_clear(&u->tls->wire);
         } else {
                 u->sent += (uint64_t)n;
         }
-        if (u->fin && u->out.n == 0) {
-                u->fin = false;
-                if (u->tls)
-                        up_goodbye(u);
-                else
-                        (void)shutdown(u->f.fd, SHUT_WR); /* fails when the endpoint is gone: reading tells */
-        }
-        if (u->x && u->out.n < before) {
+        if (u->x && n != 0)
                 proxy_progress(u->x);
+        if (u->x && !(u->x->s.req_done && u->x->s.req_drained == u->x->s.req_bytes)) /* else nobody waits to be told */
                 proxy_drained(u->x);
-        }
+        if (u->state == UP_DEAD)
+                return;
+        if (n < 0 || u->h2 || (up_unsent(u) > 0 && u->writable))
+                loop_defer(u->w->loop, &u->defer); /* HTTP/2: frames may wait behind the limit, and it may be at rest */
+        else if (u->fin && up_unsent(u) == 0)
+                up_fin(u);
 }
+
+static struct chain *up_about_to_send(struct sendop *op, int *ret_fd)
+{
+        struct upconn *u = CONTAINER_OF(op, struct upconn, send);
+        if (u->x && !up1_let_go(u))
+                return NULL;
+        *ret_fd = u->f.fd;
+        if (!u->tls)
+                return &u->out;
+        if (tls_seal(u->tls, &u->out) < 0) {
+                up_sent(op, -EPIPE, false);
+                return NULL;
+        }
+        return &u->tls->wire;
+}
+
+static const struct sendop_kind up_sends = {.ready = up_about_to_send, .sent = up_sent};
 
 /* The endpoint is there: a client that waits for 100 before it sends its body may go on. */
 void up_continue(struct exchange *x)

@@ -37,13 +37,13 @@ void up1_send(struct upconn *u)
         loop_defer(u->w->loop, &u->defer);
 }
 
-/* The end of the turn: the request may go, unless its connection has closed or speaks already.  What can be read before the
+/* The end of the round: the request may go, unless its connection has closed or speaks already.  What can be read before the
  * first byte is sent cannot be its answer.  false: it goes another way. */
-static bool up_let_go(struct upconn *u)
+bool up1_let_go(struct upconn *u)
 {
-        struct stream *s = &u->x->s;
         if (!u->held)
                 return true;
+        struct stream *s = &u->x->s;
         if (u->reused && !up_is_quiet(u)) {
                 up_abandon(u->x);
                 return false;
@@ -189,7 +189,7 @@ static void up_failed(struct upconn *u, enum reason r)
 void up1_read(struct upconn *u)
 {
         struct worker *w = u->w;
-        if (u->held && u->reused) /* up_let_go judges what came */
+        if (u->held && u->reused) /* up1_let_go judges what came */
                 return;
         if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
                 return;
@@ -241,9 +241,7 @@ void up1_run(struct upconn *u)
                 up_failed(u, REASON_OVERLOAD);
                 return;
         }
-        if (!up_let_go(u))
-                return;
-        up_flush(u);
+        up_queue(u);
         if (up_has_input(u) || u->in.n > 0)
                 up1_read(u);
 }

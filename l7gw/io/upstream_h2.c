@@ -285,7 +285,7 @@ static void mux_read(struct upconn *u)
                 u->received_ms = loop_now_ms(u->w->loop);
                 if (h2_client_input(u->h2, SPAN(p, (size_t)n)) < 0) {
                         if (h2_client_output(u->h2, L7_WIRE_BYTES) == 0) /* our GOAWAY says why */
-                                up_flush(u);
+                                up_last_words(u);
                         mux_fail(u, REASON_UPSTREAM_BAD);
                         return;
                 }
@@ -316,15 +316,12 @@ void mux_run(struct upconn *u)
         else if (u->state == UP_MUX)
                 mux_serve(u);
         int r = h2_client_output(u->h2, 2 * (size_t)u->w->options->buffer_bytes);
-        size_t before = u->out.n;
-        up_flush(u);
         if (r < 0 || u->out.failed) {
                 mux_fail(u, u->out.failed ? REASON_OVERLOAD : REASON_UPSTREAM_BAD);
                 return;
         }
-        if (u->out.n < before && u->out.n == 0)
-                loop_defer(u->w->loop, &u->defer); /* frames may wait behind the limit */
-        if (u->state == UP_MUX)
+        up_queue(u);
+        if (u->state == UP_MUX && (up_unsent(u) == 0 || !u->writable)) /* else when that has gone */
                 mux_rest(u);
 }
 

@@ -15,10 +15,16 @@ bool up_is_quiet(const struct upconn *u)
         return !(u->tls && tls_pending(u->tls)) && recv(u->f.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-ssize_t up_send(struct upconn *u)
+size_t up_unsent(const struct upconn *u)
+{
+        return u->out.n + (u->tls ? u->tls->wire.n : 0);
+}
+
+void up_last_words(struct upconn *u)
 {
         struct tls_socket s = tls_socket_of(u);
-        return u->tls ? tls_send(u->tls, &s, &u->out) : socket_send(u->f.fd, &u->out, &u->writable);
+        ssize_t n = u->tls ? tls_send(u->tls, &s, &u->out) : socket_send(u->f.fd, &u->out, &u->writable);
+        (void)n; /* a courtesy: nothing depends on it */
 }
 
 bool up_has_input(const struct upconn *u)

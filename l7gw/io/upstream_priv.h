@@ -15,6 +15,7 @@ struct upconn {
         struct upconn *next, **pprev;           /* all of the worker, then the dead */
         struct upconn *idle_next, **idle_pprev; /* its peer's pool; MUX: its peer's connections of HTTP/2 */
         struct loop_defer defer;
+        struct sendop send;
         struct timer timer; /* connecting, one try, or idle in the pool */
         struct peer *peer;
         uint64_t start_ms; /* when connecting began */
@@ -41,7 +42,7 @@ struct upconn {
 void up_attach(struct exchange *x, struct upconn *u) NONNULL(1, 2);
 void up_detach(struct exchange *x) NONNULL(1);
 void up_close(struct upconn *u) NONNULL(1);
-void up_flush(struct upconn *u) NONNULL(1);
+void up_queue(struct upconn *u) NONNULL(1); /* what waits in out goes at the end of the round */
 void up_to_pool(struct upconn *u, uint32_t keep_ms) NONNULL(1); /* a connection without a request: to a waiter, or kept */
 void up_continue(struct exchange *x) NONNULL(1);                /* 100, if the client waits for it */
 void up_connect_failed(struct upconn *u, enum reason r) NONNULL(1);
@@ -63,6 +64,7 @@ void up1_data(struct upconn *u, struct span d) NONNULL(1);
 void up1_end(struct upconn *u) NONNULL(1);
 void up1_read(struct upconn *u) NONNULL(1);
 void up1_run(struct upconn *u) NONNULL(1);
+bool up1_let_go(struct upconn *u) NONNULL(1) MUST_USE; /* the last look before its request goes; false: it went another way */
 void up1_timer(struct upconn *u) NONNULL(1);
 
 /* upstream_h2.c */
@@ -78,7 +80,8 @@ void mux_timer(struct upconn *u) NONNULL(1);
 /* As recv(), into a buffer of the worker's. */
 ssize_t up_recv(struct upconn *u, size_t want, const uint8_t **ret_p) NONNULL(1, 3) MUST_USE;
 bool up_has_input(const struct upconn *u) NONNULL(1); /* up_recv may have bytes */
-ssize_t up_send(struct upconn *u) NONNULL(1) MUST_USE; /* as socket_send(), from u->out */
+size_t up_unsent(const struct upconn *u) NONNULL(1);
+void up_last_words(struct upconn *u) NONNULL(1); /* sends what it can, at once: the connection is about to be closed */
 /* Looks now: nothing to read, neither an end nor a response that nobody asked for.  (Over TLS it may be a mere session
  * ticket: then another connection is as good.) */
 bool up_is_quiet(const struct upconn *u) NONNULL(1);

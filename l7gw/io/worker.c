@@ -260,6 +260,7 @@ static void *worker_main(void *arg)
 static void worker_free(struct worker *w)
 {
         SSL_CTX_free(w->tls_front);
+        sendq_fini(&w->sends);
         loop_free(w->loop);
         free(w->rd);
         free(w->plain);
@@ -285,9 +286,12 @@ int worker_start(struct worker *w, struct shared *sh, unsigned id)
         buf_init(&w->head, 1u << 20);
         buf_init(&w->line, 1u << 17);
         timer_init(&w->accept_timer, listen_resume);
-        bool ok = w->loop && w->tls_front && w->rd && w->plain && w->reserve_fd >= 0 &&
+        int why = 0;
+        bool ok = w->loop && sendq_init(&w->sends, w->loop, sh->options->io_uring, &why) == 0 && w->tls_front && w->rd && w->plain && w->reserve_fd >= 0 &&
                   getrandom(w->rng, sizeof w->rng, 0) == (ssize_t)sizeof w->rng;
         int e = 0;
+        if (id == 0)
+                log_info("sends", "by=%s why=%s", w->sends.ring ? "io_uring" : "send", LOG_ESC(why < 0 ? strerror(-why) : sh->options->io_uring ? "auto" : "off"));
         if (ok) {
                 w->spread = worker_random(w); /* workers and shards start at different places */
                 loop_on_wake(w->loop, wake, w);

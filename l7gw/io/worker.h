@@ -7,6 +7,7 @@
 #include "l7gw/core/h1.h"
 #include "l7gw/io/generation.h"
 #include "l7gw/io/options.h"
+#include "l7gw/io/sendq.h"
 #include "lib/io/log.h"
 #include <openssl/ssl.h>
 #include <pthread.h>
@@ -41,6 +42,7 @@ struct worker {
         unsigned id;
         pthread_t thread;
         struct loop *loop;
+        struct sendq sends;
         struct mailbox mail;
         SSL_CTX *tls_front;
         struct worker_gen *current, *gens;

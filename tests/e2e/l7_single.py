@@ -23,7 +23,7 @@ import subprocess
 import threading
 import time
 
-from tests.lab.l7_site import HEALTH, HTTP, HTTPS, MANY, RSS_LIMIT_KIB, VIP, curl, http2, raw, route, run
+from tests.lab.l7_site import HEALTH, HTTP, HTTPS, MANY, RSS_LIMIT_KIB, VIP, Site, curl, http2, raw, route, run
 from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
@@ -482,5 +482,9 @@ def limits(site, check):
             check("... and a free place is given away again", again.send(get("/echo")).reply().status == 200)
 
 
+class PlainSends(Site):
+    io_uring = "off"  # the other scenarios have it, where the machine does
+
+
 if __name__ == "__main__":
-    run("l7_single", (http1, errors, upstreams, tls, backpressure, bodies, reload_under_load, refused_config, reports, idle, drain, last_known_good, limits))
+    run("l7_single", (http1, errors, upstreams, tls, backpressure, bodies, reload_under_load, refused_config, reports, idle, drain, last_known_good, limits), make=PlainSends)

@@ -100,8 +100,11 @@ def http2(path):
 class Site:
     settings, limits, timeouts = "", "", "settings = 60000;"  # of l7gw.cfg: a scenario's own
 
+    io_uring = "auto"
+
     def __init__(self, directory):
         self.dir, self.procs = directory, {}
+        self.io_uring = os.environ.get("GATEHOUSE_IO_URING", self.io_uring)
         self.origin = Origin(ORIGIN)
         self.ca = Authority(directory + "/ca")
         for d in ("manifests", "status", "www/put"):
@@ -151,11 +154,11 @@ class Site:
                     'pools = ( { name = "default"; shards = ( { name = "shard-1"; address = "127.0.0.1"; health_port = %(h)d; } ); } );\n'
                     % {"d": self.dir, "h": HEALTH})
         with open(self.path("l7gw.cfg"), "w") as f:
-            f.write('name = "shard-1"; pool = "default"; threads = 2; %(settings)s log_level = "info"; access_log = "%(d)s/access.log";\n'
+            f.write('name = "shard-1"; pool = "default"; threads = 2; %(settings)s log_level = "info"; access_log = "%(d)s/access.log"; io_uring = "%(u)s";\n'
                     'control = { agents = [ "unix:%(d)s/agent.sock" ]; admin = "%(d)s/l7gw.sock"; state_dir = "%(d)s/state"; };\n'
                     'health = { addresses = [ "127.0.0.1" ]; port = %(h)d; }; limits = { max_connections = 2000; buffer_kb = 64; %(limits)s };\n'
                     'timeouts = { header = 1000; idle = 20000; connect = 3000; upstream_idle = 20000; tunnel_idle = 2000; drain = 8000; %(timeouts)s };\n'
-                    % {"d": self.dir, "h": HEALTH, "settings": self.settings, "limits": self.limits, "timeouts": self.timeouts})
+                    % {"d": self.dir, "h": HEALTH, "u": self.io_uring, "settings": self.settings, "limits": self.limits, "timeouts": self.timeouts})
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         self.spawn("nginx", [nginx, "-e", self.path("nginx.err"), "-c", self.path("nginx.conf")])
         self.spawn("agent", [os.path.join(build_dir(), "agent/gatehouse-agent"), "-c", self.path("agent.cfg")])
@@ -165,6 +168,7 @@ class Site:
     def start_l7gw(self):
         self.spawn("l7gw", [os.path.join(build_dir(), "l7gw/l7gw"), "-c", self.path("l7gw.cfg")])
         wait_until(lambda: "event=ready" in self.procs["l7gw"].log(), 10 * SLOW, "l7gw ready")
+        wait_until(lambda: "event=sends by=" + ("send why=off" if self.io_uring == "off" else "") in self.procs["l7gw"].log(), 1, "io_uring as configured")
         wait_until(lambda: self.ask("status")["rules"] >= 9, 10 * SLOW, "the configuration")
 
     def spawn(self, name, argv):
