@@ -9,7 +9,7 @@
 #pragma once
 #include "lib/core/model.h"
 #include "l4lb/core/backend.h"
-#include "l4lb/core/maglev.h"
+#include "lib/core/maglev.h"
 #include "l4lb/core/net.h"
 #include "l4lb/core/pkt.h"
 

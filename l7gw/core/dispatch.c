@@ -4,6 +4,7 @@
 #include "l7gw/core/chars.h"
 #include "l7gw/core/decimal.h"
 #include "l7gw/core/grpc.h"
+#include "l7gw/core/hash_policy.h"
 #include "l7gw/core/session.h"
 #include "l7gw/core/websocket.h"
 
@@ -221,7 +222,7 @@ static const struct route_leg *leg_of_session(const struct stream *s, const stru
         return NULL;
 }
 
-static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d)
+static void leg_choose(struct stream *s, const struct dispatch_in *in, struct dispatch *d, struct span path)
 {
         const struct route_leg *leg = leg_of_session(s, in, d);
         if (!leg)
@@ -247,6 +248,7 @@ static void leg_choose(struct stream *s, const struct dispatch_in *in, struct di
                 answer(d, REASON_OVERLOAD);
                 return;
         }
+        d->hash = hash_policy_of(leg->cluster->hash, &s->req, path, in->peer);
         s->req.te_trailers &= cluster_speaks_h2(leg->cluster);
         d->leg = leg;
 }
@@ -286,7 +288,7 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
         }
         d->rule = hit.rule;
         d->entry = hit.entry;
-        struct span authority = m->authority;
+        struct span authority = m->authority, path = m->path;
         if (!upgrade_is_offered(m))
                 m->upgrade = SPAN_NULL; /* the client goes on in the protocol it speaks */
         if (s->h2_connect && key_make(s, in) < 0) {
@@ -314,7 +316,7 @@ void dispatch_request(struct stream *s, const struct dispatch_in *in, struct dis
                 answer(d, REASON_OVERLOAD);
                 return;
         }
-        leg_choose(s, in, d);
+        leg_choose(s, in, d, path);
 }
 
 int dispatch_response(struct stream *s, const struct dispatch *d)

@@ -38,6 +38,7 @@ struct dispatch {
         const Model__RouteEntry *entry;
         const struct route_leg *leg; /* set when forwarding, or when its redirect answers */
         uint64_t session;     /* the endpoint this client's session is on; 0 = none */
+        uint64_t hash;        /* what the cluster's hash policy makes of the request; 0 = nothing */
         uint64_t endpoint;    /* set by the caller: the one that answers */
         bool tls;
         uint64_t now_s;

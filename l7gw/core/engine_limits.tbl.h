@@ -31,6 +31,8 @@
         L(LINGER_BYTES, 65536, "input thrown away after an early answer, so that the answer is not lost to a reset") \
         L(LINGER_MS, 2000, "and for how long") \
         L(TRIES, 3, "endpoints tried for one request when connecting fails") \
+        L(RING_POINTS, 256, "ring hash: points of the lightest endpoint, whatever the size of the set; shares within some 10 % of each other") \
+        L(RING_MAX, 262144, "and in all: 4 MiB") \
         L(AVOID_MS, 1000, "an endpoint that refused is chosen last for this long") \
         L(CONNECTS_PER_PEER, 64, "connections one worker opens to one endpoint at once: spare its backlog") \
         L(UPSTREAM_IDLE_PER_PEER, 512, "idle connections one worker keeps to one endpoint") \

@@ -26,17 +26,14 @@
         R(o->n_sources != 0, "match: client addresses are not supported")
 
 #define REFUSED_CLUSTER(R) /* const Model__Cluster *o, when a leg uses it */ \
-        R(o->lb != MODEL__CLUSTER__LOAD_BALANCER__ROUND_ROBIN && o->lb != MODEL__CLUSTER__LOAD_BALANCER__WEIGHTED, \
-          "backend: only (weighted) round robin is supported") \
-        R(o->hash != NULL, "backend: hash policies are not supported") \
+        R(o->lb > MODEL__CLUSTER__LOAD_BALANCER__MAGLEV, "backend: a load balancer this version does not know") \
+        R(o->hash && o->hash->kind > MODEL__HASH_POLICY__KIND__PATH, "backend: a hash policy this version does not know") \
         R(o->health_check != NULL, "backend: active health checks are not supported") \
         R(o->outlier != NULL, "backend: outlier ejection is not supported") \
         R(o->breaker != NULL, "backend: circuit breakers are not supported") \
         R(o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_OPTIONAL || o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_REQUIRED, \
           "backend: PROXY protocol is sent as version 1 or 2") \
-        R(o->dns_name[0], "backend: DNS names are not supported") \
-        R(o->slow_start_ms != 0, "backend: slow start is not supported") \
-        R(o->panic_pct != 0, "backend: panic thresholds are not supported")
+        R(o->dns_name[0], "backend: DNS names are not supported")
 
 #define REFUSED_FILTER_KINDS(R) /* R(oneof case, reason) */ \
         R(EXTERNAL_AUTH, "filter: external authorization is not supported")

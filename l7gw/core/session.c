@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "l7gw/core/session.h"
 #include "l7gw/core/chars.h"
+#include "l7gw/core/cookie.h"
 #include "lib/control.pb-c.h"
 #include "lib/core/hash.h"
 
@@ -52,31 +53,12 @@ static bool token_parse(const Model__Persistence *p, struct span s, uint64_t now
         return token != 0 && born <= now_s + CLOCK_SKEW_S && born + p->absolute_timeout_s > now_s;
 }
 
-static struct span trim(struct span s)
-{
-        while (s.n && (s.p[0] == ' ' || s.p[0] == '\t'))
-                s = SPAN(s.p + 1, s.n - 1);
-        while (s.n && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
-                s.n--;
-        return s;
-}
-
-/* Cookie pairs of that name: "a=b; name=TOKEN".  (RFC 6265 5.4) */
 static size_t cookies_read(const Model__Persistence *p, struct span line, uint64_t now_s, uint64_t *ret, size_t max)
 {
-        struct span name = span_str(p->name);
+        struct span name = span_str(p->name), value;
         size_t n = 0;
-        while (line.n && n < max) {
-                const uint8_t *semi = memchr(line.p, ';', line.n);
-                struct span pair = SPAN(line.p, semi ? (size_t)(semi - line.p) : line.n);
-                size_t skip = semi ? pair.n + 1 : pair.n;
-                line = SPAN(line.p + skip, line.n - skip);
-                const uint8_t *eq = pair.n ? memchr(pair.p, '=', pair.n) : NULL;
-                if (!eq || !span_eq(trim(SPAN(pair.p, (size_t)(eq - pair.p))), name))
-                        continue;
-                size_t at = (size_t)(eq - pair.p) + 1;
-                n += token_parse(p, trim(SPAN(pair.p + at, pair.n - at)), now_s, &ret[n]);
-        }
+        while (n < max && cookie_next(&line, name, &value))
+                n += token_parse(p, value, now_s, &ret[n]);
         return n;
 }
 

@@ -77,17 +77,16 @@ static void binds_retire(struct control *c, const struct generation *old, const 
                         registry_bind_retire(&c->registry, old->binds[i].rt);
 }
 
+static void plan_note(struct cluster_rt *c, struct balance_plan *plan);
+static void set_note(struct set_rt *s, const Model__EndpointSet *m);
+
 static void sets_note(const struct generation *g)
 {
-        for (size_t i = 0; i < g->n_sets; i++) {
-                const Model__EndpointSet *m = g->sets[i].model;
-                struct set_rt *s = g->sets[i].rt;
-                s->total = (uint32_t)m->n_endpoints;
-                s->version = m->version;
-                s->ready = 0;
-                for (size_t k = 0; k < m->n_endpoints; k++)
-                        s->ready += m->endpoints[k]->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY;
-        }
+        for (size_t i = 0; i < g->n_sets; i++)
+                set_note(g->sets[i].rt, g->sets[i].model);
+        for (size_t i = 0; i < g->n_clusters; i++)
+                if (g->clusters[i].plan)
+                        plan_note(g->clusters[i].rt, g->clusters[i].plan);
 }
 
 static void adopted_wait(struct control *c)
@@ -130,26 +129,55 @@ static void activate(void *arg, const struct model *m)
 
 /* ---- endpoints, the fast path ---- */
 
-static void set_update_done(void *receiver, struct mail *m)
+static void set_update_free(struct control *c, struct set_update *u)
 {
-        struct control *c = receiver;
-        struct set_update *u = CONTAINER_OF(m, struct set_update, done);
-        registry_set_put(&c->registry, u->set);
-        model__endpoint_set__free_unpacked(u->model, NULL);
+        for (size_t i = 0; i < u->n; i++) {
+                balance_plan_put(u->plans[i].plan);
+                registry_cluster_put(&c->registry, u->plans[i].cluster);
+        }
+        free(u->plans);
         free(u);
 }
 
-static Model__EndpointSet *set_copy(const Model__EndpointSet *m)
+static void set_update_done(void *receiver, struct mail *m)
 {
-        size_t n = model__endpoint_set__get_packed_size(m);
-        uint8_t *p = malloc(n + 1);
-        Model__EndpointSet *copy = NULL;
-        if (p) {
-                model__endpoint_set__pack(m, p);
-                copy = model__endpoint_set__unpack(NULL, n, p);
+        set_update_free(receiver, CONTAINER_OF(m, struct set_update, done));
+}
+
+/* A plan for each cluster that uses the set. */
+static int set_update_fill(const struct control *c, const struct set_rt *set, const Model__EndpointSet *m, struct set_update *u)
+{
+        const struct generation *g = c->active;
+        uint64_t identity = endpoint_set_identity(m);
+        u->plans = calloc((g ? g->n_clusters : 0) + 1, sizeof *u->plans);
+        if (!u->plans)
+                return -ENOMEM;
+        for (size_t i = 0; g && i < g->n_clusters; i++) {
+                const struct gen_cluster *cl = &g->clusters[i];
+                if (cl->set != set)
+                        continue;
+                int r = cluster_plan(cl, m, identity, &u->plans[u->n].plan);
+                if (r < 0)
+                        return r;
+                cl->rt->rt.refs++;
+                u->plans[u->n++].cluster = cl->rt;
         }
-        free(p);
-        return copy;
+        return 0;
+}
+
+static void plan_note(struct cluster_rt *c, struct balance_plan *plan)
+{
+        balance_plan_put(c->plan);
+        c->plan = balance_plan_get(plan);
+}
+
+static void set_note(struct set_rt *s, const Model__EndpointSet *m)
+{
+        s->total = (uint32_t)m->n_endpoints;
+        s->version = m->version;
+        s->ready = 0;
+        for (size_t k = 0; k < m->n_endpoints; k++)
+                s->ready += m->endpoints[k]->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY;
 }
 
 static void endpoints(void *arg, const Model__EndpointSet *m)
@@ -159,23 +187,18 @@ static void endpoints(void *arg, const Model__EndpointSet *m)
         if (!set)
                 return;
         struct set_update *u = calloc(1, sizeof *u + c->n_workers * sizeof u->mails[0]);
-        Model__EndpointSet *copy = set_copy(m);
-        if (!u || !copy) {
-                log_error("endpoints", "set=%s error=out_of_memory action=keeping_old", LOG_ESC(m->id));
-                free(u);
-                if (copy)
-                        model__endpoint_set__free_unpacked(copy, NULL);
+        int r = u ? set_update_fill(c, set, m, u) : -ENOMEM;
+        if (r < 0) {
+                log_error("endpoints", "set=%s error=%s action=keeping_old", LOG_ESC(m->id), LOG_ESC(strerror(-r)));
+                if (u)
+                        set_update_free(c, u);
                 return;
         }
-        set->rt.refs++;
-        *u = (struct set_update){
-                .set = set, .model = copy, .identity = endpoint_set_identity(m), .done.fn = set_update_done};
+        u->done.fn = set_update_done;
         atomic_store_explicit(&u->pending, c->n_workers, memory_order_relaxed); /* the mailbox publishes it */
-        set->total = (uint32_t)m->n_endpoints;
-        set->version = m->version;
-        set->ready = 0;
-        for (size_t k = 0; k < m->n_endpoints; k++)
-                set->ready += m->endpoints[k]->state == MODEL__ENDPOINT_STATE__ENDPOINT_READY;
+        set_note(set, m);
+        for (size_t i = 0; i < u->n; i++)
+                plan_note(u->plans[i].cluster, u->plans[i].plan);
         for (unsigned i = 0; i < c->n_workers; i++)
                 worker_post_set(&c->workers[i], u);
 }

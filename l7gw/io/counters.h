@@ -29,6 +29,7 @@
         C(RETRIES_REFUSED, "retries_refused_total", "Retries not made: the cluster's retry budget was used up") \
         C(MIRRORS, "mirrors_total", "Requests copied to mirror backends") \
         C(MIRRORS_DROPPED, "mirrors_dropped_total", "Copies not made or cut: too many, too slow for the body, or the request ended early") \
+        C(PLANS_LOST, "endpoint_updates_lost_total", "Changes of endpoints that a worker had no memory for") \
         C(LOG_DROPPED, "access_log_dropped_total", "Access log lines dropped because the writer was behind")
 /* clang-format on */
 enum worker_counter {

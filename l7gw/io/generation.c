@@ -130,9 +130,36 @@ static int sets_build(struct generation *g, struct model_error *e)
                 if (!s->rt)
                         return no_memory(e);
                 s->identity = endpoint_set_identity(s->model);
+                s->rt->at = i;
                 g->n_sets++;
         }
         return 0;
+}
+
+int cluster_plan(const struct gen_cluster *c, const Model__EndpointSet *set, uint64_t identity, struct balance_plan **ret)
+{
+        const Model__Cluster *m = c->model;
+        uint64_t policy = (uint64_t)m->lb << 56 | (uint64_t)m->panic_pct << 48 | m->slow_start_ms;
+        uint64_t id = balance_mix(identity ^ balance_mix(policy));
+        if (c->rt->plan && c->rt->plan->identity == id && identity != 0) {
+                *ret = balance_plan_get(c->rt->plan);
+                return 0;
+        }
+        return balance_plan_new(m, set, id, ret);
+}
+
+static int cluster_set(struct generation *g, struct gen_cluster *c, struct model_error *e)
+{
+        c->set = registry_set_find(g->registry, c->model->endpoint_set); /* held by g->sets */
+        if (!c->set)
+                return 0;
+        const struct gen_set *s = &g->sets[c->set->at];
+        int r = cluster_plan(c, s->model, s->identity, &c->plan);
+        if (r == -E2BIG) {
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", c->model->source, "cluster %s: Maglev with more than 65535 endpoints", c->model->id);
+                return r;
+        }
+        return r < 0 ? no_memory(e) : 0;
 }
 
 static int clusters_build(struct generation *g, struct model_error *e)
@@ -147,10 +174,11 @@ static int clusters_build(struct generation *g, struct model_error *e)
                 if (!c->rt)
                         return no_memory(e);
                 g->n_clusters++;
-                if (c->model->endpoint_set[0])
-                        c->set = registry_set_find(g->registry, c->model->endpoint_set); /* held by g->sets */
+                int r = c->model->endpoint_set[0] ? cluster_set(g, c, e) : 0;
+                if (r < 0)
+                        return r;
                 if (c->model->tls) {
-                        int r = tls_upstream_get(&g->registry->tls, g->model, c->model, &c->tls, e);
+                        r = tls_upstream_get(&g->registry->tls, g->model, c->model, &c->tls, e);
                         if (r < 0)
                                 return r;
                 }
@@ -197,6 +225,7 @@ void generation_free(struct generation *g)
         }
         for (size_t i = 0; i < g->n_clusters; i++) {
                 tls_upstream_put(&g->registry->tls, g->clusters[i].tls);
+                balance_plan_put(g->clusters[i].plan);
                 registry_cluster_put(g->registry, g->clusters[i].rt);
         }
         for (size_t i = 0; i < g->n_sets; i++)

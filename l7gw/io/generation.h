@@ -31,6 +31,7 @@ struct gen_cluster {
         const Model__Cluster *model;
         struct cluster_rt *rt;
         struct set_rt *set; /* NULL: the cluster names no set */
+        struct balance_plan *plan; /* of that set as the model has it; NULL without a set */
         struct tls_upstream *tls; /* NULL: cleartext */
 };
 struct generation {
@@ -56,3 +57,5 @@ int generation_build(const struct model *m, struct registry *r, struct generatio
 void generation_free(struct generation *g); /* control thread; no worker holds it */
 const struct gen_bind *generation_bind(const struct generation *g, const struct bind_key *key) NONNULL(1, 2);
 uint64_t endpoint_set_identity(const Model__EndpointSet *set) NONNULL(1); /* 64-bit hash of the contents */
+/* How this cluster chooses among that set's endpoints: a reference, the newest plan of c->rt if it is the same.  0 or -errno. */
+int cluster_plan(const struct gen_cluster *c, const Model__EndpointSet *set, uint64_t identity, struct balance_plan **ret) NONNULL(1, 2, 4) MUST_USE;

@@ -276,7 +276,7 @@ static bool has_endpoint(void *arg, uint32_t cluster_index, uint64_t token)
 {
         const struct exchange *x = arg;
         const struct gen_cluster *c = &x->wg->gen->clusters[cluster_index];
-        return c->set && balance_by_token(&c->set->balance[x->w->id], token);
+        return balance_by_token(&c->rt->balance[x->w->id], token) != NULL;
 }
 
 /* A body over the limit: told by its length before anything is sent, else when it has grown that far (requirement 16). */

@@ -91,8 +91,14 @@ struct cluster_rt *registry_cluster(struct registry *r, const char *id)
         struct cluster_rt *o = rt_get(&r->clusters, id, sizeof *o);
         if (!o)
                 return NULL;
-        if (o->rt.refs == 0)
+        if (o->rt.refs == 0) {
                 o->counters = blocks_new(r->n_workers, sizeof *o->counters);
+                o->balance = calloc(r->n_workers, sizeof *o->balance);
+                if (!o->counters)
+                        free(TAKE_PTR(o->balance));
+                if (!o->balance)
+                        free(TAKE_PTR(o->counters));
+        }
         return rt_take(&r->clusters, &o->rt, o->counters);
 }
 
@@ -100,6 +106,10 @@ void registry_cluster_put(struct registry *r, struct cluster_rt *o)
 {
         if (!o || --o->rt.refs > 0)
                 return;
+        for (unsigned i = 0; i < r->n_workers; i++)
+                balance_fini(&o->balance[i]); /* no worker holds a generation with this cluster any more */
+        free(o->balance);
+        balance_plan_put(o->plan);
         free(o->counters);
         rt_free(&r->clusters, &o->rt);
 }
@@ -112,20 +122,13 @@ struct set_rt *registry_set_find(struct registry *r, const char *id)
 struct set_rt *registry_set(struct registry *r, const char *id)
 {
         struct set_rt *o = rt_get(&r->sets, id, sizeof *o);
-        if (!o)
-                return NULL;
-        if (o->rt.refs == 0)
-                o->balance = calloc(r->n_workers, sizeof *o->balance);
-        return rt_take(&r->sets, &o->rt, o->balance);
+        return o ? rt_take(&r->sets, &o->rt, o) : NULL;
 }
 
 void registry_set_put(struct registry *r, struct set_rt *o)
 {
         if (!o || --o->rt.refs > 0)
                 return;
-        for (unsigned i = 0; i < r->n_workers; i++)
-                balance_fini(&o->balance[i]); /* no worker holds a generation with this set any more */
-        free(o->balance);
         rt_free(&r->sets, &o->rt);
 }
 

@@ -1,5 +1,5 @@
 /* l7gw/io/registry.h - what outlives a configuration generation: counters of listeners and clusters, the balancers of
- * endpoint sets, listening sockets.  Found by id, shared by the generations that name it.  Layer: l7gw/io.
+ * clusters, endpoint sets, listening sockets.  Found by id, shared by the generations that name it.  Layer: l7gw/io.
  * Thread rule: get and put in the control thread.  A worker uses an object only while it holds a generation that holds
  * it, and only its own slot ([worker]) of it. */
 #pragma once
@@ -19,10 +19,12 @@ struct listener_rt {
 struct cluster_rt {
         struct rt rt;
         struct cluster_counters *counters; /* [n_workers] */
+        struct balance *balance;           /* [n_workers] */
+        struct balance_plan *plan;         /* control thread: the newest; a reference */
 };
 struct set_rt {
         struct rt rt;
-        struct balance *balance; /* [n_workers] */
+        size_t at;               /* control thread: its index in the generation being built */
         uint32_t total, ready;   /* control thread: of the newest version, for STATUS */
         uint64_t version;
 };

@@ -1,6 +1,7 @@
 /* l7gw/io/tunnel.c - see tunnel.h. */
 #include "lib/base.h"
 #include "l7gw/io/tunnel.h"
+#include "l7gw/core/hash_policy.h"
 #include "l7gw/io/conn_priv.h"
 #include "l7gw/io/socket.h"
 #include "l7gw/io/tls_upstream.h"
@@ -28,6 +29,7 @@ struct tunnel {
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
         struct proxy_addrs client;
+        uint64_t hash; /* of the client's address, where the cluster asks for it */
 };
 
 static void up_event(struct loop_fd *f, unsigned events);
@@ -192,13 +194,23 @@ static void header_add(const struct tunnel *t, struct chain *to)
                 chain_add(to, header, proxy_header_write(mode == MODEL__PROXY_PROTOCOL__PROXY_V1 ? 1 : 2, &t->client, header));
 }
 
+/* The one tried last. */
+static void endpoint_avoid(struct tunnel *t)
+{
+        const struct balance_tried *last = &t->tried[t->n_tried - 1];
+        struct balance_state *s = balance_state_of(&t->cluster->rt->balance[t->w->id], &last->addr, last->port);
+        if (s)
+                s->avoid_until_ms = loop_now_ms(t->w->loop) + L7_AVOID_MS;
+}
+
 /* Until one is under way; when all have failed the client learns it by a reset. */
 static void connect_next(struct tunnel *t)
 {
         struct worker *w = t->w;
         while (t->n_tried < L7_TRIES) {
-                struct balance *b = t->cluster->set ? &t->cluster->set->balance[w->id] : NULL;
-                struct balance_endpoint *e = b ? balance_pick(b, loop_now_ms(w->loop), t->tried, t->n_tried) : NULL;
+                struct balance *b = &t->cluster->rt->balance[w->id];
+                const struct balance_ask ask = {.now_ms = loop_now_ms(w->loop), .rnd = worker_random(w), .hash = t->hash, .tried = t->tried, .n_tried = t->n_tried};
+                const struct balance_endpoint *e = balance_pick(b, &ask);
                 if (!e)
                         break;
                 t->tried[t->n_tried++] = (struct balance_tried){e->addr, e->port};
@@ -219,7 +231,7 @@ static void connect_next(struct tunnel *t)
                         close(fd);
                 t->up.f.fd = -1;
                 worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
-                e->avoid_until_ms = loop_now_ms(w->loop) + L7_AVOID_MS;
+                endpoint_avoid(t);
         }
         tunnel_close(t, true);
 }
@@ -227,10 +239,7 @@ static void connect_next(struct tunnel *t)
 static void connect_failed(struct tunnel *t)
 {
         struct worker *w = t->w;
-        const struct balance_tried *last = &t->tried[t->n_tried - 1];
-        struct balance_endpoint *e = balance_find(&t->cluster->set->balance[w->id], &last->addr, last->port);
-        if (e)
-                e->avoid_until_ms = loop_now_ms(w->loop) + L7_AVOID_MS;
+        endpoint_avoid(t);
         worker_count(w, WORKER_UPSTREAM_CONNECT_FAILURES);
         int fd = t->up.f.fd;
         loop_del(&t->up.f);
@@ -324,6 +333,7 @@ void tunnel_open(struct conn *c, const struct route_listener *rl, struct span ra
         t->wg = worker_gen_get(w);
         t->cluster = &t->wg->gen->clusters[leg->cluster_index];
         t->client = conn_proxy_addrs(c);
+        t->hash = hash_policy_of(t->cluster->model->hash, NULL, SPAN_NULL, span_str(c->peer_text));
         if (!t->cluster->tls)
                 header_add(t, &t->up.out);
         chain_span(&t->up.out, raw);

@@ -156,6 +156,7 @@ void up_detach(struct exchange *x)
                 x->up_us = worker_mono_us(x->w) - x->up_start_us;
         metric_add(&x->cluster->rt->counters[x->w->id].active, (uint64_t)-1);
         x->up = NULL;
+        up_discharge(x);
         if (u->h2) {
                 timer_stop(&x->try_timer);
                 return;
@@ -193,6 +194,7 @@ void upstream_detach(struct exchange *x)
         struct upconn *u = x->up;
         if (x->wait_peer)
                 up_wait_remove(x);
+        up_discharge(x);
         if (!u)
                 return;
         if (u->h2) {
@@ -274,18 +276,6 @@ static bool is_ours(int r)
         return r == -EMFILE || r == -ENFILE || r == -ENOBUFS || r == -ENOMEM || r == -ENOSPC;
 }
 
-/* The endpoint x wanted cannot be connected: x may go on elsewhere. */
-static void avoid(struct exchange *x, enum reason r)
-{
-        struct balance *b = &x->cluster->set->balance[x->w->id];
-        struct balance_endpoint *e = balance_find(b, &x->up_addr, x->up_port);
-        if (e)
-                e->avoid_until_ms = loop_now_ms(x->w->loop) + L7_AVOID_MS;
-        x->up_reason = r;
-        x->tries++;
-        x->tried[x->n_tried++] = (struct balance_tried){x->up_addr, x->up_port};
-}
-
 void upstream_begin(struct exchange *x)
 {
         struct worker *w = x->w;
@@ -293,11 +283,7 @@ void upstream_begin(struct exchange *x)
                 stream_set(&x->s, STREAM_CONNECT);
         x->up_start_us = worker_mono_us(w);
         while (x->n_tried < L7_TRIES) {
-                struct balance *b = x->cluster->set ? &x->cluster->set->balance[w->id] : NULL;
-                /* the session's endpoint, unless this very request has found it dead */
-                struct balance_endpoint *e = b && x->d.session && x->n_tried == 0 ? balance_by_token(b, x->d.session) : NULL;
-                if (b && !e)
-                        e = balance_pick(b, loop_now_ms(w->loop), x->tried, x->n_tried);
+                const struct balance_endpoint *e = up_pick(x);
                 if (!e && x->prefer_other) { /* there is no other */
                         x->prefer_other = false;
                         x->n_tried = 0;
@@ -305,9 +291,6 @@ void upstream_begin(struct exchange *x)
                 }
                 if (!e)
                         break;
-                x->d.endpoint = e->token;
-                x->up_addr = e->addr;
-                x->up_port = e->port;
                 struct peer *p = peer_get(x, e);
                 if (p && mux_begin(p, x))
                         return;
@@ -329,7 +312,7 @@ void upstream_begin(struct exchange *x)
                         proxy_fail(x, REASON_OVERLOAD);
                         return;
                 }
-                avoid(x, REASON_CONNECT_FAILED);
+                up_avoid(x, REASON_CONNECT_FAILED);
         }
         if (x->n_tried == 0)
                 proxy_fail(x, REASON_NO_ENDPOINT);
@@ -366,7 +349,7 @@ void up_waiters_move(struct peer *p, uint64_t until_ms, enum reason r)
                         proxy_fail(x, REASON_OVERLOAD);
                         continue;
                 }
-                avoid(x, r);
+                up_avoid(x, r);
                 upstream_begin(x);
         }
 }

@@ -1,6 +1,7 @@
 /* l7gw/io/upstream_priv.h - between the upstream files.  Layer: l7gw/io; private to them.  Thread rule: the worker.
  *   upstream.c     peers, pools, waiting, connecting, which try is next
  *   upstream_h1.c  one exchange on a connection, HTTP/1.1          upstream_h2.c  many, HTTP/2
+ *   upstream_pick.c  which endpoint
  *   upstream_io.c  the bytes of a connection, over TLS or not */
 #pragma once
 #include "l7gw/core/h1_client.h"
@@ -57,6 +58,11 @@ struct up_try { /* what is known of a try that failed */
         bool unsent; /* the endpoint has not looked at it */
 };
 void up_try_failed(struct exchange *x, enum reason r, struct up_try t) NONNULL(1); /* detached: again, or the end */
+
+/* upstream_pick.c */
+const struct balance_endpoint *up_pick(struct exchange *x) NONNULL(1) MUST_USE; /* x is charged to it; NULL: there is none */
+void up_avoid(struct exchange *x, enum reason r) NONNULL(1); /* it cannot be connected: x may go on elsewhere */
+void up_discharge(struct exchange *x) NONNULL(1);            /* x is no request of its endpoint any more, if it was one */
 
 /* upstream_h1.c */
 void up1_send(struct upconn *u) NONNULL(1); /* the request of u->x */

@@ -100,16 +100,22 @@ void worker_gen_put(struct worker *w, struct worker_gen *wg)
                 mailbox_post(&w->shared->control_mail, w->shared->control_loop, &g->released);
 }
 
-static void sets_adopt(struct worker *w, const struct generation *g)
+/* Out of memory: the old endpoints serve on. */
+static void plan_adopt(struct worker *w, struct cluster_rt *c, struct balance_plan *plan)
 {
-        for (size_t i = 0; i < g->n_sets; i++) {
-                struct balance *b = &g->sets[i].rt->balance[w->id];
-                if (b->version == g->sets[i].identity && b->eps)
-                        continue;
-                if (balance_build(b, g->sets[i].model, worker_random(w)) ==
-                    0) /* out of memory: the old endpoints serve on */
-                        b->version = g->sets[i].identity;
-        }
+        struct balance *b = &c->balance[w->id];
+        if (b->plan && b->plan->identity == plan->identity)
+                return;
+        int r = balance_adopt(b, plan, loop_now_ms(w->loop), worker_random(w));
+        if (r < 0)
+                worker_count(w, WORKER_PLANS_LOST);
+}
+
+static void plans_adopt(struct worker *w, const struct generation *g)
+{
+        for (size_t i = 0; i < g->n_clusters; i++)
+                if (g->clusters[i].plan)
+                        plan_adopt(w, g->clusters[i].rt, g->clusters[i].plan);
 }
 
 struct adopt_mail {
@@ -126,7 +132,7 @@ static void adopt(void *receiver, struct mail *m)
         *wg = (struct worker_gen){.gen = a->gen, .refs = 1, .next = w->gens};
         free(a);
         w->gens = wg;
-        sets_adopt(w, wg->gen);
+        plans_adopt(w, wg->gen);
         w->current = wg;
         listen_adopt(w, wg->gen);
         if (w->drain != DRAIN_NONE)
@@ -153,9 +159,8 @@ static void set_apply(void *receiver, struct mail *m)
 {
         struct worker *w = receiver;
         struct set_update *u = CONTAINER_OF(m, struct set_update_mail, mail)->update;
-        struct balance *b = &u->set->balance[w->id];
-        if (balance_build(b, u->model, worker_random(w)) == 0) /* out of memory: the old endpoints serve on */
-                b->version = u->identity;
+        for (size_t i = 0; i < u->n; i++)
+                plan_adopt(w, u->plans[i].cluster, u->plans[i].plan);
         if (atomic_fetch_sub_explicit(&u->pending, 1, memory_order_acq_rel) == 1)
                 mailbox_post(&w->shared->control_mail, w->shared->control_loop, &u->done);
 }

@@ -109,10 +109,12 @@ void worker_post_generation(struct worker *w, struct generation *g) NONNULL(1, 2
 void worker_post_drain(struct worker *w, struct drain_mail *m) NONNULL(1, 2);
 /* False: the worker has not taken the beat posted last.  Posts the next one otherwise. */
 bool worker_beat(struct worker *w) NONNULL(1);
-struct set_update { /* one endpoint set, on the fast path: shared by all workers, freed by the control thread */
-        struct set_rt *set;
-        Model__EndpointSet *model;
-        uint64_t identity;
+struct set_update { /* one endpoint set, on the fast path, as its clusters see it: shared by all workers, freed by the control thread */
+        struct set_plan {
+                struct cluster_rt *cluster;
+                struct balance_plan *plan;
+        } *plans;
+        size_t n;
         atomic_uint pending;
         struct mail done;
         struct set_update_mail {

@@ -63,7 +63,7 @@ RULE_CASES = [
     ("something left behind", "l4lb/core/flow.c", TOP % "flow.c" + "/* TO" + "DO later */\n", "left behind"),
     ("no guard", "l4lb/core/flow.h", TOP % "flow.h", "#pragma once"),
     ("no top comment", "l4lb/core/flow.c", BASE, "no comment on top"),
-    ("top comment of another file", "l4lb/core/flow.c", "/* l4lb/core/maglev.c - x */\n", "starts with the path"),
+    ("top comment of another file", "l4lb/core/flow.c", "/* l4lb/core/tables.c - x */\n", "starts with the path"),
     ("too long", "l4lb/core/flow.c", TOP % "flow.c" + "int x;\n" * 801, "split it"),
 ]
 # (name, output, exit status, passed, failed, skipped) of tests/run.py's counting

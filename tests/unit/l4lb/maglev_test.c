@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include "l4lb/core/backend.h"
-#include "l4lb/core/maglev.h"
+#include "lib/core/maglev.h"
 #include "lib/core/ipaddr.h"
 
 #define N_MAX 1000

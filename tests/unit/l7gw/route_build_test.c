@@ -211,15 +211,14 @@ static void second_vhost(const char *hostname)
         X("no such cluster", CHECK, "HTTPRoute", "no such cluster", LEG->cluster = STR("x")) \
         X("fail status", CHECK, "HTTPRoute", "fail_status", (LEG->cluster = STR(""), LEG->fail_status = 404)) \
         X("TCP backend", UNSUPPORTED, "HTTPRoute", "TCP", w.cluster.protocol = MODEL__CLUSTER__PROTOCOL__TCP) \
-        X("least request", UNSUPPORTED, "HTTPRoute", "round robin", w.cluster.lb = MODEL__CLUSTER__LOAD_BALANCER__LEAST_REQUEST) \
-        X("hash", UNSUPPORTED, "HTTPRoute", "hash", w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT)) \
+        X("a load balancer of tomorrow", UNSUPPORTED, "HTTPRoute", "load balancer", w.cluster.lb = (Model__Cluster__LoadBalancer)17) \
+        X("hash", UNSUPPORTED, "HTTPRoute", "hash", \
+          (w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT), w.cluster.hash->kind = (Model__HashPolicy__Kind)9)) \
         X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
         X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
         X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
         X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_REQUIRED) \
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
-        X("slow start", UNSUPPORTED, "HTTPRoute", "slow start", w.cluster.slow_start_ms = 1) \
-        X("panic", UNSUPPORTED, "HTTPRoute", "panic", w.cluster.panic_pct = 1) \
         X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2)) \
         X("mirror of nothing", CHECK, "HTTPRoute", "mirror: 0 of 0", mirror_add(w.cluster.id, 0, 0)) \
         X("mirror of more than all", CHECK, "HTTPRoute", "mirror: 3 of 2", mirror_add(w.cluster.id, 3, 2)) \

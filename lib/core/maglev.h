@@ -1,4 +1,4 @@
-/* l4lb/core/maglev.h - hash -> backend (Maglev, NSDI '16, section 3.4, weighted).  Layer: l4lb/core, pure.
+/* lib/core/maglev.h - hash -> backend (Maglev, NSDI '16, section 3.4, weighted).  Layer: lib/core, pure.
  * Thread rule: immutable once built, any thread may read; the reference count belongs to the control thread.
  * Invariants: n_slots is prime and >= 100 * backends (up to 65537); every cell is one of the given indexes.
  * Deterministic: the cells depend on ids, weights and the seed, not on the order or the indexes of the backends. */

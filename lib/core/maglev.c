@@ -1,6 +1,6 @@
-/* l4lb/core/maglev.c - see maglev.h.  Division is fine here: tables are built on the control thread. */
+/* lib/core/maglev.c - see maglev.h.  Division is fine here: tables are built on the control thread. */
 #include "lib/base.h"
-#include "l4lb/core/maglev.h"
+#include "lib/core/maglev.h"
 #include "lib/core/hash.h"
 
 static const uint32_t maglev_primes[] = { 251, 509, 1021, 4093, 16381, MAGLEV_SLOTS_MAX };
