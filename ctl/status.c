@@ -70,6 +70,22 @@ static void print_backends(struct table *t, const struct answer *a)
         }
 }
 
+/* Those of a cluster that get no requests, and why. */
+static void print_members(struct table *t, const struct answer *a, const json_t *cl)
+{
+        const json_t *m;
+        size_t i;
+        json_array_foreach(json_object_get(cl, "members"), i, m)
+        {
+                char health[160];
+                if (!*json_text(m, "why"))
+                        continue;
+                snprintf(health, sizeof health, "%s: %s", json_text(m, "state"), json_text(m, "why"));
+                const char *cells[] = { a->name, json_text(cl, "cluster"), "", json_text(m, "endpoint"), health };
+                table_row(t, cells);
+        }
+}
+
 static void print_clusters(struct table *t, const struct answer *a)
 {
         const json_t *cl;
@@ -82,6 +98,7 @@ static void print_clusters(struct table *t, const struct answer *a)
                 snprintf(health, sizeof health, "%s/%s ready", ready, total);
                 const char *cells[] = { a->name, json_text(cl, "cluster"), "", "", health };
                 table_row(t, cells);
+                print_members(t, a, cl);
         }
 }
 

@@ -8,6 +8,8 @@
 #include "lib/base.h"
 #include "agent/core/translate_priv.h"
 
+#define PANIC_PERCENT 50 /* the schema's default, for policies without a loadBalancer */
+
 static void traffic_add(struct tx *tx, struct vec *v, enum object_kind kind)
 {
         size_t n;
@@ -100,7 +102,6 @@ static void balance_put(struct tx *tx, const struct backend_policy *p, Model__Cl
         };
         c->lb = types[p->balance.type];
         c->slow_start_ms = p->balance.slow_start_ms;
-        c->panic_pct = p->balance.panic_percent;
         if (!p->balance.has_hash)
                 return;
         c->hash = PB_NEW(tx, Model__HashPolicy, model__hash_policy);
@@ -144,6 +145,7 @@ static Model__HealthCheck *check_build(struct tx *tx, const struct backend_polic
 
 void backend_policy_put(struct tx *tx, const struct backend_policy *p, Model__Cluster *c)
 {
+        c->panic_pct = p->has_balance ? p->balance.panic_percent : PANIC_PERCENT;
         if (p->has_balance)
                 balance_put(tx, p, c);
         if (p->has_check)

@@ -162,7 +162,7 @@ const struct balance_endpoint *balance_by_token(const struct balance *b, uint64_
 
 void balance_mark(struct balance *b, const struct ipaddr *addr, uint16_t port, uint8_t bad, uint64_t now_ms)
 {
-        struct balance_state *s = balance_state_of(b, addr, port);
+        struct balance_state *s = balance_state_of(b, addr, port); /* b may have no plan: its state is NULL then */
         if (!s || s->bad == bad)
                 return;
         if (s->bad && !bad && b->plan->slow_start_ms)
@@ -171,6 +171,19 @@ void balance_mark(struct balance *b, const struct ipaddr *addr, uint16_t port, u
                 s->errors = s->gateway_errors = s->local_failures = 0;
         s->bad = bad;
         candidates(b);
+}
+
+bool balance_streak(struct balance_state *s, enum balance_result r, const Model__Outlier *o)
+{
+        bool local = r == BALANCE_LOCAL, gateway = local || r == BALANCE_GATEWAY, error = gateway || r == BALANCE_ERROR;
+        s->errors = error ? s->errors + 1 : 0;
+        s->gateway_errors = gateway ? s->gateway_errors + 1 : 0;
+        s->local_failures = local ? s->local_failures + 1 : 0;
+        bool full = (o->consecutive_5xx && s->errors >= o->consecutive_5xx) || (o->consecutive_gateway && s->gateway_errors >= o->consecutive_gateway) ||
+                    (o->consecutive_local && s->local_failures >= o->consecutive_local);
+        if (full)
+                s->errors = s->gateway_errors = s->local_failures = 0;
+        return full;
 }
 
 /* ---- choosing ---- */

@@ -64,6 +64,9 @@ const struct balance_endpoint *balance_by_token(const struct balance *b, uint64_
         NONNULL(1); /* DRAINING ones too; NULL */
 /* What is known of an address, NULL when the plan has none. */
 struct balance_state *balance_state_of(struct balance *b, const struct ipaddr *addr, uint16_t port) NONNULL(1, 2);
+/* Counts how a request went.  true: that was as many in a row as the policy allows; counting begins anew.  No answer at all counts
+ * as a gateway's error too, and that as a 5xx. */
+bool balance_streak(struct balance_state *s, enum balance_result r, const Model__Outlier *o) NONNULL(1, 3);
 /* Sets and clears bits of `bad`; who comes back begins slowly. */
 void balance_mark(struct balance *b, const struct ipaddr *addr, uint16_t port, uint8_t bad, uint64_t now_ms)
         NONNULL(1, 2);

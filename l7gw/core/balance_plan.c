@@ -65,6 +65,7 @@ static void tiers_fill(struct balance_plan *p, struct ranked *r)
                 if (i == 0 || r[i].draining != r[i - 1].draining || r[i].priority != r[i - 1].priority)
                         p->tiers[p->n_tiers++] = (struct balance_tier){.start = i};
                 p->tiers[p->n_tiers - 1].n++;
+                p->draining |= r[i].draining;
         }
 }
 

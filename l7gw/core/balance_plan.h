@@ -36,6 +36,7 @@ struct balance_plan {
         uint32_t *order;
         struct balance_tier *tiers;
         uint32_t n_tiers;
+        bool draining; /* the last tier is of DRAINING endpoints */
         uint32_t *slots, mask; /* 1 + index, by token; 0 = empty */
         struct maglev *maglev; /* NULL unless MAGLEV, and tier 0 has somebody */
         struct ring_point *ring;

@@ -36,6 +36,8 @@
         L(AVOID_MS, 1000, "an endpoint that refused is chosen last for this long") \
         L(CONNECTS_PER_PEER, 64, "connections one worker opens to one endpoint at once: spare its backlog") \
         L(UPSTREAM_IDLE_PER_PEER, 512, "idle connections one worker keeps to one endpoint") \
+        L(PROBES, 256, "active health checks under way at once; the others wait") \
+        L(PROBE_PAUSE_MS, 20, "for so long") \
         L(PROXY_IDLE_MS, 5000, "idle connections that began with a PROXY header: only their client can use them again") \
         L(LOG_RING_BYTES, 1048576, "access log lines one worker may have waiting; over it they are dropped") \
         L(LOG_FLUSH_MS, 100, "access log delay") \

@@ -1,6 +1,7 @@
 /* l7gw/core/route_build.c - compiles the model's Gateways into a struct route_table, or says which object cannot be done.
  * Works Gateway by Gateway: rules, then listeners with their virtual hosts, then all binds merged by address and port. */
 #include "lib/base.h"
+#include "l7gw/core/health_check.h"
 #include "l7gw/core/path.h"
 #include "l7gw/core/path_edit.h"
 #include "l7gw/core/refused.tbl.h"
@@ -73,7 +74,10 @@ static int cluster_find(struct build *b, const char *id, const Model__Source *sr
         *ret = (uint32_t)(at - 1);
         if (b->model->clusters[at - 1]->protocol == MODEL__CLUSTER__PROTOCOL__TCP && !b->bytes)
                 return NO(b, src, UNSUPPORTED, "backend: TCP in an HTTP route: cluster %s", id);
-        const char *why = cluster_refused(b->model->clusters[at - 1]);
+        const Model__Cluster *c = b->model->clusters[at - 1];
+        const char *why = cluster_refused(c);
+        if (!why)
+                why = health_check_refused(c->health_check, c->tls != NULL);
         return why ? NO(b, src, UNSUPPORTED, "%s: cluster %s", why, id) : 0;
 }
 

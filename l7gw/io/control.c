@@ -123,6 +123,7 @@ static void activate(void *arg, const struct model *m)
         c->active = g; /* the workers free the old one by letting go of it */
         c->reloads++;
         adopted_wait(c);
+        watches_adopt(c->watches, g);
         log_debug("tables", "generation=%" PRIu64 " listeners=%zu rules=%zu clusters=%zu binds=%zu", m->generation,
                   g->n_listeners, g->routes->n_rules, g->n_clusters, g->n_binds);
 }
@@ -201,6 +202,27 @@ static void endpoints(void *arg, const Model__EndpointSet *m)
                 plan_note(u->plans[i].cluster, u->plans[i].plan);
         for (unsigned i = 0; i < c->n_workers; i++)
                 worker_post_set(&c->workers[i], u);
+        for (size_t i = 0; i < u->n; i++)
+                watches_plan(c->watches, u->plans[i].cluster, u->plans[i].plan);
+}
+
+/* ---- what is known of endpoints ---- */
+
+static void endpoint_marked(void *arg, struct cluster_rt *cluster, const struct ipaddr *addr, uint16_t port, uint8_t bad)
+{
+        struct control *c = arg;
+        for (unsigned i = 0; i < c->n_workers; i++)
+                worker_post_mark(&c->workers[i], cluster, addr, port, bad);
+        dpclient_status_changed(c->dp);
+}
+
+static void control_streak(void *receiver, struct mail *m)
+{
+        struct control *c = receiver;
+        struct streak_mail *s = CONTAINER_OF(m, struct streak_mail, mail);
+        if (c->watches)
+                watches_streak(c->watches, s->cluster, &s->addr, s->port, s->what);
+        free(s);
 }
 
 static void fill_status(void *arg, struct arena *a, Control__Status *st)
@@ -350,6 +372,11 @@ int control_start(struct control *c, const char *config_path, struct err *reterr
         if (getrandom(c->shared.ticket_keys, sizeof c->shared.ticket_keys, 0) != (ssize_t)sizeof c->shared.ticket_keys)
                 return err_set(reterr, errno, "random", "%s", strerror(errno));
         registry_init(&c->registry, c->options.threads);
+        c->shared.streak = control_streak;
+        const struct watches_conf watches = {.loop = c->loop, .registry = &c->registry, .mark = endpoint_marked, .arg = c,
+                                             .seed = (uint64_t)c->start_ms ^ c->shared.ticket_keys[0]};
+        if (watches_new(&watches, &c->watches) < 0)
+                return err_set(reterr, ENOMEM, "watches", "out of memory");
         r = access_log_new(c->options.access_log, c->options.threads, &c->shared.log, reterr);
         if (r == 0)
                 r = workers_start(c, reterr);
@@ -377,6 +404,7 @@ void control_stop(struct control *c)
 {
         health_free(c->health);
         admin_free(c->admin);
+        watches_free(TAKE_PTR(c->watches)); /* while the workers take mail */
         for (unsigned i = 0; i < c->n_workers; i++)
                 worker_stop(&c->workers[i]);
         generation_free(c->pending);

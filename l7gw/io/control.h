@@ -2,6 +2,7 @@
  * socket. Layer: l7gw/io.  It serves no request; the workers know it only by their mailboxes. */
 #pragma once
 #include "l7gw/io/health.h"
+#include "l7gw/io/watch.h"
 #include "l7gw/io/worker.h"
 #include "lib/io/admin.h"
 #include "lib/io/dpclient.h"
@@ -19,6 +20,7 @@ struct control {
         struct dpclient *dp;
         struct admin *admin;
         struct health *health;
+        struct watches *watches;
         struct notify notify; /* made right after the loop */
         struct timer drain_timer;
         struct drain_mail *drain_mails; /* [2 * n_workers] */

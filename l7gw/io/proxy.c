@@ -130,10 +130,13 @@ static void exchange_timer(struct timer *t, uint64_t now_ms)
         struct exchange *x = CONTAINER_OF(t, struct exchange, timer);
         uint64_t next;
         enum reason r = exchange_overdue(x, now_ms, &next);
-        if (r == REASON_NONE)
+        if (r == REASON_NONE) {
                 timer_set(loop_timers(x->w->loop), t, next);
-        else
-                proxy_fail(x, r);
+                return;
+        }
+        if (r == REASON_REQUEST_TIMEOUT || r == REASON_IDLE_TIMEOUT)
+                upstream_overdue(x);
+        proxy_fail(x, r);
 }
 
 void exchange_deadlines(struct exchange *x, uint32_t idle_ms)
@@ -400,6 +403,7 @@ void proxy_interim(struct stream *s, const struct msg *m)
 int proxy_response_head(struct stream *s)
 {
         struct exchange *x = exchange_of(s);
+        upstream_answered(x, s->resp.status);
         if (replay_wants(x, s->resp.status))
                 return -EAGAIN;
         replay_drop(x);

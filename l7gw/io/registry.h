@@ -8,6 +8,7 @@
 #include "l7gw/io/tls_upstream.h"
 #include "lib/core/map.h"
 
+struct watch;
 struct rt { /* what objects with an id begin with */
         char *id;
         unsigned refs;
@@ -21,6 +22,7 @@ struct cluster_rt {
         struct cluster_counters *counters; /* [n_workers] */
         struct balance *balance;           /* [n_workers] */
         struct balance_plan *plan;         /* control thread: the newest; a reference */
+        struct watch *watch;               /* control thread: io/watch; NULL: none */
 };
 struct set_rt {
         struct rt rt;

@@ -56,6 +56,45 @@ static void status_endpoints(const struct generation *g, struct arena *a, Contro
         }
 }
 
+static const char *endpoint_text(const struct balance_endpoint *e, char ret[IPADDR_STR_MAX + 10])
+{
+        char addr[IPADDR_STR_MAX];
+        snprintf(ret, IPADDR_STR_MAX + 10, e->addr.af == 6 ? "[%s]:%u" : "%s:%u", ipaddr_str(&e->addr, addr), e->port);
+        return ret;
+}
+
+static bool has_down(const Control__EndpointHealth *h, const char *text)
+{
+        for (size_t i = 0; i < h->n_down; i++)
+                if (strcmp(h->down[i], text) == 0)
+                        return true;
+        return false;
+}
+
+/* Endpoints that this shard does not choose, by any cluster of their set. */
+static void status_down(const struct generation *g, struct arena *a, Control__Status *st)
+{
+        for (size_t i = 0; i < g->n_clusters; i++) {
+                const struct gen_cluster *c = &g->clusters[i];
+                const struct judge *j = watch_judge(c->rt);
+                size_t at = c->set ? c->set->at : SIZE_MAX;
+                if (!j || j->n_unhealthy + j->n_ejected == 0 || at >= st->n_endpoints || strcmp(st->endpoints[at]->set, c->set->rt.id) != 0)
+                        continue;
+                Control__EndpointHealth *h = st->endpoints[at];
+                char **down = arena_calloc(a, h->n_down + j->n_unhealthy + j->n_ejected, sizeof *down);
+                if (!down)
+                        return;
+                if (h->n_down)
+                        memcpy(down, h->down, h->n_down * sizeof *down);
+                h->down = down;
+                for (uint32_t k = 0; k < j->plan->n; k++) {
+                        char text[IPADDR_STR_MAX + 10];
+                        if (judge_bad(j, k) && !has_down(h, endpoint_text(&j->plan->eps[k], text)) && (down[h->n_down] = arena_strdup(a, text)))
+                                h->n_down++;
+                }
+        }
+}
+
 static void status_certificates(const struct generation *g, struct arena *a, Control__Status *st)
 {
         const struct model *m = g->model;
@@ -81,6 +120,7 @@ void report_status(struct control *c, struct arena *a, Control__Status *st)
                 return;
         status_listeners(g, a, st);
         status_endpoints(g, a, st);
+        status_down(g, a, st);
         status_certificates(g, a, st);
 }
 
@@ -196,6 +236,28 @@ static int query_listeners(void *arg, char *const *argv, size_t argc, struct jso
         return 0;
 }
 
+static void members(struct json *j, const struct gen_cluster *c)
+{
+        const struct balance_plan *p = c->rt->plan;
+        const struct judge *judge = watch_judge(c->rt);
+        uint32_t draining = p && p->n_tiers ? p->tiers[p->n_tiers - 1].start : 0;
+        json_key(j, "members");
+        json_arr(j);
+        for (uint32_t k = 0; p && k < p->n; k++) {
+                uint32_t i = p->order[k];
+                char text[IPADDR_STR_MAX + 10];
+                bool known = judge && judge->plan == p;
+                uint8_t bad = known ? judge_bad(judge, i) : 0;
+                json_obj(j);
+                field_str(j, "endpoint", endpoint_text(&p->eps[i], text));
+                field_str(j, "state", bad & BALANCE_UNHEALTHY ? "unhealthy" : bad & BALANCE_EJECTED ? "ejected" : p->draining && k >= draining ? "draining" : "ready");
+                field_str(j, "checked", !known ? "" : judge->v[i].checked ? "yes" : "no");
+                field_str(j, "why", bad ? judge->v[i].why : "");
+                json_end(j);
+        }
+        json_end(j);
+}
+
 static int query_clusters(void *arg, char *const *argv, size_t argc, struct json *j, struct err *reterr)
 {
         struct control *c = arg;
@@ -214,7 +276,11 @@ static int query_clusters(void *arg, char *const *argv, size_t argc, struct json
                 field_u64(j, "ready", cl->set ? cl->set->ready : 0);
                 field_u64(j, "version", cl->set ? cl->set->version : 0);
                 field_u64(j, "active", active);
+                const struct judge *judge = watch_judge(cl->rt);
+                field_u64(j, "unhealthy", judge ? judge->n_unhealthy : 0);
+                field_u64(j, "ejected", judge ? judge->n_ejected : 0);
                 classes(j, v);
+                members(j, cl);
                 json_end(j);
         }
         json_end(j);
@@ -239,6 +305,8 @@ static int query_help(void *arg, char *const *argv, size_t argc, struct json *j,
 #define PREFIX "gatehouse_l7_"
 static const struct metric_desc worker_desc[] = METRICS_DESC(WORKER_COUNTERS);
 static_assert(ARRAY_SIZE(worker_desc) == WORKER_COUNTER_N, "one row per counter");
+static const struct metric_desc watch_desc[] = METRICS_DESC(WATCH_COUNTERS);
+static_assert(ARRAY_SIZE(watch_desc) == WATCH_COUNTER_N, "one row per counter");
 
 static void family(struct buf *b, const char *name, const char *help, bool gauge)
 {
@@ -305,6 +373,14 @@ static void objects_write(const struct control *c, struct buf *b)
         for (size_t i = 0; g && i < g->n_clusters; i++)
                 sample2(b, "endpoints_ready", "cluster", span_str(g->clusters[i].rt->rt.id), NULL, SPAN_NULL,
                         g->clusters[i].set ? g->clusters[i].set->ready : 0);
+        family(b, "endpoints_unhealthy", "Endpoints that fail their active checks", true);
+        for (size_t i = 0; g && i < g->n_clusters; i++)
+                if (watch_judge(g->clusters[i].rt))
+                        sample2(b, "endpoints_unhealthy", "cluster", span_str(g->clusters[i].rt->rt.id), NULL, SPAN_NULL, watch_judge(g->clusters[i].rt)->n_unhealthy);
+        family(b, "endpoints_ejected", "Endpoints ejected because of their answers", true);
+        for (size_t i = 0; g && i < g->n_clusters; i++)
+                if (watch_judge(g->clusters[i].rt))
+                        sample2(b, "endpoints_ejected", "cluster", span_str(g->clusters[i].rt->rt.id), NULL, SPAN_NULL, watch_judge(g->clusters[i].rt)->n_ejected);
         family(b, "certificate_not_after_seconds", "Expiry of a certificate, Unix time", true);
         for (size_t i = 0; g && i < g->model->n_certificates; i++)
                 sample2(b, "certificate_not_after_seconds", "certificate", span_str(g->model->certificates[i]->id),
@@ -317,6 +393,10 @@ static void metrics_write(const struct control *c, struct buf *b)
         for (unsigned i = 0; i < WORKER_COUNTER_N; i++) {
                 metrics_family(b, PREFIX, &worker_desc[i], false);
                 metrics_sample(b, PREFIX, worker_desc[i].name, NULL, control_sum(c, (enum worker_counter)i));
+        }
+        for (unsigned i = 0; i < WATCH_COUNTER_N; i++) {
+                metrics_family(b, PREFIX, &watch_desc[i], false);
+                metrics_sample(b, PREFIX, watch_desc[i].name, NULL, watches_count(c->watches, (enum watch_counter)i));
         }
         family(b, "local_replies_total", "Requests this shard answered or cut itself, by reason", false);
         for (unsigned r = REASON_NONE + 1; r < REASON_N; r++) {

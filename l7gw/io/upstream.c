@@ -489,6 +489,8 @@ void up_try_failed(struct exchange *x, enum reason r, struct up_try t)
         bool again = t.reused && t.silent && !x->no_reuse && replayable && r == REASON_UPSTREAM_RESET &&
                      !x->replay.policy; /* a policy counts every try */
         if (!again) {
+                if (r != REASON_OVERLOAD && !t.unsent) /* neither ours, nor a polite refusal */
+                        up_result(x, BALANCE_LOCAL);
                 replay_failed(x, r, t.unsent);
                 return;
         }

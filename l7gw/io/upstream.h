@@ -39,5 +39,8 @@ size_t upstream_queued(const struct exchange *x) NONNULL(1); /* request bytes at
 void upstream_data(struct exchange *x, struct span d) NONNULL(1);
 void upstream_request_end(struct exchange *x) NONNULL(1);
 void upstream_resume(struct exchange *x) NONNULL(1); /* the client side has room again */
+/* For the judgement of endpoints. */
+void upstream_answered(struct exchange *x, unsigned status) NONNULL(1); /* a final status came */
+void upstream_overdue(struct exchange *x) NONNULL(1);                   /* the request's time is over */
 void upstreams_close_all(struct worker *w) NONNULL(1);
 void upstreams_reap(struct worker *w) NONNULL(1);

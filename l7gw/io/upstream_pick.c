@@ -43,11 +43,36 @@ const struct balance_endpoint *up_pick(struct exchange *x)
         return e;
 }
 
+void up_result(struct exchange *x, enum balance_result r)
+{
+        const Model__Outlier *o = x->cluster->model->outlier;
+        struct balance_state *s = o ? balance_state_of(balance_of(x), &x->up_addr, x->up_port) : NULL;
+        if (!s || !balance_streak(s, r, o))
+                return;
+        struct streak_mail *m = malloc(sizeof *m);
+        if (!m)
+                return; /* the next streak will tell */
+        *m = (struct streak_mail){.mail.fn = x->w->shared->streak, .cluster = x->cluster->rt, .addr = x->up_addr, .port = x->up_port, .what = r};
+        mailbox_post(&x->w->shared->control_mail, x->w->shared->control_loop, &m->mail);
+}
+
+void upstream_answered(struct exchange *x, unsigned status)
+{
+        up_result(x, status < 500 ? BALANCE_OK : status == 502 || status == 503 || status == 504 ? BALANCE_GATEWAY : BALANCE_ERROR);
+}
+
+void upstream_overdue(struct exchange *x)
+{
+        if (x->up && !x->s.resp_head)
+                up_result(x, BALANCE_LOCAL);
+}
+
 void up_avoid(struct exchange *x, enum reason r)
 {
         struct balance_state *s = balance_state_of(balance_of(x), &x->up_addr, x->up_port);
         if (s)
                 s->avoid_until_ms = loop_now_ms(x->w->loop) + L7_AVOID_MS;
+        up_result(x, BALANCE_LOCAL);
         up_discharge(x);
         x->up_reason = r;
         x->tries++;

@@ -62,6 +62,7 @@ void up_try_failed(struct exchange *x, enum reason r, struct up_try t) NONNULL(1
 /* upstream_pick.c */
 const struct balance_endpoint *up_pick(struct exchange *x) NONNULL(1) MUST_USE; /* x is charged to it; NULL: there is none */
 void up_avoid(struct exchange *x, enum reason r) NONNULL(1); /* it cannot be connected: x may go on elsewhere */
+void up_result(struct exchange *x, enum balance_result r) NONNULL(1); /* how its endpoint did */
 void up_discharge(struct exchange *x) NONNULL(1);            /* x is no request of its endpoint any more, if it was one */
 
 /* upstream_h1.c */

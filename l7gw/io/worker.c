@@ -171,6 +171,30 @@ void worker_post_set(struct worker *w, struct set_update *u)
         mailbox_post(&w->mail, w->loop, &u->mails[w->id].mail);
 }
 
+struct mark_mail {
+        struct mail mail;
+        struct cluster_rt *cluster;
+        struct ipaddr addr;
+        uint16_t port;
+        uint8_t bad;
+};
+
+static void mark_apply(void *receiver, struct mail *m)
+{
+        struct worker *w = receiver;
+        struct mark_mail *k = CONTAINER_OF(m, struct mark_mail, mail);
+        balance_mark(&k->cluster->balance[w->id], &k->addr, k->port, k->bad, loop_now_ms(w->loop));
+        free(k);
+}
+
+void worker_post_mark(struct worker *w, struct cluster_rt *c, const struct ipaddr *addr, uint16_t port, uint8_t bad)
+{
+        struct mark_mail *k = malloc(sizeof *k);
+        BUG_ON(!k);
+        *k = (struct mark_mail){.mail.fn = mark_apply, .cluster = c, .addr = *addr, .port = port, .bad = bad};
+        mailbox_post(&w->mail, w->loop, &k->mail);
+}
+
 /* ---- drain ---- */
 
 static void drained_check(struct worker *w)

@@ -19,12 +19,20 @@ struct upconn;
 struct tunnel;
 struct listen_fd;
 
+struct streak_mail { /* an endpoint has failed as often in a row as its cluster allows: to the control thread, which frees it */
+        struct mail mail;
+        struct cluster_rt *cluster;
+        struct ipaddr addr;
+        uint16_t port;
+        enum balance_result what;
+};
 struct shared { /* what the workers share with the control thread; constant after start but for the atomics */
         const struct options *options;
         struct access_log *log;
         uint8_t ticket_keys[80]; /* TLS session tickets: any worker opens what another has sealed */
         struct loop *control_loop;
         struct mailbox control_mail;
+        void (*streak)(void *receiver, struct mail *m); /* takes a streak_mail, in the control thread */
         atomic_uint connections;
         pthread_mutex_t adopt_lock; /* adopted: how many workers run the generation posted last */
         pthread_cond_t adopt_cond;
@@ -122,4 +130,6 @@ struct set_update { /* one endpoint set, on the fast path, as its clusters see i
                 struct set_update *update;
         } mails[];
 };
+/* What balance_mark does.  The cluster is of the generation posted last. */
+void worker_post_mark(struct worker *w, struct cluster_rt *c, const struct ipaddr *addr, uint16_t port, uint8_t bad) NONNULL(1, 2, 3);
 void worker_post_set(struct worker *w, struct set_update *u) NONNULL(1, 2);

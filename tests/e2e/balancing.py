@@ -10,45 +10,14 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import socket
-import threading
 
 from tests.lab.l7_site import ENDPOINT, SERVICE, Site, raw, route, run
+from tests.lab.members import Member
 from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
 PORT = 18091
 ADDRESSES = ["127.0.0.%d" % i for i in (61, 62, 63, 64)]
-
-
-class Member:
-    """One endpoint: answers with its address; while `held`, requests wait for `go` and are counted in `waiting`."""
-
-    def __init__(self, address):
-        self.address, self.count, self.waiting, self.held, self.go = address, 0, 0, False, threading.Event()
-        self.listener = socket.create_server((address, PORT), backlog=128)
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            s, _ = self.listener.accept()
-            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
-
-    def serve(self, s):
-        data = b""
-        with s:
-            while True:
-                while b"\r\n\r\n" not in data:
-                    more = s.recv(65536)
-                    if not more:
-                        return
-                    data += more
-                data = data.split(b"\r\n\r\n", 1)[1]
-                self.count += 1
-                if self.held:
-                    self.waiting += 1
-                    self.go.wait()
-                s.sendall(("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(self.address), self.address)).encode())
 
 
 def pool(name, addresses):
@@ -71,7 +40,7 @@ class BalancingSite(Site):
 
     def __init__(self, directory):
         super().__init__(directory)
-        self.members = {a: Member(a) for a in ADDRESSES}
+        self.members = {a: Member(a, PORT) for a in ADDRESSES}
         for name, lb in self.POOLS.items():
             self.write("pool-" + name, pool(name, ADDRESSES[:2] if name == "least" else ADDRESSES))
             self.write("of-" + name, (POLICY % (name, name, lb) + route(name, name + ".example", name)).lstrip("\n-"))

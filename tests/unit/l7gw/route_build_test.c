@@ -74,6 +74,13 @@ static Model__Redirect *redirect(uint32_t status)
         RULE->redirect->status = status;
         return RULE->redirect;
 }
+static void check_add(Model__HealthCheckType type, const char *path, const char *expect)
+{
+        w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT);
+        w.cluster.health_check->type = type;
+        w.cluster.health_check->path = STR(path);
+        w.cluster.health_check->expect = STR(expect);
+}
 static void leg_redirect(Model__PathEdit__Kind kind, bool of_leg)
 {
         Model__Filter *f = filter_add(MODEL__FILTER__KIND_REDIRECT);
@@ -214,8 +221,12 @@ static void second_vhost(const char *hostname)
         X("a load balancer of tomorrow", UNSUPPORTED, "HTTPRoute", "load balancer", w.cluster.lb = (Model__Cluster__LoadBalancer)17) \
         X("hash", UNSUPPORTED, "HTTPRoute", "hash", \
           (w.cluster.hash = NEW(&w, Model__HashPolicy, MODEL__HASH_POLICY__INIT), w.cluster.hash->kind = (Model__HashPolicy__Kind)9)) \
-        X("health check", UNSUPPORTED, "HTTPRoute", "health", w.cluster.health_check = NEW(&w, Model__HealthCheck, MODEL__HEALTH_CHECK__INIT)) \
-        X("outlier", UNSUPPORTED, "HTTPRoute", "outlier", w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT)) \
+        X("health check of UDP", UNSUPPORTED, "HTTPRoute", "health check", check_add(MODEL__HEALTH_CHECK_TYPE__HC_UDP, "/", "200")) \
+        X("health check over TLS without TLS", UNSUPPORTED, "HTTPRoute", "no TLS", check_add(MODEL__HEALTH_CHECK_TYPE__HC_HTTPS, "/", "200")) \
+        X("health check without a path", UNSUPPORTED, "HTTPRoute", "path", check_add(MODEL__HEALTH_CHECK_TYPE__HC_HTTP, "", "200")) \
+        X("health check: statuses", UNSUPPORTED, "HTTPRoute", "statuses", check_add(MODEL__HEALTH_CHECK_TYPE__HC_HTTP, "/", "200-")) \
+        X("outlier interval", UNSUPPORTED, "HTTPRoute", "outlier", \
+          (w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT), w.cluster.outlier->interval_ms = 1)) \
         X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
         X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_REQUIRED) \
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Endpoints that are sick or fail: found by checks, or by their answers; left alone, and taken back.  And limits of what is sent to
+a cluster at once.
+
+   raw sockets ──▶ l7gw ──▶ origins (127.0.0.71 ...) that are slow, sick or broken when told to
+                     └────▶ /healthz, TCP, gRPC: once per shard
+
+The site of lab/l7_site, with Services and policies of its own."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from tests.lab import admin
+from tests.lab.l7_site import ENDPOINT, SERVICE, Site, raw, route, run
+from tests.lab.members import GrpcHealth, Member
+from tests.lab.proc import wait_until
+from tests.lab.raw_client import SLOW, get
+
+PORT, CLOSED, GRPC = 18092, 18093, 18094
+A, B = "127.0.0.71", "127.0.0.72"
+
+POLICY = """
+---
+apiVersion: gatehouse.dev/v1alpha1
+kind: BackendPolicy
+metadata: {name: %(name)s, namespace: default}
+spec:
+  targetRefs: [{group: "", kind: Service, name: %(name)s}]
+  %(spec)s
+"""
+CHECK = "healthCheck: {type: HTTP, path: /healthz, interval: 200ms, timeout: 2s, healthyThreshold: 2, unhealthyThreshold: 2}"
+
+
+class HealthSite(Site):
+    POOLS = {
+        "checked": (PORT, CHECK),
+        "strict": (PORT, CHECK + "\n  loadBalancer: {panicPercent: 0}"),
+        "tcp": (CLOSED, "healthCheck: {type: TCP, interval: 200ms}\n  loadBalancer: {panicPercent: 0}"),
+        "grpc": (PORT, "healthCheck: {type: GRPC, service: app.v1.Shop, port: %d, interval: 200ms, healthyThreshold: 1, unhealthyThreshold: 1}\n"
+                       "  loadBalancer: {panicPercent: 0}" % GRPC),
+        "outlier": (PORT, "outlierDetection: {consecutive5xx: 3, baseEjectionTime: 1s}"),
+        "mute": (PORT, "outlierDetection: {consecutiveLocalFailures: 2, baseEjectionTime: 1s}"),
+    }
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.members = {a: Member(a, PORT) for a in (A, B)}
+        self.grpc = {a: GrpcHealth(a, GRPC) for a in (A, B)}
+        for name, (port, spec) in self.POOLS.items():
+            self.write("pool-" + name, SERVICE % {"name": name, "port": port, "endpoints": ", ".join(ENDPOINT % a for a in (A, B))} +
+                       POLICY % {"name": name, "spec": spec} + route(name, name + ".example", name))
+
+    def start(self):
+        super().start()
+        wait_until(lambda: self.ask("status")["rules"] >= 9 + len(self.POOLS), 10 * SLOW, "the routes")
+
+    def member(self, name, address, port=PORT):
+        """What the shard thinks of it."""
+        for c in self.ask("clusters"):
+            if c["cluster"].startswith("default/%s:80/" % name):
+                return [m for m in c["members"] if m["endpoint"] == "%s:%d" % (address, port)][0]
+        return {"state": "no such cluster"}
+
+    def becomes(self, name, address, state, port=PORT):
+        wait_until(lambda: self.member(name, address, port)["state"] == state, 20 * SLOW, "%s of %s to be %s" % (address, name, state))
+        return self.member(name, address, port)["why"]
+
+    def metric(self, name):
+        for line in self.ask("metrics").splitlines():
+            if line.startswith("gatehouse_l7_%s " % name):
+                return int(line.split()[1])
+        return None
+
+
+def where(c, host):
+    r = c.send(get("/", host)).reply()
+    return r.body.decode() if r.status == 200 else r.status
+
+
+def spread(host, n=24):
+    """Who answers, over several connections: both workers are asked."""
+    out = set()
+    for _ in range(4):
+        with raw() as c:
+            out |= {where(c, host) for _ in range(n // 4)}
+    return out
+
+
+def settles(host, want):
+    """The verdict is on its way to the workers when it can be seen: until all of them have it."""
+    return wait_until(lambda: spread(host) == want, 10 * SLOW, "%s to be served by %s" % (host, want))
+
+
+def checks(site, check):
+    a, b = site.members[A], site.members[B]
+    wait_until(lambda: a.checks > 3 and b.checks > 3, 10 * SLOW, "some checks")
+    check("both are well and both serve", settles("checked.example", {A, B}))
+    a.health = 503
+    why = site.becomes("checked", A, "unhealthy")
+    check("a sick one is found, and why is told", why == "status 503", why)
+    check("nobody is sent there", settles("checked.example", {B}))
+    before = a.count
+    check("not one request", spread("checked.example", 40) == {B} and a.count == before, (a.count, before))
+    status = lambda: admin.ask(site.path("agent-admin.sock"), "status")
+    check("the agent is told", wait_until(lambda: "%s:%d" % (A, PORT) in str(status()), 10 * SLOW, "STATUS at the agent"))
+    check("it is counted", site.metric("endpoints_failed_total") >= 1 and site.metric("health_checks_failed_total") >= 2)
+    b.health = 500
+    site.becomes("checked", B, "unhealthy")
+    check("all sick: panic, all are used", settles("checked.example", {A, B}))
+    check("... unless the policy forbids it: 503", settles("strict.example", {503}))
+    rows = wait_until(lambda: [r for r in site.access() if r.get("reason") == "no_endpoint"], 10 * SLOW, "the log")
+    check("with its reason in the log", rows[0]["status"] == 503, rows[:1])
+    a.health = b.health = 200
+    site.becomes("checked", A, "ready")
+    site.becomes("checked", B, "ready")
+    check("well again, both serve", settles("checked.example", {A, B}) and settles("strict.example", {A, B}))
+
+
+def kinds(site, check):
+    why = site.becomes("tcp", A, "unhealthy", CLOSED)
+    check("TCP: nobody listens", "refused" in why, why)
+    site.becomes("tcp", B, "unhealthy", CLOSED)
+    check("503 at once", settles("tcp.example", {503}))
+    site.becomes("grpc", A, "ready")
+    check("gRPC: serving", settles("grpc.example", {A, B}) and site.grpc[A].checks > 0)
+    site.grpc[A].serving = 2
+    why = site.becomes("grpc", A, "unhealthy")
+    check("gRPC: not serving", why == "not serving: NOT_SERVING", why)
+    check("the others take over", settles("grpc.example", {B}))
+    site.grpc[A].serving = 1
+    site.becomes("grpc", A, "ready")
+
+
+def ejection(site, check):
+    a = site.members[A]
+    a.status = 500
+    for _ in range(60):
+        spread("outlier.example", 12)
+        if site.member("outlier", A)["state"] == "ejected":
+            break
+    why = site.becomes("outlier", A, "ejected")
+    check("an endpoint that fails is ejected, and why is told", why == "5xx in a row", why)
+    check("and gets nothing", settles("outlier.example", {B}))
+    a.status = 200
+    site.becomes("outlier", A, "ready")
+    check("it comes back by itself", settles("outlier.example", {A, B}))
+    a.status = 0
+    for _ in range(60):
+        spread("mute.example", 12)
+        if site.member("mute", A)["state"] == "ejected":
+            break
+    check("no answers at all", site.becomes("mute", A, "ejected") == "no answers in a row")
+    site.members[B].status = 0
+    spread("mute.example", 40)
+    check("the last one is never ejected", site.member("mute", B)["state"] == "ready")
+    a.status = site.members[B].status = 200
+    site.becomes("mute", A, "ready")
+    check("ejections are counted", site.metric("endpoints_ejected_total") >= 2)
+
+
+def policy_goes(site, check):
+    site.members[A].health = 503
+    site.becomes("checked", A, "unhealthy")
+    site.write("pool-checked", SERVICE % {"name": "checked", "port": PORT, "endpoints": ", ".join(ENDPOINT % a for a in (A, B))} +
+               route("checked", "checked.example", "checked"))
+    check("a policy that goes takes its verdicts along", site.becomes("checked", A, "ready") == "" and settles("checked.example", {A, B}))
+    site.members[A].health = 200
+
+
+if __name__ == "__main__":
+    run("endpoint_health", [checks, kinds, ejection, policy_goes], HealthSite)
