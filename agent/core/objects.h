@@ -246,6 +246,8 @@ struct client_policy {
         bool has_proxy;
         struct { bool optional; struct strings trusted; } proxy; /* networks as "10.0.0.0/8" */
         struct strings forwarded_trusted;
+        struct { struct strings allow, deny; } sources; /* networks */
+        struct { uint32_t connections, packets, source_connections, source_packets; } rates; /* a second; 0 = any */
 };
 
 struct grant_from { const char *group, *kind, *namespace; };

@@ -158,10 +158,23 @@ static const struct field proxy_in_fields[] = {
         { "trustedSources", FIELD_STRINGS, FIELD_REQUIRED | FIELD_SET, AT(proxy.trusted), .items_min = 1, .items_max = 64, .format = FORMAT_NETWORK },
 };
 static const struct schema proxy_in = { SCHEMA_FIELDS(proxy_in_fields), .strict = true };
+static const struct field sources_fields[] = {
+        { "allow", FIELD_STRINGS, FIELD_SET, AT(sources.allow), .items_max = 1024, .format = FORMAT_NETWORK },
+        { "deny", FIELD_STRINGS, FIELD_SET, AT(sources.deny), .items_max = 1024, .format = FORMAT_NETWORK },
+};
+static const struct schema sources = { SCHEMA_FIELDS(sources_fields), .strict = true };
+#define RATE(name, field) { name, FIELD_INT, 0, AT(rates.field), .width = sizeof(uint32_t), .min = 1, .max = 4000000 }
+static const struct field rates_fields[] = {
+        RATE("connectionsPerSecond", connections), RATE("packetsPerSecond", packets), RATE("sourceConnectionsPerSecond", source_connections),
+        RATE("sourcePacketsPerSecond", source_packets),
+};
+static const struct schema rates = { SCHEMA_FIELDS(rates_fields), .strict = true };
 static const struct field client_spec_fields[] = {
         { "targetRefs", FIELD_LIST, FIELD_REQUIRED, AT(targets), AT(n_targets), .items_min = 1, .items_max = 16, .sub = &schema_policy_target },
         { "proxyProtocol", FIELD_OBJECT, 0, 0, AT(has_proxy), .sub = &proxy_in },
         { "trustedForwarders", FIELD_STRINGS, FIELD_SET, AT(forwarded_trusted), .items_max = 64, .format = FORMAT_NETWORK },
+        { "sources", FIELD_OBJECT, 0, 0, .sub = &sources },
+        { "rates", FIELD_OBJECT, 0, 0, .sub = &rates },
 };
 static int client_spec_check(struct decoder *d, const struct node *map, void *obj)
 {

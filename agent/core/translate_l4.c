@@ -138,6 +138,7 @@ static void listener_add(struct tx *tx, Model__L4 *l4, struct vec *direct, const
         l->target = e->l->report->direct ? MODEL__L4_LISTENER__TARGET__ENDPOINTS : MODEL__L4_LISTENER__TARGET__SHARDS;
         l->forward = e->l->report->direct ? MODEL__L4_LISTENER__FORWARD__FULL_NAT : forward_to(&tx->conf->pools[e->g->pool]);
         l->distribution = l->id;
+        client_policy_guard(tx, e->g, e->port, l4, l);
         l->source = source_of(tx, o, e->l->l->name, 0, 0);
         d->id = l->id;
         d->source = l->source;
@@ -289,6 +290,7 @@ void translate_l4(struct tx *tx)
         l4.vips = TX_ARRAY(tx, Model__Vip *, v.n);
         l4.listeners = TX_ARRAY(tx, Model__L4Listener *, v.n);
         l4.distributions = TX_ARRAY(tx, Model__L4Distribution *, v.n);
+        l4.acls = TX_ARRAY(tx, Model__Acl *, v.n);
         const struct l4_entry *last = NULL;
         struct vec direct = { 0 };
         const char *vip = "";

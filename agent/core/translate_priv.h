@@ -188,6 +188,8 @@ void client_policy_put(struct tx *tx, const struct tx_gateway *g, Model__Bind *b
 void report_traffic(struct tx *tx, struct vec *reports); /* struct route_report; after attachment */
 
 /* the steps */
+/* What its ClientPolicy says of sources and rates, for a listener of the front tier. */
+void client_policy_guard(struct tx *tx, const struct tx_gateway *g, uint16_t port, Model__L4 *l4, Model__L4Listener *l);
 void translate_sets(struct tx *tx); /* finds each ListenerSet's Gateway */
 void translate_listeners(struct tx *tx, struct tx_gateway *g);
 void translate_sets_accept(struct tx *tx);

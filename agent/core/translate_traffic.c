@@ -247,18 +247,53 @@ static Model__Prefix **prefixes(struct tx *tx, const struct strings *s)
         return v;
 }
 
-void client_policy_put(struct tx *tx, const struct tx_gateway *g, Model__Bind *b)
+/* The one that decides for this port of g: a listener's before the Gateway's; NULL = none. */
+static const struct client_policy *client_policy_of(const struct tx_gateway *g, uint16_t port)
 {
         const struct client_policy *p = NULL;
         for (size_t i = 0; i < g->clients.n; i++) {
                 const struct tx_client_use *u = g->clients.v[i];
-                if (u->section && u->port == b->port) {
-                        p = (const struct client_policy *)u->policy->o;
-                        break;
-                }
+                if (u->section && u->port == port)
+                        return (const struct client_policy *)u->policy->o;
                 if (!u->section)
                         p = (const struct client_policy *)u->policy->o;
         }
+        return p;
+}
+
+static void acl_add(struct tx *tx, Model__L4 *l4, const char *id, const struct client_policy *p)
+{
+        for (size_t i = 0; i < l4->n_acls; i++)
+                if (strcmp(l4->acls[i]->id, id) == 0)
+                        return;
+        Model__Acl *m = l4->acls[l4->n_acls++] = PB_NEW(tx, Model__Acl, model__acl);
+        m->id = pb_str(id);
+        m->source = source_of(tx, &p->o, "", 0, 0);
+        m->allow = prefixes(tx, &p->sources.allow);
+        m->n_allow = p->sources.allow.n;
+        m->deny = prefixes(tx, &p->sources.deny);
+        m->n_deny = p->sources.deny.n;
+}
+
+void client_policy_guard(struct tx *tx, const struct tx_gateway *g, uint16_t port, Model__L4 *l4, Model__L4Listener *l)
+{
+        const struct client_policy *p = client_policy_of(g, port);
+        if (!p)
+                return;
+        l->max_connections_per_s = p->rates.connections;
+        l->packets_per_s = p->rates.packets;
+        l->source_connections_per_s = p->rates.source_connections;
+        l->source_packets_per_s = p->rates.source_packets;
+        if (p->sources.allow.n == 0 && p->sources.deny.n == 0)
+                return;
+        const char *id = tx_printf(tx, "%s/%s", p->o.namespace, p->o.name);
+        l->acl = pb_str(id);
+        acl_add(tx, l4, id, p);
+}
+
+void client_policy_put(struct tx *tx, const struct tx_gateway *g, Model__Bind *b)
+{
+        const struct client_policy *p = client_policy_of(g, (uint16_t)b->port);
         if (!p)
                 return;
         if (p->has_proxy) {

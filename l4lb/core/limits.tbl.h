@@ -9,6 +9,7 @@
         L(BACKENDS, 4096, "2-byte index, 64 KiB of published words; power of two") \
         L(POOLS, 1024, "shard pools") \
         L(SERVICES, 16384, "as MODEL_MAX_L4_LISTENERS") \
+        L(ACL_PREFIXES, 200000, "of one access list: some 5 MB") \
         L(BURST, 64, "packets of one pipeline run") \
         L(REPLIES_PER_S, 1000, "echo replies per worker; ARP and ND have as many of their own") \
         L(PUNTS_PER_S, 2000, "ARP, ND and packets without neighbour to the control thread per worker: anyone can cause them") \

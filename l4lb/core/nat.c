@@ -1,5 +1,6 @@
 /* l4lb/core/nat.c - see nat.h. */
 #include "lib/base.h"
+#include "l4lb/core/guard.h"
 #include "l4lb/core/kernel.h"
 #include "l4lb/core/nat.h"
 #include "l4lb/core/nat_rewrite.h"
@@ -112,6 +113,8 @@ static void from_client(struct worker *w, const struct tables *t, struct pkt *p,
         bool known = word & BACKEND_USED && backend_word_epoch(word) == f->epoch, alive = known && word & BACKEND_ALIVE;
         bool tcp = p->proto == PROTO_TCP, syn = p->tcp_flags & TCP_SYN;
         bool opening = syn && f->state != FLOW_ESTABLISHED; /* a new connection on an old tuple, or one that nobody answers */
+        if (unlikely(t->per_packet) && !guard_known(w, t, p))
+                return;
         if (!known || (opening && (f->state == FLOW_CLOSING || !alive)) || (!tcp && !alive)) {
                 flow_remove(&w->flows, slot);
                 if (tcp && !syn)

@@ -9,6 +9,7 @@
  *   no flow, UDP                       -> Maglev and an entry */
 #include "lib/base.h"
 #include "l4lb/core/pick.h"
+#include "l4lb/core/guard.h"
 #include "l4lb/core/kernel.h"
 #include "l4lb/core/nat.h"
 #include "l4lb/core/refuse.h"
@@ -94,8 +95,12 @@ static void flow_hit(struct worker *w, const struct tables *t, uint16_t now_s, s
         bool syn = p->tcp_flags & TCP_SYN, established = p->kind == PKT_TCP && !syn;
         bool known = word & BACKEND_USED && backend_word_epoch(word) == f->epoch;
         bool stays = known && (established ? word_holds(w, word) : word_alive(word));
+        if (unlikely(t->per_packet) && !guard_known(w, t, p))
+                return;
         if (unlikely(!stays || (syn && f->state == FLOW_CLOSING))) {
                 struct choice c;
+                if (syn && t->services[p->service].guarded && !guard_new(w, t, p, true))
+                        return;
                 if (!choose(w, t, p, &c))
                         return;
                 uint64_t other = backend_word(w->backends, c.now);
@@ -121,6 +126,8 @@ static __attribute__((noinline)) void flow_miss(struct worker *w, const struct t
                 return;
         }
         const struct service *s = &t->services[p->service];
+        if (unlikely(s->guarded) && !guard_new(w, t, p, p->kind != PKT_TCP || p->tcp_flags & TCP_SYN))
+                return;
         bool nat = s->way == WAY_NAT;
         if (nat && p->kind == PKT_TCP && !(p->tcp_flags & TCP_SYN)) { /* strict: only a SYN opens a connection under NAT */
                 refuse_closed(w, w->now_ms, p, DROP_NO_FLOW);

@@ -8,6 +8,7 @@
 #pragma once
 #include "l4lb/core/flow.h"
 #include "l4lb/core/fragcache.h"
+#include "l4lb/core/rates.h"
 #include "l4lb/core/tables.h"
 #include "l4lb/core/tokens.h"
 
@@ -33,6 +34,7 @@ struct worker {
         uint64_t now_ms; /* of this burst */
         uint64_t swept_ms;
         struct fragcache frags;
+        struct rates rates; /* of guarded services */
 } CACHE_ALIGNED;
 
 /* mem: flow_table_bytes(n_entries) bytes, 64-byte aligned. */

@@ -4,6 +4,7 @@
 #include "lib/control.pb-c.h"
 #include "l4lb/core/service.h"
 #include "l4lb/core/tables_check.h"
+#include "l4lb/core/tables_guard.h"
 
 #define DRAIN_MS_DEFAULT 300000
 #define LINGER_SPARE_MS 1000 /* a backend outlives every previous table that names it */
@@ -295,6 +296,7 @@ static int service_build(struct tables *t, const struct model *m, const Model__L
                  : l->forward == MODEL__L4_LISTENER__FORWARD__GUE  ? WAY_GUE
                                                                    : WAY_LINK;
         t->tunnels |= way_tunnel(s->way);
+        guard_build(t, s, l);
         s->source_affinity = l->affinity == MODEL__AFFINITY__AFFINITY_SOURCE;
         s->idle_s = (uint16_t)(l->idle_s ? l->idle_s : s->udp ? t->conf.udp_idle_s : t->conf.tcp_idle_s);
         t->service_ids[t->n_services] = arena_strdup(&t->arena, l->id);
@@ -374,6 +376,8 @@ static int tables_fill(struct tables *t, const struct model *m, const struct net
         CLEANUP(map_fini) struct map vips;
         map_init(&vips);
         int rc = l4 ? vips_build(t, l4, net, &vips, e) : 0;
+        if (rc == 0 && l4)
+                rc = acls_build(t, l4, e);
         for (size_t i = 0; rc == 0 && l4 && i < l4->n_listeners; i++)
                 rc = service_build(t, m, l4->listeners[i], &vips, now_ms, e);
         if (rc == 0)
@@ -462,6 +466,7 @@ void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms)
         BUG_ON(t->committed);
         t->committed = true;
         members_apply(t, old, now_ms);
+        guards_compare(t, old);
         for (uint32_t i = 0; i < t->n_pools; i++) {
                 struct pool *p = &t->pools[i];
                 const struct pool *like = pool_like(old, p);

@@ -12,10 +12,12 @@
 #include "lib/core/maglev.h"
 #include "l4lb/core/net.h"
 #include "l4lb/core/pkt.h"
+#include "l4lb/core/prefixmap.h"
 
 struct tables_conf { /* defaults from the daemon's configuration */
         uint32_t tcp_idle_s, udp_idle_s;
         uint32_t drain_ms; /* of pools that do not say; also how long a previous Maglev is honoured.  0 = 300000 */
+        unsigned n_workers; /* they share a service's rates; 0 = 1 */
         struct siphash_key cluster_key; /* L4_CLUSTER_KEY unless the operator has another */
 };
 
@@ -49,6 +51,20 @@ struct leg {
         uint32_t upto; /* cumulative share of 2^32 - 1: the first leg with hash <= upto is taken */
         uint16_t pool; /* index; POOL_NONE: the leg drops, POOL_REJECT: it refuses */
 };
+#define ACL_DENY 0 /* of equal prefixes this one counts */
+#define ACL_ALLOW 1
+struct acl {
+        const char *id; /* in the tables' arena */
+        struct prefixmap map;
+        bool open;      /* what no prefix names: allowed, because nothing is allowed by name */
+        uint64_t hash;  /* of its content */
+};
+struct guard { /* core/guard.h; of services with `guarded` */
+        const struct acl *acl;              /* NULL = everybody */
+        uint64_t id;                        /* of the service: rates go on over generations */
+        uint32_t connections, packets;      /* a second and worker; 0 = any number */
+        uint32_t source_connections, source_packets;
+};
 struct service {
         uint32_t first_leg;
         uint16_t n_legs;
@@ -56,6 +72,7 @@ struct service {
         uint8_t source_affinity;
         uint8_t udp; /* 0 or 1 */
         uint8_t way; /* enum way: a shard on our links, an endpoint under NAT, a shard behind a tunnel */
+        uint8_t guarded; /* has something in guards */
         uint16_t vip;
         uint16_t port_lo, port_hi; /* 0, 0 = any */
 };
@@ -74,6 +91,11 @@ struct tables {
         struct range_list { uint32_t first; uint16_t n, any; } *range_lists; /* 2 * n_vips */
         struct range { uint16_t lo, hi, service; } *ranges;
         struct service *services;
+        struct guard *guards; /* by service */
+        struct acl *acls;
+        uint32_t n_acls;
+        bool acl_changed; /* an access list is not what it was when flows began: theirs are asked again */
+        bool per_packet;  /* that, or a service limits packets */
         struct leg *legs;
         struct pool *pools;
         struct vip_info { const char *id; struct ipaddr addr; } *vips;

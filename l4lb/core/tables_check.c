@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "lib/control.pb-c.h"
 #include "l4lb/core/flow.h"
+#include "l4lb/core/rates.h"
 #include "l4lb/core/tables_check.h"
 
 static int check_vip(const Model__Vip *v, struct model_error *e)
@@ -35,10 +36,12 @@ static int check_listener(const Model__L4Listener *l, struct model_error *e)
                                  "listener %s: a limit on affinity is not supported: it is by hash and lasts", l->id);
         if (l->idle_s > FLOW_IDLE_MAX_S)
                 return L4_LIMIT(e, l->source, "listener %s: idle_s %u is over %d", l->id, l->idle_s, FLOW_IDLE_MAX_S);
-        if (l->max_connections_per_s || l->max_connections)
-                return L4_REFUSE(e, l->source, "listener %s: connection limits are not supported", l->id);
-        if (l->acl[0])
-                return L4_REFUSE(e, l->source, "listener %s: access lists are not supported", l->id);
+        if (l->max_connections)
+                return L4_REFUSE(e, l->source, "listener %s: a limit on connections at a time is not supported", l->id);
+        const uint32_t rates[] = { l->max_connections_per_s, l->packets_per_s, l->source_connections_per_s, l->source_packets_per_s };
+        for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
+                if (rates[i] > RATE_MAX)
+                        return L4_LIMIT(e, l->source, "listener %s: a rate of %u is over %d a second", l->id, rates[i], RATE_MAX);
         return 0;
 }
 
@@ -109,8 +112,9 @@ int tables_check(const struct model *m, struct model_error *e)
                 r = check_distribution(l4->distributions[i], e);
         for (size_t i = 0; r == 0 && i < l4->n_pools; i++)
                 r = check_pool(l4->pools[i], e);
-        if (r == 0 && l4->n_acls)
-                return L4_REFUSE(e, l4->acls[0]->source, "access lists are not supported");
+        for (size_t i = 0; r == 0 && i < l4->n_acls; i++)
+                if (l4->acls[i]->n_allow + l4->acls[i]->n_deny > L4_MAX_ACL_PREFIXES)
+                        r = L4_LIMIT(e, l4->acls[i]->source, "access list %s: more than %d prefixes", l4->acls[i]->id, L4_MAX_ACL_PREFIXES);
         if (r == 0 && l4->n_pod_routes)
                 return L4_REFUSE(e, NULL, "pod routes are not supported");
         return r;

@@ -69,6 +69,9 @@
         V(DROP_KERNEL_LIMIT,     DROP, "for this host's own stack, over the budget of limits.to_kernel_pps") \
         V(DROP_KERNEL_MAC,       DROP, "frame of the kernel port from another MAC address than its uplink's") \
         V(DROP_NO_SERVICE,       DROP, "no listener for this VIP, protocol and port, and no answer (limits.refusals_pps)") \
+        V(DROP_ACL,              DROP, "source that the service's access list refuses") \
+        V(DROP_SOURCE_RATE,      DROP, "over the service's connections or packets per second of one source") \
+        V(DROP_SERVICE_RATE,     DROP, "over the service's connections or packets per second") \
         V(DROP_POLICY,           DROP, "the distribution's leg says drop") \
         V(DROP_NO_BACKEND,       DROP, "the pool has no backend") \
         V(DROP_NO_NEIGHBOUR,     DROP, "next hop's MAC address is not known (yet)") \

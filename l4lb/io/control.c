@@ -236,6 +236,7 @@ static int prepare(void *arg, const struct model *m, struct model_error *reterr)
         struct tables *t = NULL;
         struct tables_conf conf = {.tcp_idle_s = c->settings->tcp_idle_s,
                                    .udp_idle_s = c->settings->udp_idle_s,
+                                   .n_workers = c->workers.n,
                                    .cluster_key = L4_CLUSTER_KEY};
         int r = tables_build(m, c->net, c->backends, &conf, now_of(c), &t, reterr);
         if (r < 0)

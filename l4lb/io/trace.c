@@ -76,6 +76,8 @@ static void write_answer(const struct control *c, unsigned i, struct json *j)
         json_u64(j, i);
         json_key(j, "verdict");
         json_str(j, verdict_name((enum l4_verdict)t->verdict));
+        json_key(j, "why");
+        json_str(j, verdict_help((enum l4_verdict)t->verdict));
         json_key(j, "service");
         json_str(j, tables && t->service < tables->n_services ? tables->service_ids[t->service] : NULL);
         json_key(j, "backend");

@@ -110,6 +110,21 @@ static void check_one(const struct pkt *p, const uint8_t *in, size_t n)
                 BUG_ON(!frame_ip4_sum_ok(p->p, p->len));
 }
 
+/* Nobody gets through whom the list denies; the world's lists are looked at by hand here. */
+static void check_allowed(const struct guard *g, const struct pkt *p)
+{
+        uint8_t transport = (uint8_t)(p->key.w[0] >> 8);
+        if (!g->acl || p->verdict != FORWARD_SHARD || (transport != PROTO_TCP && transport != PROTO_UDP) || p->proto != p->p[ETH_LEN + (p->version == 4 ? 9 : 6)])
+                return; /* NAT has another source by now; an error is about the flow of another */
+        const uint8_t *src = p->p + ETH_LEN + (p->version == 4 ? 12 : 8);
+        if (p->version == 4) {
+                bool net = get_u32(src) >> 8 == 0xc63364, denied = net && src[3] >= 64 && src[3] < 128;
+                BUG_ON(g->acl->open ? denied : !net || (denied && src[3] != 66));
+        } else if (!g->acl->open) {
+                BUG_ON(get_u32(src) != 0x20010db8 || get_u16(src + 4) != 0x99 || src[6] == 0x66);
+        }
+}
+
 /* What io does with punted frames. */
 static void punt(const struct pkt *p)
 {
@@ -170,7 +185,11 @@ static void record(uint8_t bits, const uint8_t *bytes, size_t n)
         check_one(&p, in, n);
         punt(&p);
         bool fin = p.tcp_flags & (TCP_FIN | TCP_RST | TCP_SYN); /* may restart a flow: a new choice is allowed */
-        if ((p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT || p.verdict == FORWARD_TUNNEL) && !fin)
+        const struct guard *g = p.service != SERVICE_NONE ? &world->tables->guards[p.service] : NULL;
+        if (g && (p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT) && p.kind == PKT_DONE && p.frag != PKT_FRAG_LATER)
+                check_allowed(g, &p);
+        bool limited = g && (g->connections || g->packets || g->source_connections || g->source_packets);
+        if ((p.verdict == FORWARD_SHARD || p.verdict == FORWARD_NAT || p.verdict == FORWARD_TUNNEL) && !fin && !limited)
                 check_same_way(&p, in, f, n, wire, cap);
         free(room);
         free(in);

@@ -28,7 +28,6 @@ static int teardown(void **state)
                 __VA_ARGS__;                                         \
         }
 static Model__Outlier outlier = MODEL__OUTLIER__INIT;
-static Model__Acl acl = MODEL__ACL__INIT, *acls[] = { &acl };
 static Model__Prefix pod_prefix = MODEL__PREFIX__INIT;
 static Model__PodRoute pod_route = MODEL__POD_ROUTE__INIT, *pod_routes[] = { &pod_route };
 static uint8_t pod_bytes[4] = { 10, 244, 0, 0 }, pod_hop[4] = { 10, 0, 0, 1 };
@@ -46,7 +45,7 @@ EDIT(listener_full_nat, l4->listeners[0]->forward = MODEL__L4_LISTENER__FORWARD_
 EDIT(listener_proxy, l4->listeners[0]->proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_V2)
 EDIT(listener_affinity_none, l4->listeners[0]->affinity = MODEL__AFFINITY__AFFINITY_NONE)
 EDIT(listener_affinity_s, l4->listeners[0]->affinity_s = 60)
-EDIT(listener_rate, l4->listeners[0]->max_connections_per_s = 10)
+EDIT(listener_rate, l4->listeners[0]->source_packets_per_s = 4000001)
 EDIT(listener_connections, l4->listeners[0]->max_connections = 10)
 EDIT(listener_idle, l4->listeners[0]->idle_s = 30001)
 EDIT(nat_no_port, l4->listeners[0]->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
@@ -59,7 +58,6 @@ EDIT(pool_least, l4->pools[0]->algorithm = MODEL__POOL__ALGORITHM__LEAST)
 EDIT(pool_slow, l4->pools[0]->slow_start_ms = 1)
 EDIT(pool_panic, l4->pools[0]->panic_pct = 50)
 EDIT(pool_tunnel, l4->pools[0]->tunnel_source = (char *)(uintptr_t)"10.0.0.1")
-EDIT(some_acl, acl.id = (char *)(uintptr_t)"a"; l4->n_acls = 1; l4->acls = acls)
 EDIT(some_pod_route, pod_prefix.addr = (ProtobufCBinaryData){ 4, pod_bytes }; pod_prefix.len = 16; pod_route.prefix = &pod_prefix;
      pod_route.next_hop = (ProtobufCBinaryData){ 4, pod_hop }; l4->n_pod_routes = 1; l4->pod_routes = pod_routes)
 EDIT(endpoint_port, set->endpoints[1]->port = 8080)
@@ -89,8 +87,8 @@ static const struct {
         { "PROXY protocol", listener_proxy, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "PROXY" },
         { "no affinity", listener_affinity_none, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "affinity" },
         { "affinity time", listener_affinity_s, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "affinity" },
-        { "connection rate", listener_rate, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "limits" },
-        { "connection count", listener_connections, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "limits" },
+        { "packet rate", listener_rate, CONTROL__NACK_STAGE__NACK_LIMIT, "Gateway", "4000001" },
+        { "connection count", listener_connections, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "Gateway", "at a time" },
         { "idle time", listener_idle, CONTROL__NACK_STAGE__NACK_LIMIT, "Gateway", "30001" },
         { "NAT to an endpoint without a port", nat_no_port, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "port 0" },
         { "HTTP check", pool_http, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "TCP" },
@@ -101,7 +99,6 @@ static const struct {
         { "slow start", pool_slow, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "slow" },
         { "panic", pool_panic, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "panic" },
         { "tunnel", pool_tunnel, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "no tunnel" },
-        { "ACL", some_acl, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "access" },
         { "pod route", some_pod_route, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "pod" },
         { "endpoint port", endpoint_port, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "8080" },
         { "endpoint priority", endpoint_priority, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "priorit" },

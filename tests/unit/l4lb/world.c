@@ -33,6 +33,8 @@ static const struct {
         bool udp;
         const char *distribution;
         uint8_t way; /* enum way */
+        const char *acl;
+        uint32_t rates[4]; /* connections, packets, of a source: connections, packets */
 } listeners[] = {
         { "192.0.2.1:80/tcp", "192.0.2.1", 80, 80, false, "shards" },
         { "192.0.2.1:81/tcp", "192.0.2.1", 81, 81, false, "drop" },
@@ -62,6 +64,12 @@ static const struct {
         { "[2001:db8:10::1]:96/tcp", "2001:db8:10::1", 96, 96, false, "far6", WAY_IPIP },
         { "[2001:db8:10::1]:97/tcp", "2001:db8:10::1", 97, 97, false, "far6", WAY_GUE },
         { "[2001:db8:10::1]:98/tcp", "2001:db8:10::1", 98, 98, false, "far4", WAY_IPIP },
+        { "192.0.2.1:84/tcp", "192.0.2.1", 84, 84, false, "shards", WAY_LINK, "some" },
+        { "192.0.2.1:84/udp", "192.0.2.1", 84, 84, true, "shards", WAY_LINK, "others" },
+        { "192.0.2.1:94/tcp", "192.0.2.1", 94, 94, false, "apps", WAY_NAT, "some" },
+        { "[2001:db8:10::1]:84/tcp", "2001:db8:10::1", 84, 84, false, "shards", WAY_LINK, "some" },
+        { "192.0.2.1:85/tcp", "192.0.2.1", 85, 85, false, "shards", WAY_LINK, NULL, { 3, 0, 2, 0 } },
+        { "192.0.2.1:85/udp", "192.0.2.1", 85, 85, true, "shards", WAY_LINK, NULL, { 0, 4, 0, 3 } },
 };
 
 static const char *const nat_sets[] = { "apps", "app4", "app6" };
@@ -128,6 +136,36 @@ static Model__Pool *pool(struct arena *a, const char *id, const char *set, bool 
         return p;
 }
 
+static Model__Prefix *prefix_of(struct arena *a, const char *text)
+{
+        struct ipprefix p = prefix(text);
+        Model__Prefix *m = NEW(a, Model__Prefix, model__prefix__init);
+        void *b = arena_dup(a, p.addr.b, ipaddr_len(&p.addr));
+        BUG_ON(!b);
+        m->addr = (ProtobufCBinaryData){ ipaddr_len(&p.addr), b };
+        m->len = p.len;
+        return m;
+}
+
+/* some: who is named, but not 198.51.100.64/26 of it, of which .66 again; others: all but who is named. */
+static void make_acls(struct arena *a, Model__L4 *l4)
+{
+        static const char *const allow[] = { "198.51.100.0/24", "198.51.100.66/32", "2001:db8:99::/48" }, *const deny[] = { "198.51.100.64/26", "2001:db8:99:6600::/56" };
+        l4->n_acls = 2;
+        l4->acls = LIST(a, Model__Acl, 2);
+        for (size_t i = 0; i < 2; i++) {
+                Model__Acl *m = l4->acls[i] = NEW(a, Model__Acl, model__acl__init);
+                m->id = (char *)(uintptr_t)(i ? "others" : "some");
+                m->source = source(a, "Gateway", "web");
+                m->allow = LIST(a, Model__Prefix, ARRAY_SIZE(allow));
+                m->deny = LIST(a, Model__Prefix, ARRAY_SIZE(deny));
+                for (size_t k = 0; i == 0 && k < ARRAY_SIZE(allow); k++)
+                        m->allow[m->n_allow++] = prefix_of(a, allow[k]);
+                for (size_t k = 0; k < ARRAY_SIZE(deny); k++)
+                        m->deny[m->n_deny++] = prefix_of(a, deny[k]);
+        }
+}
+
 static Model__L4 *make_l4(struct arena *a)
 {
         Model__L4 *l4 = NEW(a, Model__L4, model__l4__init);
@@ -155,9 +193,16 @@ static Model__L4 *make_l4(struct arena *a)
                                                                       [WAY_IPIP] = MODEL__L4_LISTENER__FORWARD__IPIP,
                                                                       [WAY_GUE] = MODEL__L4_LISTENER__FORWARD__GUE };
                 l->forward = forward[listeners[i].way];
+                if (listeners[i].acl)
+                        l->acl = (char *)(uintptr_t)listeners[i].acl;
+                l->max_connections_per_s = listeners[i].rates[0];
+                l->packets_per_s = listeners[i].rates[1];
+                l->source_connections_per_s = listeners[i].rates[2];
+                l->source_packets_per_s = listeners[i].rates[3];
                 if (listeners[i].way == WAY_NAT)
                         l->target = MODEL__L4_LISTENER__TARGET__ENDPOINTS;
         }
+        make_acls(a, l4);
         l4->n_distributions = 9;
         l4->distributions = LIST(a, Model__L4Distribution, 9);
         l4->distributions[0] = distribution(a, "drop", "", MODEL__L4_LEG__VERDICT__DROP);
