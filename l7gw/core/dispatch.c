@@ -366,7 +366,8 @@ int dispatch_reply(struct stream *s, const struct dispatch *d, struct span *ret_
                 r = msg_set(m, SPAN_LIT("location"), d->location);
         if (r == 0 && (d->reason == REASON_METHOD_REFUSED || d->reason == REASON_MAX_FORWARDS))
                 r = msg_add(m, SPAN_LIT("allow"), SPAN_LIT("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-        if (r == 0 && d->reason == REASON_OVERLOAD)
+        bool full = d->reason == REASON_BREAKER_REQUESTS || d->reason == REASON_BREAKER_PENDING || d->reason == REASON_QUEUE_TIMEOUT;
+        if (r == 0 && (full || d->reason == REASON_OVERLOAD))
                 r = msg_add(m, SPAN_LIT("retry-after"), SPAN_LIT("1"));
         if (r == 0)
                 r = dispatch_response(s, d);

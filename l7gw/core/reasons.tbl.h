@@ -21,6 +21,9 @@
         R(FIXED, "fixed", 200, "") \
         R(NO_BACKEND, "no_backend", 500, "no valid backend") \
         R(NO_ENDPOINT, "no_endpoint", 503, "no healthy endpoint") \
+        R(BREAKER_REQUESTS, "breaker_requests", 503, "too many requests to this backend") \
+        R(BREAKER_PENDING, "breaker_pending", 503, "too many requests wait for this backend") \
+        R(QUEUE_TIMEOUT, "queue_timeout", 503, "no connection to this backend in time") \
         R(CONNECT_FAILED, "connect_failed", 503, "upstream connection failed") \
         R(CONNECT_TIMEOUT, "connect_timeout", 504, "upstream connection timeout") \
         R(UPSTREAM_TLS, "upstream_tls", 502, "upstream TLS handshake failed") \

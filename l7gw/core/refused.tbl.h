@@ -30,7 +30,6 @@
         R(o->hash && o->hash->kind > MODEL__HASH_POLICY__KIND__PATH, "backend: a hash policy this version does not know") \
         R(o->outlier && (o->outlier->panic_pct || o->outlier->split_local || o->outlier->interval_ms), \
           "backend: outlier ejection counts in a row, without an interval, and knows the cluster's panic threshold only") \
-        R(o->breaker != NULL, "backend: circuit breakers are not supported") \
         R(o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_OPTIONAL || o->proxy_protocol == MODEL__PROXY_PROTOCOL__PROXY_REQUIRED, \
           "backend: PROXY protocol is sent as version 1 or 2") \
         R(o->dns_name[0], "backend: DNS names are not supported")

@@ -26,7 +26,7 @@
         C(UPSTREAM_REUSES, "upstream_reuses_total", "Requests sent on a pooled connection") \
         C(UPSTREAM_RETRIES, "upstream_retries_total", "Requests sent again: the pooled connection was closed") \
         C(RETRIES, "retries_total", "Requests sent again by their route's retry policy") \
-        C(RETRIES_REFUSED, "retries_refused_total", "Retries not made: the cluster's retry budget was used up") \
+        C(RETRIES_REFUSED, "retries_refused_total", "Retries not made: the cluster's retry budget was used up, or its limit of retries reached") \
         C(MIRRORS, "mirrors_total", "Requests copied to mirror backends") \
         C(MIRRORS_DROPPED, "mirrors_dropped_total", "Copies not made or cut: too many, too slow for the body, or the request ended early") \
         C(PLANS_LOST, "endpoint_updates_lost_total", "Changes of endpoints that a worker had no memory for") \

@@ -10,15 +10,16 @@ static int no_memory(struct model_error *e)
         return -ENOMEM;
 }
 
+static const struct siphash_key identity_key = {0x6c37677765706964u, 1};
+
 uint64_t endpoint_set_identity(const Model__EndpointSet *set)
 {
-        static const struct siphash_key key = {0x6c37677765706964u, 1};
         size_t n = model__endpoint_set__get_packed_size(set);
         uint8_t *p = malloc(n + 1);
         if (!p)
                 return 0; /* never equal to a stored one: the set is rebuilt */
         model__endpoint_set__pack(set, p);
-        uint64_t h = siphash13(&key, p, n);
+        uint64_t h = siphash13(&identity_key, p, n);
         free(p);
         return h ? h : 1;
 }
@@ -174,6 +175,8 @@ static int clusters_build(struct generation *g, struct model_error *e)
                 if (!c->rt)
                         return no_memory(e);
                 g->n_clusters++;
+                if (c->model->breaker && c->model->breaker->max_connections)
+                        c->pool_id = siphash13(&identity_key, c->model->id, strlen(c->model->id)) | 1;
                 int r = c->model->endpoint_set[0] ? cluster_set(g, c, e) : 0;
                 if (r < 0)
                         return r;

@@ -33,6 +33,7 @@ struct gen_cluster {
         struct set_rt *set; /* NULL: the cluster names no set */
         struct balance_plan *plan; /* of that set as the model has it; NULL without a set */
         struct tls_upstream *tls; /* NULL: cleartext */
+        uint64_t pool_id;         /* not 0: its connections are counted, and nobody else's */
 };
 struct generation {
         const struct model *model;

@@ -41,6 +41,7 @@ static void mirror_close(struct mirror *m)
         metric_add(&x->cluster->rt->counters[w->id].by_class[class], 1);
         stream_set(&x->s, STREAM_CLOSED);
         stream_reset(&x->s);
+        upstream_release(x);
         worker_gen_put(w, TAKE_PTR(x->wg));
         *m->pprev = m->next;
         if (m->next)
@@ -135,7 +136,10 @@ static void start(struct exchange *x, const struct route_mirrors *all)
                 stream_set(&m->x.s, STREAM_ROUTE);
                 m->x.s.req_done = x->s.req_done;
                 exchange_deadlines(&m->x, L7_MIRROR_IDLE_MS);
-                upstream_begin(&m->x); /* may be its end already */
+                if (upstream_admit(&m->x, BREAKER_REQUESTS))
+                        upstream_begin(&m->x); /* may be its end already */
+                else
+                        drop(m);
         }
 }
 

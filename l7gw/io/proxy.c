@@ -327,6 +327,10 @@ static void engine_request(struct stream *s)
                 return;
         }
         x->cluster = &x->wg->gen->clusters[x->d.leg->cluster_index];
+        if (!upstream_admit(x, BREAKER_REQUESTS)) {
+                proxy_fail(x, REASON_BREAKER_REQUESTS);
+                return;
+        }
         replay_begin(x);
         mirror_start(x);
         upstream_begin(x);
@@ -527,6 +531,7 @@ static void engine_close(struct stream *s)
                 log_request(x);
         stream_set(s, STREAM_CLOSED);
         stream_reset(s);
+        upstream_release(x);
         if (x->wg)
                 worker_gen_put(w, x->wg);
         w->n_exchanges--;

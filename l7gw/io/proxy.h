@@ -34,6 +34,7 @@ struct exchange {
         uint64_t body_taken;    /* request body bytes of this try that cannot be replayed any more */
         struct timer try_timer; /* one try on a connection that it shares */
         uint64_t try_since_ms;
+        uint8_t gates; /* bit (1 << BREAKER_...): what it holds of its cluster's breaker */
         bool charged; /* counted as a request of the endpoint up_addr:up_port */
         bool expect, no_reuse, prefer_other; /* prefer_other: tried[0] is only not wanted */
         struct replay replay;

@@ -94,10 +94,12 @@ struct cluster_rt *registry_cluster(struct registry *r, const char *id)
         if (o->rt.refs == 0) {
                 o->counters = blocks_new(r->n_workers, sizeof *o->counters);
                 o->balance = calloc(r->n_workers, sizeof *o->balance);
-                if (!o->counters)
-                        free(TAKE_PTR(o->balance));
-                if (!o->balance)
+                o->breaker = breaker_new();
+                if (!o->counters || !o->balance || !o->breaker) {
                         free(TAKE_PTR(o->counters));
+                        free(TAKE_PTR(o->balance));
+                        breaker_put(TAKE_PTR(o->breaker));
+                }
         }
         return rt_take(&r->clusters, &o->rt, o->counters);
 }
@@ -110,6 +112,7 @@ void registry_cluster_put(struct registry *r, struct cluster_rt *o)
                 balance_fini(&o->balance[i]); /* no worker holds a generation with this cluster any more */
         free(o->balance);
         balance_plan_put(o->plan);
+        breaker_put(o->breaker);
         free(o->counters);
         rt_free(&r->clusters, &o->rt);
 }

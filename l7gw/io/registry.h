@@ -4,6 +4,7 @@
  * it, and only its own slot ([worker]) of it. */
 #pragma once
 #include "l7gw/core/balance.h"
+#include "l7gw/core/breaker.h"
 #include "l7gw/io/counters.h"
 #include "l7gw/io/tls_upstream.h"
 #include "lib/core/map.h"
@@ -21,6 +22,7 @@ struct cluster_rt {
         struct rt rt;
         struct cluster_counters *counters; /* [n_workers] */
         struct balance *balance;           /* [n_workers] */
+        struct breaker *breaker;           /* a reference; counts where the policy has limits */
         struct balance_plan *plan;         /* control thread: the newest; a reference */
         struct watch *watch;               /* control thread: io/watch; NULL: none */
 };

@@ -58,6 +58,10 @@ static bool may_again(struct exchange *x)
         p->delay_ms = retry_delay_ms(p->policy, p->n, worker_random(x->w));
         if (x->total_deadline_ms && now + p->delay_ms >= x->total_deadline_ms)
                 return false;
+        if (!upstream_admit(x, BREAKER_RETRIES)) {
+                worker_count(x->w, WORKER_RETRIES_REFUSED);
+                return false;
+        }
         if (!retry_budget_take(&x->cluster->rt->counters[x->w->id].retry, p->policy, now)) {
                 worker_count(x->w, WORKER_RETRIES_REFUSED);
                 return false;

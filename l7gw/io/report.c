@@ -258,6 +258,21 @@ static void members(struct json *j, const struct gen_cluster *c)
         json_end(j);
 }
 
+static void breaker_report(struct json *j, const struct gen_cluster *c)
+{
+        static const char *const names[BREAKER_GATE_N] = {"connections", "pending", "requests", "retries"};
+        json_key(j, "breaker");
+        json_obj(j);
+        for (unsigned g = 0; g < BREAKER_GATE_N; g++) {
+                json_key(j, names[g]);
+                json_obj(j);
+                field_u64(j, "now", atomic_load_explicit(&c->rt->breaker->taken[g], memory_order_relaxed));
+                field_u64(j, "max", breaker_max(c->model->breaker, (enum breaker_gate)g));
+                json_end(j);
+        }
+        json_end(j);
+}
+
 static int query_clusters(void *arg, char *const *argv, size_t argc, struct json *j, struct err *reterr)
 {
         struct control *c = arg;
@@ -279,6 +294,8 @@ static int query_clusters(void *arg, char *const *argv, size_t argc, struct json
                 const struct judge *judge = watch_judge(cl->rt);
                 field_u64(j, "unhealthy", judge ? judge->n_unhealthy : 0);
                 field_u64(j, "ejected", judge ? judge->n_ejected : 0);
+                if (cl->model->breaker)
+                        breaker_report(j, cl);
                 classes(j, v);
                 members(j, cl);
                 json_end(j);

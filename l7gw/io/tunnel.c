@@ -29,6 +29,7 @@ struct tunnel {
         struct balance_tried tried[L7_TRIES];
         unsigned n_tried;
         struct proxy_addrs client;
+        struct breaker *breaker; /* a reference, if its cluster has limits: it counts as a connection there */
         uint64_t hash; /* of the client's address, where the cluster asks for it */
 };
 
@@ -61,6 +62,10 @@ static void tunnel_close(struct tunnel *t, bool reset)
         side_close(&t->down, reset);
         side_close(&t->up, reset);
         chain_clear(&t->up.out);
+        if (t->breaker) {
+                breaker_give(t->breaker, BREAKER_CONNECTIONS);
+                breaker_put(TAKE_PTR(t->breaker));
+        }
         if (t->wg)
                 worker_gen_put(w, t->wg);
         t->wg = NULL;
@@ -201,6 +206,18 @@ static void endpoint_avoid(struct tunnel *t)
         struct balance_state *s = balance_state_of(&t->cluster->rt->balance[t->w->id], &last->addr, last->port);
         if (s)
                 s->avoid_until_ms = loop_now_ms(t->w->loop) + L7_AVOID_MS;
+}
+
+/* One more connection to this cluster?  A tunnel never shares one and never waits. */
+static bool admitted(struct tunnel *t)
+{
+        const Model__Breaker *m = t->cluster->model->breaker;
+        if (!m)
+                return true;
+        if (!breaker_take(t->cluster->rt->breaker, BREAKER_CONNECTIONS, m->max_connections))
+                return false;
+        t->breaker = breaker_get(t->cluster->rt->breaker);
+        return true;
 }
 
 /* Until one is under way; when all have failed the client learns it by a reset. */
@@ -346,7 +363,7 @@ void tunnel_open(struct conn *c, const struct route_listener *rl, struct span ra
         int fd = conn_release(c);
         t->down.readable = t->down.writable = true; /* told before: looking costs one call */
         worker_count(w, WORKER_TUNNELS);
-        if (loop_add(w->loop, &t->down.f, fd, down_event) < 0 || t->up.out.failed) {
+        if (loop_add(w->loop, &t->down.f, fd, down_event) < 0 || t->up.out.failed || !admitted(t)) {
                 if (t->down.f.fd < 0)
                         close(fd);
                 tunnel_close(t, true);

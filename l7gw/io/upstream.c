@@ -16,11 +16,11 @@ static const struct sendop_kind up_sends;
 
 /* ---- peers and life ---- */
 
-static_assert(sizeof(struct peer_key) == 3 * sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES + 2, "a key has no holes");
+static_assert(sizeof(struct peer_key) == 3 * sizeof(struct bind_key) + TLS_UPSTREAM_KEY_BYTES + 3 + 8, "a key has no holes");
 
 static struct span peer_key_span(const struct peer_key *k)
 {
-        return SPAN((const uint8_t *)k, k->proxy_version ? sizeof *k : offsetof(struct peer_key, proxy_version));
+        return SPAN((const uint8_t *)k, k->own ? sizeof *k : offsetof(struct peer_key, own));
 }
 
 /* The PROXY header of connections for x, and its part of the key; a copy for a mirror speaks for nobody. */
@@ -30,12 +30,26 @@ static size_t peer_header(const struct exchange *x, struct peer_key *key, uint8_
         if (mode == MODEL__PROXY_PROTOCOL__PROXY_OFF)
                 return 0;
         struct proxy_addrs a = x->conn ? conn_proxy_addrs(x->conn) : (struct proxy_addrs){.known = false};
+        key->own = 1;
         key->proxy_version = mode == MODEL__PROXY_PROTOCOL__PROXY_V1 ? 1 : 2;
         if (a.known) {
                 key->proxy_src = bind_key_of(&a.src, a.src_port);
                 key->proxy_dst = bind_key_of(&a.dst, a.dst_port);
         }
         return proxy_header_write(key->proxy_version, &a, ret);
+}
+
+/* Who waits has no connection to wait for any more. */
+static void peer_kick(struct loop_defer *d)
+{
+        struct peer *p = CONTAINER_OF(d, struct peer, kick);
+        if (!p->waiters)
+                return;
+        struct worker *w = p->waiters->w;
+        p->n_conns++; /* held */
+        up_waiters_move(p, 0, REASON_CONNECT_FAILED);
+        p->n_conns--;
+        up_peer_put(w, p);
 }
 
 static struct peer *peer_get(const struct exchange *x, const struct balance_endpoint *e)
@@ -47,6 +61,10 @@ static struct peer *peer_get(const struct exchange *x, const struct balance_endp
         if (c->tls)
                 memcpy(key.tls, c->tls->key, sizeof key.tls);
         size_t n_header = peer_header(x, &key, header);
+        if (c->pool_id) {
+                key.own = 1;
+                memcpy(key.cluster, &c->pool_id, sizeof key.cluster);
+        }
         struct peer *p = map_get(&w->peers, peer_key_span(&key));
         if (p)
                 return p;
@@ -59,6 +77,7 @@ static struct peer *peer_get(const struct exchange *x, const struct balance_endp
         p->addr = e->addr;
         p->port = e->port;
         p->waiters_end = &p->waiters;
+        p->kick.fn = peer_kick;
         if (map_put(&w->peers, peer_key_span(&p->key), p) < 0) {
                 free(p);
                 return NULL;
@@ -71,6 +90,7 @@ void up_peer_put(struct worker *w, struct peer *p)
         if (p->n_conns > 0 || p->n_waiters > 0)
                 return;
         map_del(&w->peers, peer_key_span(&p->key));
+        loop_defer_cancel(&p->kick);
         free(p);
 }
 
@@ -110,6 +130,10 @@ void up_close(struct upconn *u)
         if (u->next)
                 u->next->pprev = u->pprev;
         u->peer->n_conns--;
+        u->peer->n_live--;
+        up_connection_gone(TAKE_PTR(u->breaker));
+        if (u->peer->waiters && u->peer->n_connecting == 0 && u->peer->waiters->cluster->model->breaker)
+                loop_defer(w->loop, &u->peer->kick); /* they waited for this one, since no more were allowed */
         up_peer_put(w, u->peer);
         u->next = w->ups_dead; /* callers up the stack may still hold u: freed at the end of the turn */
         w->ups_dead = u;
@@ -174,6 +198,7 @@ static void wait_add(struct peer *p, struct exchange *x)
         *p->waiters_end = x;
         p->waiters_end = &x->wait_next;
         p->n_waiters++;
+        up_queue_begin(x);
 }
 
 void up_wait_remove(struct exchange *x)
@@ -186,6 +211,7 @@ void up_wait_remove(struct exchange *x)
                 p->waiters_end = x->wait_pprev;
         x->wait_peer = NULL;
         p->n_waiters--;
+        up_queue_end(x);
         up_peer_put(x->w, p);
 }
 
@@ -220,12 +246,16 @@ static struct upconn *idle_take(struct peer *p)
         return u;
 }
 
-/* 0 or -errno. */
-static int connect_start(struct worker *w, struct peer *p, const struct tls_upstream *tls, uint32_t timeout_ms)
+/* Under up_connection_take.  0 or -errno. */
+static int connect_start(const struct exchange *x, struct peer *p, uint32_t timeout_ms)
 {
+        struct worker *w = x->w;
+        const struct tls_upstream *tls = x->cluster->tls;
         struct upconn *u = calloc(1, sizeof *u);
-        if (!u)
+        if (!u) {
+                up_connection_gone(up_connection_taken(x));
                 return -ENOMEM;
+        }
         *u = (struct upconn){.w = w,
                              .peer = p,
                              .state = UP_CONNECTING,
@@ -242,7 +272,9 @@ static int connect_start(struct worker *w, struct peer *p, const struct tls_upst
         u->pprev = &w->ups;
         w->ups = u;
         p->n_conns++;
+        p->n_live++;
         p->n_connecting++;
+        u->breaker = up_connection_taken(x);
         worker_count(w, WORKER_UPSTREAM_CONNECTS);
         int r = tls ? tls_upstream_open(tls, &w->chunks, &u->tls) : 0;
         int fd = r < 0 ? r : socket_connect(&p->addr, p->port);
@@ -259,14 +291,15 @@ static int connect_start(struct worker *w, struct peer *p, const struct tls_upst
         return 0;
 }
 
-/* As many connections under way as the requests that wait can use, up to the limit.  0: at least one is; else why none could be begun. */
+/* As many connections under way as the requests that wait can use, up to the limits.  0: at least one is, or those there are have
+ * to do; else why none could be begun. */
 static int connect_more(struct exchange *x, struct peer *p)
 {
         uint32_t ms = x->cluster->model->connect_timeout_ms;
         size_t want = p->key.h2 ? (p->n_waiters + L7_H2_UPSTREAM_STREAMS - 1) / L7_H2_UPSTREAM_STREAMS : p->n_waiters;
         int r = 0;
-        while (r == 0 && p->n_connecting < MIN(want, (size_t)L7_CONNECTS_PER_PEER))
-                r = connect_start(x->w, p, x->cluster->tls, ms ? ms : x->w->options->connect_ms);
+        while (r == 0 && p->n_connecting < MIN(want, (size_t)L7_CONNECTS_PER_PEER) && up_connection_take(x, p))
+                r = connect_start(x, p, ms ? ms : x->w->options->connect_ms);
         return p->n_connecting > 0 ? 0 : r;
 }
 
@@ -301,6 +334,11 @@ void upstream_begin(struct exchange *x)
                         return;
                 }
                 int r = -ENOMEM;
+                if (p && !upstream_admit(x, BREAKER_PENDING)) {
+                        up_peer_put(w, p);
+                        proxy_fail(x, REASON_BREAKER_PENDING);
+                        return;
+                }
                 if (p) {
                         wait_add(p, x);
                         r = connect_more(x, p);

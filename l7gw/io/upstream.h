@@ -17,17 +17,21 @@ struct peer { /* one endpoint address, spoken to in one way, as this worker know
                 struct bind_key addr;
                 uint8_t tls[TLS_UPSTREAM_KEY_BYTES]; /* zero: cleartext */
                 uint8_t h2;
-                /* Only where the cluster sends PROXY headers: such a connection belongs to one client.  0 = no header, and then
-                 * these bytes are no part of the key. */
-                uint8_t proxy_version;
+                /* Only where `own`, else these bytes are no part of the key.  A connection that began with a PROXY header belongs
+                 * to one client; one that a limit counts, to its cluster. */
+                uint8_t own;
+                uint8_t proxy_version;                /* 0: no header */
                 struct bind_key proxy_src, proxy_dst; /* zero: no addresses are told */
+                uint8_t cluster[8];                   /* hash of its id; zero: shared by all clusters with this endpoint */
         } key;
         struct ipaddr addr;
         uint16_t port;
         struct upconn *idle;                     /* newest first */
         struct upconn *muxes;                    /* HTTP/2 */
         struct exchange *waiters, **waiters_end; /* oldest first */
-        size_t n_idle, n_conns, n_connecting, n_waiters;
+        size_t n_idle, n_conns, n_connecting, n_waiters; /* n_conns: connections, and whoever holds the peer for a moment */
+        size_t n_live;                                   /* connections alone */
+        struct loop_defer kick;                          /* connections for those who wait, at the end of the turn */
         size_t n_header; /* the PROXY header its connections begin with */
         uint8_t header[];
 };
@@ -39,6 +43,9 @@ size_t upstream_queued(const struct exchange *x) NONNULL(1); /* request bytes at
 void upstream_data(struct exchange *x, struct span d) NONNULL(1);
 void upstream_request_end(struct exchange *x) NONNULL(1);
 void upstream_resume(struct exchange *x) NONNULL(1); /* the client side has room again */
+/* Limits of its cluster.  A request, or a retry, that is one too many: false. */
+bool upstream_admit(struct exchange *x, enum breaker_gate g) NONNULL(1) MUST_USE;
+void upstream_release(struct exchange *x) NONNULL(1); /* it is over: gives back what it has taken; its generation is still held */
 /* For the judgement of endpoints. */
 void upstream_answered(struct exchange *x, unsigned status) NONNULL(1); /* a final status came */
 void upstream_overdue(struct exchange *x) NONNULL(1);                   /* the request's time is over */

@@ -1,7 +1,7 @@
 /* l7gw/io/upstream_priv.h - between the upstream files.  Layer: l7gw/io; private to them.  Thread rule: the worker.
  *   upstream.c     peers, pools, waiting, connecting, which try is next
  *   upstream_h1.c  one exchange on a connection, HTTP/1.1          upstream_h2.c  many, HTTP/2
- *   upstream_pick.c  which endpoint
+ *   upstream_pick.c  which endpoint           upstream_breaker.c  limits of a cluster
  *   upstream_io.c  the bytes of a connection, over TLS or not */
 #pragma once
 #include "l7gw/core/h1_client.h"
@@ -20,6 +20,7 @@ struct upconn {
         struct timer timer; /* connecting, one try, or idle in the pool */
         struct peer *peer;
         uint64_t start_ms; /* when connecting began */
+        struct breaker *breaker; /* a reference, if its cluster has limits: it counts as a connection there */
         struct tls *tls;   /* NULL: cleartext */
         struct chain out;
         enum up_state state;
@@ -58,6 +59,15 @@ struct up_try { /* what is known of a try that failed */
         bool unsent; /* the endpoint has not looked at it */
 };
 void up_try_failed(struct exchange *x, enum reason r, struct up_try t) NONNULL(1); /* detached: again, or the end */
+
+/* upstream_breaker.c */
+void up_leave(struct exchange *x, enum breaker_gate g) NONNULL(1); /* gives back this one, if it has it */
+/* One more connection to p, for x.  Where it has none it always may have one, lest nobody ever serve who waits.  true: counted. */
+bool up_connection_take(const struct exchange *x, const struct peer *p) NONNULL(1, 2) MUST_USE;
+struct breaker *up_connection_taken(const struct exchange *x) NONNULL(1) MUST_USE; /* what the connection keeps of it; NULL: no limits */
+void up_connection_gone(struct breaker *b);                                        /* and gives back */
+void up_queue_begin(struct exchange *x) NONNULL(1); /* how long it may wait for a connection */
+void up_queue_end(struct exchange *x) NONNULL(1);
 
 /* upstream_pick.c */
 const struct balance_endpoint *up_pick(struct exchange *x) NONNULL(1) MUST_USE; /* x is charged to it; NULL: there is none */

@@ -40,6 +40,9 @@ class HealthSite(Site):
         "grpc": (PORT, "healthCheck: {type: GRPC, service: app.v1.Shop, port: %d, interval: 200ms, healthyThreshold: 1, unhealthyThreshold: 1}\n"
                        "  loadBalancer: {panicPercent: 0}" % GRPC),
         "outlier": (PORT, "outlierDetection: {consecutive5xx: 3, baseEjectionTime: 1s}"),
+        "requests": (PORT, "circuitBreaker: {maxRequests: 3}"),
+        "conns": (PORT, "circuitBreaker: {maxConnections: 2, maxPendingRequests: 4}"),
+        "queue": (PORT, "circuitBreaker: {maxConnections: 1, queueTimeout: 300ms}"),
         "mute": (PORT, "outlierDetection: {consecutiveLocalFailures: 2, baseEjectionTime: 1s}"),
     }
 
@@ -159,6 +162,84 @@ def ejection(site, check):
     check("ejections are counted", site.metric("endpoints_ejected_total") >= 2)
 
 
+def held(site, host, n, hold=True):
+    """n requests, each on a connection of its own, to members that hold them."""
+    for m in site.members.values():
+        m.held = hold
+        m.go.clear()
+    clients = [raw() for _ in range(n)]
+    for c in clients:
+        c.send(get("/", host))
+    return clients
+
+
+def let_go(site):
+    for m in site.members.values():
+        m.held = False
+        m.go.set()
+
+
+def limits(site, name):
+    return [c["breaker"] for c in site.ask("clusters") if c["cluster"] == "default/%s:80/http" % name][0]
+
+
+def outcome(clients):
+    replies = [c.reply() for c in clients]
+    for c in clients:
+        c.s.close()
+    return replies
+
+
+def reasons(site, host):
+    return sorted(r["reason"] for r in site.access() if r["authority"] == host and r["reason"] != "-")
+
+
+def breakers(site, check):
+    waiting = lambda: sum(m.waiting for m in site.members.values())
+    before = waiting()
+    clients = held(site, "requests.example", 3)
+    wait_until(lambda: waiting() == before + 3, 10 * SLOW, "three requests at the origins")
+    with raw() as c:
+        r = c.send(get("/", "requests.example")).reply()
+    check("requests: one too many is 503 at once", r.status == 503 and r.fields.get("retry-after") == "1", r)
+    check("the limit and what it holds can be seen", limits(site, "requests")["requests"] == {"now": 3, "max": 3}, limits(site, "requests"))
+    let_go(site)
+    check("the others are answered", [r.status for r in outcome(clients)] == [200] * 3)
+    check("and there is room again", wait_until(lambda: limits(site, "requests")["requests"]["now"] == 0, 10 * SLOW, "room") and
+          settles("requests.example", {A, B}))
+    check("its reason is in the log", wait_until(lambda: reasons(site, "requests.example") == ["breaker_requests"], 10 * SLOW, "the log"))
+
+    # Connections: two in all, but each worker has one to each endpoint if it needs it; what waits, waits for those.
+    before = waiting()
+    clients = held(site, "conns.example", 30)
+    wait_until(lambda: waiting() - before + limits(site, "conns")["pending"]["now"] + len(reasons(site, "conns.example")) == 30, 20 * SLOW,
+               "each of 30 requests at an origin, in the queue or refused")
+    conns, pending, refused = limits(site, "conns")["connections"]["now"], limits(site, "conns")["pending"]["now"], len(reasons(site, "conns.example"))
+    check("connections: no more than two, or one of each worker to each endpoint", 2 <= conns <= 5, conns)
+    check("no more wait than may", pending <= 4 and refused >= 30 - 4 - conns, (conns, pending, refused))
+    let_go(site)
+    got = [r.status for r in outcome(clients)]
+    check("who was let in or waited is answered, the others are 503", (got.count(200), got.count(503)) == (30 - refused, refused), got)
+    check("their reason is in the log", wait_until(lambda: set(reasons(site, "conns.example")) == {"breaker_pending"}, 10 * SLOW, "the log"))
+    check("nothing is left behind", wait_until(lambda: limits(site, "conns")["pending"]["now"] == limits(site, "conns")["requests"]["now"] == 0, 10 * SLOW, "an empty queue") and
+          settles("conns.example", {A, B}))
+
+    clients = held(site, "queue.example", 12)
+    wait_until(lambda: reasons(site, "queue.example").count("queue_timeout") >= 12 - 4, 10 * SLOW, "timeouts in the queue")
+    let_go(site)
+    got = [r.status for r in outcome(clients)]
+    check("queue: who waits too long is 503, who has a connection is answered", got.count(503) >= 8 and got.count(200) >= 1 and got.count(200) + got.count(503) == 12, got)
+
+    for m in site.members.values():
+        m.status = 0  # closes after each request: those who wait need new connections
+    clients = held(site, "conns.example", 8, hold=False)
+    got = [r.status for r in outcome(clients)]
+    check("connections that close make room for who waits", set(got) <= {502, 503} and len(got) == 8, got)
+    for m in site.members.values():
+        m.status = 200
+    check("and all is well afterwards", settles("conns.example", {A, B}))
+
+
 def policy_goes(site, check):
     site.members[A].health = 503
     site.becomes("checked", A, "unhealthy")
@@ -169,4 +250,4 @@ def policy_goes(site, check):
 
 
 if __name__ == "__main__":
-    run("endpoint_health", [checks, kinds, ejection, policy_goes], HealthSite)
+    run("endpoint_health", [checks, kinds, ejection, breakers, policy_goes], HealthSite)

@@ -227,7 +227,6 @@ static void second_vhost(const char *hostname)
         X("health check: statuses", UNSUPPORTED, "HTTPRoute", "statuses", check_add(MODEL__HEALTH_CHECK_TYPE__HC_HTTP, "/", "200-")) \
         X("outlier interval", UNSUPPORTED, "HTTPRoute", "outlier", \
           (w.cluster.outlier = NEW(&w, Model__Outlier, MODEL__OUTLIER__INIT), w.cluster.outlier->interval_ms = 1)) \
-        X("breaker", UNSUPPORTED, "HTTPRoute", "breaker", w.cluster.breaker = NEW(&w, Model__Breaker, MODEL__BREAKER__INIT)) \
         X("PROXY out", UNSUPPORTED, "HTTPRoute", "PROXY", w.cluster.proxy_protocol = MODEL__PROXY_PROTOCOL__PROXY_REQUIRED) \
         X("DNS", UNSUPPORTED, "HTTPRoute", "DNS", w.cluster.dns_name = STR("a")) \
         X("mirror to nobody", CHECK, "HTTPRoute", "no such cluster: x", mirror_add("x", 1, 2)) \
