@@ -82,6 +82,7 @@ static struct tx_cluster *direct_set(struct tx *tx, struct vec *order, const str
         c->service = leg->s->o.name;
         c->port = leg->p->port;
         c->udp = udp;
+        c->policy = leg->policy;
         endpoint_set_stamp(tx, c);
         c->set->source = source; /* refused (no way there), the route goes, not the Service with all that use it */
         map_set(tx, &tx->direct, id, c);
@@ -240,6 +241,8 @@ static void direct_add(struct tx *tx, Model__L4 *l4, struct vec *v)
                         m->id = m->endpoint_set = c->set->id;
                         m->algorithm = MODEL__POOL__ALGORITHM__MAGLEV;
                         m->source = c->set->source;
+                        if (c->policy)
+                                backend_policy_pool(tx, c->policy, c->udp, m);
                         l4->pools[l4->n_pools++] = m;
                         sets.sets[sets.n_sets++] = c->set;
                         endpoint_output_set(tx, &t->l4_sets.sets[t->l4_sets.n_sets++], c);

@@ -83,13 +83,14 @@ struct tx_cluster {
         const char *namespace, *service;
         uint16_t port;
         bool udp;
+        const struct backend_policy *policy; /* of a set straight to endpoints */
         size_t in_pool;                   /* 1 + the pool whose manifest has it already; 0 = none */
         struct tx_trust *trust;           /* of pb->tls */
         struct tx_cert *cert;             /* shown to its endpoints */
         struct tx_cluster *over_tls;      /* of bytes: what a listener that ends TLS uses instead, by a policy ... */
         bool policy_broken;               /* ... which cannot be followed */
 };
-struct tx_l4_leg { const struct service *s; const struct service_port *p; uint32_t weight; }; /* s NULL = invalid: rejects */
+struct tx_l4_leg { const struct service *s; const struct service_port *p; uint32_t weight; const struct backend_policy *policy; }; /* s NULL = invalid: rejects */
 struct tx_rule {
         const struct http_rule *r;
         uint32_t index;                   /* 1-based */
@@ -183,6 +184,7 @@ void translate_backend_policies(struct tx *tx);
 void translate_client_policies(struct tx *tx); /* after the listeners */
 /* The one that decides on this port, NULL = none.  Notes in uses every policy that points at it. */
 const struct backend_policy *backend_policy_of(struct tx *tx, const struct service *s, const struct service_port *p, struct tx_uses *uses);
+void backend_policy_pool(struct tx *tx, const struct backend_policy *p, bool udp, Model__Pool *m); /* what the front tier does of it */
 void backend_policy_put(struct tx *tx, const struct backend_policy *p, Model__Cluster *c);
 void client_policy_put(struct tx *tx, const struct tx_gateway *g, Model__Bind *b);
 void report_traffic(struct tx *tx, struct vec *reports); /* struct route_report; after attachment */

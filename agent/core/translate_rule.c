@@ -319,6 +319,9 @@ static void l4_rule(struct tx *tx, struct tx_route *route, struct tx_rule *rule)
                 struct tx_backend b = translate_l4_backend(tx, route->route, &rule->r->backends[i], &rule->legs[rule->n_legs++]);
                 if (b.reason)
                         unresolved(route, b.reason, b.why);
+                struct tx_l4_leg *leg = &rule->legs[rule->n_legs - 1];
+                if (leg->s)
+                        leg->policy = backend_policy_of(tx, leg->s, leg->p, &rule->uses);
         }
 }
 

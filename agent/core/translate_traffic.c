@@ -143,6 +143,16 @@ static Model__HealthCheck *check_build(struct tx *tx, const struct backend_polic
         return h;
 }
 
+void backend_policy_pool(struct tx *tx, const struct backend_policy *p, bool udp, Model__Pool *m)
+{
+        if (p->has_balance) {
+                m->slow_start_ms = p->balance.slow_start_ms;
+                m->panic_pct = p->balance.panic_percent;
+        }
+        if (p->has_check && p->check.type == CHECK_TCP && (!udp || p->check.port)) /* a UDP port answers no SYN */
+                m->health_check = check_build(tx, p, false);
+}
+
 void backend_policy_put(struct tx *tx, const struct backend_policy *p, Model__Cluster *c)
 {
         c->panic_pct = p->has_balance ? p->balance.panic_percent : PANIC_PERCENT;

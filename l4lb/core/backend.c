@@ -82,6 +82,14 @@ static void drop(struct backends *r, uint16_t i, uint64_t now_ms) /* to FREE; th
         publish(r, i);
 }
 
+static bool pool_works(const struct backends *r, const char *pool)
+{
+        for (size_t i = 0; i < r->n; i++)
+                if (r->b[i].state == BACKEND_ACTIVE && strcmp(r->b[i].pool, pool) == 0)
+                        return true;
+        return false;
+}
+
 /* A pool that already works does not send new connections to a newcomer before it has proved itself. */
 static enum health first_health(const struct backends *r, const char *pool)
 {
@@ -160,6 +168,7 @@ static int make(struct backends *r, uint16_t i, const struct backend_spec *spec,
                                .epoch = (uint16_t)(b->epoch + 1),
                                .port = port,
                                .addr = spec->addr,
+                               .fresh = pool_works(r, spec->pool),
                                .way = spec->way,
                                .inner = spec->inner,
                                .target_port = spec->port,
@@ -251,6 +260,7 @@ bool backends_set_health(struct backends *r, uint16_t index, bool up)
         enum health want = up ? HEALTH_UP : HEALTH_DOWN;
         if (b->state == BACKEND_FREE || b->state == BACKEND_RETIRED || b->health == want)
                 return false;
+        b->fresh = up && b->health != HEALTH_UNKNOWN; /* at boot everybody comes at once: nobody waits */
         b->health = want;
         b->transitions++;
         publish(r, index);

@@ -64,6 +64,8 @@ struct backend { /* control thread only */
         struct ipaddr source;  /* of its tunnel, as used */
         bool source_given;
         uint64_t mtu_until_ms; /* when its tunnel's MTU is forgotten */
+        bool fresh;            /* joined a pool that works, or came back: tables.c notes when, for a slow start */
+        uint64_t since_ms;     /* then */
         char *pool, *name;     /* owned copies */
         uint64_t id;           /* hash of pool and address: the identity Maglev permutes by; same on every node */
         struct health_check check;

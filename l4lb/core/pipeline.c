@@ -167,12 +167,14 @@ static __attribute__((noinline)) void classify_tunnel(struct worker *w, const st
                 pkt_done(p, DROP_TUNNEL_INNER);
 }
 
-/* Of a shard behind a tunnel, to a probe that we sent through it: as from the VIP. */
+/* The answer to a probe of a shard behind a tunnel, as from a VIP, or of an endpoint wherever it is.  (The control thread knows whom it
+ * has asked.) */
 static bool classify_far_probe(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
         const uint8_t *ip = p->p + p->l3;
-        if (!t || !t->tunnels || p->kind != PKT_TCP || p->frag != PKT_WHOLE || get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO ||
-            (p->version == 4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) == VIP_NONE)
+        if (!t || !(t->tunnels || t->far_probes) || p->kind != PKT_TCP || p->frag != PKT_WHOLE || get_u16(p->p + p->l4 + 2) < PROBE_PORT_LO)
+                return false;
+        if (!t->far_probes && (p->version == 4 ? tables_vip4(t, ip + 12) : tables_vip6(t, ip + 8)) == VIP_NONE)
                 return false;
         pkt_done(p, tokens_take(&w->probe, now_ms) ? PUNT_PROBE : DROP_RATE_LIMITED);
         return true;

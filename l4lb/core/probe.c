@@ -79,6 +79,9 @@ static void wrap(const struct tunnel *t, struct frame_out *f, uint32_t entropy)
         f->len = (uint16_t)(ETH_LEN + extra + bytes);
 }
 
+/* Of the check, or an endpoint's own. */
+static uint16_t probe_port(const struct backend *b) { return b->check.port ? b->check.port : b->target_port; }
+
 static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t flags, uint64_t adjacency,
                       struct frame_out *ret)
 {
@@ -95,7 +98,7 @@ static void write_tcp(const struct prober *p, uint16_t i, uint32_t seq, uint8_t 
                                     .src = own,
                                     .dst = to,
                                     .sport = p->p[i].sport,
-                                    .dport = b->check.port,
+                                    .dport = probe_port(b),
                                     .seq = seq,
                                     .flags = flags,
                                     .window = flags & TCP_RST ? 0 : PROBE_WINDOW};
@@ -237,7 +240,7 @@ bool prober_input(struct prober *p, uint8_t in_port, const uint8_t *frame, size_
         const struct probe *q = &p->p[i];
         bool far = way_tunnel(b->way); /* answers as the VIP, by whatever way */
         bool ours = q->state == PROBE_SENT && wanted(b) && q->epoch == b->epoch && (far || b->port == in_port) &&
-                    a.sport == b->check.port && a.dport == q->sport && a.ack == q->seq + 1 && a.flags & TCP_ACK &&
+                    a.sport == probe_port(b) && a.dport == q->sport && a.ack == q->seq + 1 && a.flags & TCP_ACK &&
                     ipaddr_eq(&a.src, far ? &b->check.vip : &b->addr);
         if (ours && a.flags & TCP_RST) {
                 p->n_refused++;

@@ -7,6 +7,7 @@
 #include "l4lb/core/tables_guard.h"
 
 #define DRAIN_MS_DEFAULT 300000
+#define RAMP_RETRY_MS 1000
 #define LINGER_SPARE_MS 1000 /* a backend outlives every previous table that names it */
 #define TABLES_MAX_BYTES ((size_t)256 << 20)
 
@@ -116,7 +117,44 @@ static bool member_healthy(const struct backends *r, const struct pool_member *m
         return h == HEALTH_UP || h == HEALTH_UNKNOWN;
 }
 
-/* Who gets new connections: healthy READY; else healthy DRAINING; else (fail open) all READY; else all DRAINING. */
+#define RAMP_STEPS 8
+
+/* The share of its weight that a member gets now, in eighths; *due: when it grows next. */
+static uint32_t ramp_of(const struct backends *r, const struct pool *p, uint16_t backend, uint64_t now_ms, uint64_t *due)
+{
+        uint64_t since = r->b[backend].since_ms, age = now_ms - since;
+        if (since == 0 || age >= p->slow_start_ms)
+                return RAMP_STEPS;
+        uint64_t step = age * RAMP_STEPS / p->slow_start_ms;
+        *due = MIN(*due, since + ((step + 1) * p->slow_start_ms + RAMP_STEPS - 1) / RAMP_STEPS);
+        return (uint32_t)step + 1;
+}
+
+/* Slow start: weights in eighths while somebody is on his way, the plain ones when nobody is. */
+static void ramp(const struct backends *r, struct pool *p, struct maglev_backend *be, size_t n, uint64_t now_ms)
+{
+        uint64_t due = UINT64_MAX;
+        for (size_t i = 0; i < n && p->slow_start_ms; i++)
+                (void)ramp_of(r, p, be[i].index, now_ms, &due);
+        p->ramp_due_ms = due;
+        for (size_t i = 0; i < n && due != UINT64_MAX; i++)
+                be[i].weight *= ramp_of(r, p, be[i].index, now_ms, &due);
+}
+
+/* Fewer healthy than the pool may go on with: then sick ones get their part too, since the few would fall next. */
+static bool panics(const struct backends *r, const struct pool *p)
+{
+        size_t ready = 0, healthy = 0;
+        for (size_t i = 0; i < p->n_members; i++) {
+                bool is = p->members[i].state == MODEL__ENDPOINT_STATE__ENDPOINT_READY;
+                ready += is;
+                healthy += is && member_healthy(r, &p->members[i]);
+        }
+        return healthy * 100 < ready * p->panic_pct;
+}
+
+/* Who gets new connections: healthy READY; else healthy DRAINING; else (fail open) all READY; else all DRAINING.  In panic all
+ * READY at once. */
 static size_t members_elect(const struct backends *r, const struct pool *p, struct maglev_backend *ret,
                             bool *ret_fail_open)
 {
@@ -129,7 +167,7 @@ static size_t members_elect(const struct backends *r, const struct pool *p, stru
                       { MODEL__ENDPOINT_STATE__ENDPOINT_DRAINING, false } };
         size_t n = 0;
         *ret_fail_open = false;
-        for (size_t k = 0; n == 0 && k < ARRAY_SIZE(tiers); k++) {
+        for (size_t k = panics(r, p) ? 2 : 0; n == 0 && k < ARRAY_SIZE(tiers); k++) {
                 for (size_t i = 0; i < p->n_members; i++) {
                         const struct pool_member *m = &p->members[i];
                         if (m->state == tiers[k].state && (!tiers[k].healthy || member_healthy(r, m)))
@@ -141,13 +179,14 @@ static size_t members_elect(const struct backends *r, const struct pool *p, stru
 }
 
 /* *ret is NULL when the pool has nobody. */
-static int pool_maglev(const struct tables *t, struct pool *p, struct maglev **ret)
+static int pool_maglev(const struct tables *t, struct pool *p, uint64_t now_ms, struct maglev **ret)
 {
         *ret = NULL;
         CLEANUP(freep) struct maglev_backend *be = calloc(MAX(p->n_members, (size_t)1), sizeof *be);
         if (!be)
                 return -ENOMEM;
         size_t n = members_elect(t->backends, p, be, &p->fail_open);
+        ramp(t->backends, p, be, n, now_ms);
         return n ? maglev_new(be, n, t->conf.cluster_key.k0, ret) : 0;
 }
 
@@ -246,7 +285,9 @@ static int pool_get(struct tables *t, const struct model *m, const char *id, con
                 return rc;
         *ret = (uint16_t)t->n_pools++;
         struct maglev *mg;
-        if (pool_maglev(t, p, &mg) < 0)
+        p->panic_pct = (uint8_t)mp->panic_pct;
+        p->slow_start_ms = mp->slow_start_ms;
+        if (pool_maglev(t, p, now_ms, &mg) < 0)
                 return L4_FAIL(e, mp->source, ENOMEM, "pool %s: no memory for its Maglev table", id);
         atomic_store_explicit(&p->now, mg, memory_order_relaxed); /* relaxed: nobody else sees the tables yet */
         return 0;
@@ -346,14 +387,15 @@ static int tables_alloc(struct tables *t, const Model__L4 *l4)
 }
 
 /* Can every pool be probed as it asks, now that its services are known? */
-static int checks_check(const struct tables *t, const struct model *m, const struct net *net, struct model_error *e)
+static int checks_check(struct tables *t, const struct model *m, const struct net *net, struct model_error *e)
 {
         for (uint32_t i = 0; i < t->n_pools; i++) {
                 const struct pool *p = &t->pools[i];
                 const Model__Source *src = model_pool(m, p->id)->source;
                 if (!p->check.tcp)
                         continue;
-                if (p->check.port == 0)
+                t->far_probes |= p->way == WAY_NAT;
+                if (p->check.port == 0 && p->way != WAY_NAT)
                         return L4_FAIL(e, src, EINVAL, "pool %s: the health check needs a port: %s", p->id,
                                        way_tunnel(p->way) ? "no TCP listener uses the pool" : "layer 2 endpoints have none");
                 if (way_tunnel(p->way) && p->check.vip.af == 0)
@@ -440,6 +482,13 @@ static uint32_t drain_of(const struct tables *t, const char *pool)
         return 0;
 }
 
+static void begins(struct backend *b, uint64_t now_ms)
+{
+        if (b->fresh)
+                b->since_ms = now_ms;
+        b->fresh = false;
+}
+
 /* The registry follows the members of t: who is in gets name, check and state; who is gone lingers. */
 static void members_apply(struct tables *t, const struct tables *old, uint64_t now_ms)
 {
@@ -450,6 +499,7 @@ static void members_apply(struct tables *t, const struct tables *old, uint64_t n
                 for (size_t k = 0; k < t->pools[i].n_members; k++) {
                         const struct pool_member *m = &t->pools[i].members[k];
                         in[m->backend / 64] |= UINT64_C(1) << m->backend % 64;
+                        begins(&r->b[m->backend], now_ms);
                         backends_commit(r, m->backend, m->name, &t->pools[i].check,
                                         m->state == MODEL__ENDPOINT_STATE__ENDPOINT_DOWN);
                 }
@@ -471,7 +521,7 @@ void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms)
                 struct pool *p = &t->pools[i];
                 const struct pool *like = pool_like(old, p);
                 struct maglev *m;
-                if (pool_maglev(t, p, &m) ==
+                if (pool_maglev(t, p, now_ms, &m) ==
                     0) { /* health may have changed since the build; without memory the built one serves */
                         maglev_put(now_of(p));
                         atomic_store_explicit(&p->now, m, memory_order_relaxed); /* relaxed: published with t later */
@@ -487,12 +537,13 @@ void tables_commit(struct tables *t, struct tables *old, uint64_t now_ms)
 int tables_health_changed(struct tables *t, uint16_t backend, uint64_t now_ms, maglev_retire_fn *retire, void *arg)
 {
         int rc = 0;
+        begins(&t->backends->b[backend], now_ms);
         for (uint32_t i = 0; i < t->n_pools; i++) {
                 struct pool *p = &t->pools[i];
                 if (!member_known(p->members, p->n_members, backend))
                         continue;
                 struct maglev *m;
-                int r = pool_maglev(t, p, &m);
+                int r = pool_maglev(t, p, now_ms, &m);
                 if (r < 0)
                         rc = r;
                 else
@@ -513,7 +564,7 @@ int tables_endpoints(struct tables *t, const Model__EndpointSet *set, uint64_t n
                 rc = members_build(t->backends, p, set, now_ms, &next.members, &next.n_members, reterr);
                 if (rc < 0)
                         break;
-                if (pool_maglev(t, &next, &m) < 0) {
+                if (pool_maglev(t, &next, now_ms, &m) < 0) {
                         members_free(t->backends, next.members, next.n_members, now_ms);
                         rc = L4_FAIL(reterr, set->source, ENOMEM, "pool %s: no memory for its Maglev table", p->id);
                         break;
@@ -523,9 +574,12 @@ int tables_endpoints(struct tables *t, const Model__EndpointSet *set, uint64_t n
                 p->members = next.members;
                 p->n_members = next.n_members;
                 p->fail_open = next.fail_open;
+                p->ramp_due_ms = next.ramp_due_ms;
                 p->set_version = set->version;
                 members_apply(t, t, now_ms);
                 pool_swap(p, m, now_ms, retire, arg);
+                if (p->slow_start_ms) /* newcomers began only now */
+                        p->ramp_due_ms = now_ms;
                 members_free(t->backends, gone, n_gone, now_ms);
         }
         return rc;
@@ -536,8 +590,16 @@ uint64_t tables_expire(struct tables *t, uint64_t now_ms, maglev_retire_fn *reti
         uint64_t next = UINT64_MAX;
         for (uint32_t i = 0; i < t->n_pools; i++) {
                 struct pool *p = &t->pools[i];
-                struct maglev *prev = prev_of(p);
-                if (!prev)
+                struct maglev *m, *prev;
+                if (now_ms >= p->ramp_due_ms) {
+                        if (pool_maglev(t, p, now_ms, &m) == 0)
+                                pool_swap(p, m, now_ms, retire, arg);
+                        else
+                                p->ramp_due_ms = now_ms + RAMP_RETRY_MS; /* no memory now: later */
+                }
+                if (p->ramp_due_ms != UINT64_MAX)
+                        next = MIN(next, p->ramp_due_ms - now_ms);
+                if (!(prev = prev_of(p)))
                         continue;
                 if (now_ms < p->prev_until_ms) {
                         next = MIN(next, p->prev_until_ms - now_ms);

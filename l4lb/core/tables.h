@@ -43,7 +43,10 @@ struct pool {
         uint64_t prev_until_ms;
         struct pool_member *members;   /* heap: tables_endpoints replaces them */
         size_t n_members;
-        bool fail_open;                /* no member is healthy: the table is over all that are not DOWN */
+        bool fail_open;                /* too few members are healthy: the table is over all that are not DOWN */
+        uint8_t panic_pct;             /* too few: fewer than this share of the READY; 0 = none */
+        uint32_t slow_start_ms;        /* a member that comes gets its weight over this time */
+        uint64_t ramp_due_ms;          /* when somebody's share grows next; UINT64_MAX = nobody is coming */
 };
 #define POOL_NONE 0xffff
 #define POOL_REJECT 0xfffe
@@ -103,6 +106,7 @@ struct tables {
         uint32_t n_vips, n_services, n_legs, n_pools;
         struct backends *backends; /* borrowed */
         bool tunnels;              /* some service uses one */
+        bool far_probes;           /* probes are answered on other ports than those of shards */
         bool committed;
 };
 

@@ -5,6 +5,8 @@
 #include "l4lb/core/rates.h"
 #include "l4lb/core/tables_check.h"
 
+#define SLOW_START_MAX_MS 3600000
+
 static int check_vip(const Model__Vip *v, struct model_error *e)
 {
         if (v->prefix_len != 0 && v->prefix_len != 8 * v->addr.len)
@@ -72,12 +74,8 @@ static int check_pool(const Model__Pool *p, struct model_error *e)
                 return L4_REFUSE(e, p->source, "pool %s: outlier detection is not supported", p->id);
         if (p->algorithm != MODEL__POOL__ALGORITHM__MAGLEV)
                 return L4_REFUSE(e, p->source, "pool %s: only the Maglev algorithm is supported", p->id);
-        if (p->slow_start_ms)
-                return L4_REFUSE(e, p->source, "pool %s: slow start is not supported", p->id);
-        if (p->panic_pct)
-                return L4_REFUSE(e, p->source,
-                                 "pool %s: panic_pct is not supported: it fails open when no endpoint is healthy",
-                                 p->id);
+        if (p->slow_start_ms > SLOW_START_MAX_MS)
+                return L4_LIMIT(e, p->source, "pool %s: a slow start of %u ms is over %d", p->id, p->slow_start_ms, SLOW_START_MAX_MS);
         return p->health_check ? check_health(p, p->health_check, e) : 0;
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""TCPRoute and UDPRoute from manifest to endpoint: weights, an invalid backend, one endpoint set changed under open connections."""
+"""TCPRoute and UDPRoute from manifest to endpoint: weights, an invalid backend, one endpoint set changed under open connections, and
+health checks of endpoints by a BackendPolicy."""
 import os
 import sys
 
@@ -40,6 +41,14 @@ metadata: {name: db, namespace: demo}
 spec:
   parentRefs: [{name: l4, sectionName: %(section)s}]
   rules: [{backendRefs: [%(backends)s]}]
+"""
+
+POLICY = """apiVersion: gatehouse.dev/v1alpha1
+kind: BackendPolicy
+metadata: {name: two, namespace: demo}
+spec:
+  targetRefs: [{group: "", kind: Service, name: two}]
+  healthCheck: {type: TCP, interval: 200ms, timeout: 200ms, healthyThreshold: 1, unhealthyThreshold: 2}
 """
 
 
@@ -112,6 +121,20 @@ def scenario(site, check):
     lab.wait_until(lambda: (lambda n: n["refused"] and not n["wrong"])(outcomes()), 10 * lab.slow, "the new weights are active")
     n = outcomes()
     check("half goes to a Service that does not exist, and is refused at once: %s" % n, 12 <= n["refused"] <= 48 and n["ok"] + n["refused"] == 60, n)
+
+    # the cluster calls both endpoints ready, but one does not answer
+    lab.write_manifest("l4-services.yaml", service("two", A, B) + "---\n" + service("one", C))
+    lab.write_manifest("l4-routes.yaml", "---\n".join((GATEWAY, route("TCP", "db", ("two", 1)), route("UDP", "dns", ("one", 1)), POLICY)))
+
+    def health():
+        return {b["addr"]: b["health"] for b in lab.ask("l4lb", "backends") if b["pool"] == "demo/two:1" and b["state"] != "draining"}
+    lab.wait_until(lambda: health() == {A: "up", B: "up"}, 15 * lab.slow, "both endpoints are checked")
+    pods[1].stop()
+    lab.wait_until(lambda: health() == {A: "up", B: "down"}, 15 * lab.slow, "the one that ended is down")
+    check("an endpoint whose check fails gets nothing new", {ask(vips[i % 2]) for i in range(40)} == {A})
+    pods[1] = Pod(lab.ns("origin"), B)
+    lab.wait_until(lambda: health() == {A: "up", B: "up"}, 15 * lab.slow, "it is back")
+    check("back, it is used again", {ask(vips[i % 2]) for i in range(80)} == {A, B})
     v = lab.ask("l4lb")["verdicts"]
     check.info("verdicts: %s" % {k: c for k, c in v.items() if c})
     for p in pods:

@@ -55,8 +55,7 @@ EDIT(pool_no_port, l4->pools[0]->health_check->port = 0)
 EDIT(pool_path, l4->pools[0]->health_check->path = (char *)(uintptr_t)"/")
 EDIT(pool_outlier, l4->pools[0]->outlier = &outlier)
 EDIT(pool_least, l4->pools[0]->algorithm = MODEL__POOL__ALGORITHM__LEAST)
-EDIT(pool_slow, l4->pools[0]->slow_start_ms = 1)
-EDIT(pool_panic, l4->pools[0]->panic_pct = 50)
+EDIT(pool_slow, l4->pools[0]->slow_start_ms = 3600001)
 EDIT(pool_tunnel, l4->pools[0]->tunnel_source = (char *)(uintptr_t)"10.0.0.1")
 EDIT(some_pod_route, pod_prefix.addr = (ProtobufCBinaryData){ 4, pod_bytes }; pod_prefix.len = 16; pod_route.prefix = &pod_prefix;
      pod_route.next_hop = (ProtobufCBinaryData){ 4, pod_hop }; l4->n_pod_routes = 1; l4->pod_routes = pod_routes)
@@ -96,8 +95,7 @@ static const struct {
         { "TCP check with path", pool_path, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "path" },
         { "outlier", pool_outlier, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "outlier" },
         { "least connections", pool_least, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "Maglev" },
-        { "slow start", pool_slow, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "slow" },
-        { "panic", pool_panic, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "panic" },
+        { "slow start", pool_slow, CONTROL__NACK_STAGE__NACK_LIMIT, "ShardPool", "3600001" },
         { "tunnel", pool_tunnel, CONTROL__NACK_STAGE__NACK_BUILD, "ShardPool", "no tunnel" },
         { "pod route", some_pod_route, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, NULL, "pod" },
         { "endpoint port", endpoint_port, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "ShardPool", "8080" },
