@@ -11,12 +11,16 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+import subprocess
+
 from tests.lab import admin
 from tests.lab.l7_site import ENDPOINT, SERVICE, Site, raw, route, run
+from tests.lab.lab import build_dir
 from tests.lab.members import GrpcHealth, Member
 from tests.lab.proc import wait_until
 from tests.lab.raw_client import SLOW, get
 
+EXAMPLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "configs/policies")
 PORT, CLOSED, GRPC = 18092, 18093, 18094
 A, B = "127.0.0.71", "127.0.0.72"
 
@@ -54,9 +58,16 @@ class HealthSite(Site):
             self.write("pool-" + name, SERVICE % {"name": name, "port": port, "endpoints": ", ".join(ENDPOINT % a for a in (A, B))} +
                        POLICY % {"name": name, "spec": spec} + route(name, name + ".example", name))
 
+        with open(EXAMPLES + "/backend.yaml") as f:  # as it is, for a Service named shop
+            self.write("shop", SERVICE % {"name": "shop", "port": PORT, "endpoints": ", ".join(ENDPOINT % a for a in (A, B))} + route("shop", "shop.example", "shop") +
+                       "---\n" + f.read())
+
     def start(self):
         super().start()
-        wait_until(lambda: self.ask("status")["rules"] >= 9 + len(self.POOLS), 10 * SLOW, "the routes")
+        wait_until(lambda: self.ask("status")["rules"] >= 10 + len(self.POOLS), 10 * SLOW, "the routes")
+
+    def gatectl(self, *args):
+        return subprocess.run([os.path.join(build_dir(), "ctl/gatectl"), "-d", self.dir, *args], capture_output=True, text=True).stdout
 
     def member(self, name, address, port=PORT):
         """What the shard thinks of it."""
@@ -102,6 +113,8 @@ def checks(site, check):
     a.health = 503
     why = site.becomes("checked", A, "unhealthy")
     check("a sick one is found, and why is told", why == "status 503", why)
+    lines = [l for l in site.gatectl("status").splitlines() if "default/checked:80/http" in l and A in l]
+    check("gatectl status names it", len(lines) == 1 and "unhealthy: status 503" in lines[0], lines)
     check("nobody is sent there", settles("checked.example", {B}))
     before = a.count
     check("not one request", spread("checked.example", 40) == {B} and a.count == before, (a.count, before))
@@ -240,6 +253,19 @@ def breakers(site, check):
     check("and all is well afterwards", settles("conns.example", {A, B}))
 
 
+def examples(site, check):
+    check("the examples are valid", "valid" in site.gatectl("check", EXAMPLES), site.gatectl("check", EXAMPLES))
+    with open(site.path("status/default.backendpolicy.shop.yaml")) as f:
+        text = f.read()
+    check("the example is accepted", "reason: Accepted" in text, text)
+    check("and in force", limits(site, "shop")["requests"]["max"] == 2000 and settles("shop.example", {A, B}))
+    site.write("bad", POLICY % {"name": "bad", "spec": "loadBalancer: {type: RingHash}"})
+    log = wait_until(lambda: [l for l in site.procs["agent"].log().splitlines() if "bad.yaml" in l], 10 * SLOW, "the agent's word about a bad policy")
+    check("a bad policy is refused by file, line and field, and changes nothing", "spec.loadBalancer" in log[0] and "hash must be given" in log[0] and
+          settles("shop.example", {A, B}), log[:1])
+    os.remove(site.path("manifests/bad.yaml"))
+
+
 def policy_goes(site, check):
     site.members[A].health = 503
     site.becomes("checked", A, "unhealthy")
@@ -250,4 +276,4 @@ def policy_goes(site, check):
 
 
 if __name__ == "__main__":
-    run("endpoint_health", [checks, kinds, ejection, breakers, policy_goes], HealthSite)
+    run("endpoint_health", [checks, kinds, ejection, breakers, examples, policy_goes], HealthSite)
