@@ -67,8 +67,8 @@ static const struct {
         {RENDER_NETWORK "/", "restart", "systemd-networkd.service", false},
         {"/run/systemd/resolved.conf.d/", "restart", "systemd-resolved.service", false},
         {RENDER_ETC "/ports.in", "restart", "gatehouse-ports.service", false}, /* and with it l4lb, links and shards */
-        {RENDER_ETC "/l4lb.cfg", "restart", "l4lb.service", false},
-        {RENDER_ETC "/agent.cfg", "restart", "gatehouse-agent.service", false},
+        {RENDER_ETC "/l4lb.cfg", "restart", "l4lb.service", true},
+        {RENDER_ETC "/agent.cfg", "restart", "gatehouse-agent.service", true},
         {RENDER_ETC "/kubeconfig", "restart", "gatehouse-agent.service", false},
         {RENDER_ETC "/chrony.conf", "restart", "chrony.service", false},
         {RENDER_ETC "/bird.conf", "reload-or-restart", "gatehouse-bird.service", true},

@@ -21,9 +21,17 @@ void config_free(struct config *c)
 size_t config_shards(const struct config *c)
 {
         size_t n = 0;
-        for (size_t i = 0; i < c->n_groups; i++)
+        for (size_t i = 0; c->role != ROLE_L4 && i < c->n_groups; i++)
                 n += c->groups[i].count;
         return n;
+}
+
+const struct control_credential *config_credential(const struct config *c, const char *name)
+{
+        for (size_t i = 0; i < c->control.n_credentials; i++)
+                if (strcmp(c->control.credentials[i].name, name) == 0)
+                        return &c->control.credentials[i];
+        return NULL;
 }
 
 static bool is_hex(char ch)

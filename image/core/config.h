@@ -6,10 +6,12 @@
 #pragma once
 #include "image/core/limits.tbl.h"
 #include "lib/core/arena.h"
-#include "lib/core/ipaddr.h"
+#include "lib/core/control_addr.h"
 
 #define CONFIG_VERSION 1 /* of the file's format */
 
+/* ALL_IN_ONE: l4lb, shards and agent.  L4: l4lb and the agent; its groups are shards on other boxes.  SHARDS: shards only, which
+ * dial the agent of an L4 box; l4lb reaches them on a segment of the data NIC. */
 enum config_role { ROLE_ALL_IN_ONE, ROLE_L4, ROLE_SHARDS, ROLE_N };
 
 /* R(id, name): how l4lb drives a data NIC; AUTO = chosen at boot, vfio > af_xdp > uio > af_packet. */
@@ -50,6 +52,7 @@ struct data_nic {
         struct ipprefix addresses[IMAGE_MAX_ADDRESSES];
         size_t n_addresses;
         unsigned mtu, queues; /* queues 0 = one per worker */
+        bool to_shards;       /* L4: l4lb reaches the shards by it, not clients and routers */
 };
 
 struct static_route {
@@ -63,10 +66,11 @@ struct cpu_list {
         size_t n;
 };
 
-/* A pool of the agent and the shards that make it: NAME-1 ... NAME-count. */
+/* A pool of the agent and the shards that make it: NAME-first ... NAME-(first + count - 1); first is 1 in an all-in-one box. */
 struct shard_group {
         const char *name;
-        unsigned count, threads, memory_mb; /* threads of each; memory_mb = limit of each */
+        unsigned first, count, threads, memory_mb; /* threads of each; memory_mb = limit of each */
+        struct ipprefix at[2][IMAGE_MAX_SHARDS]; /* L4, SHARDS: of each on the segment of l4lb, IPv4 and IPv6; af 0 = none */
         struct cpu_list cores;              /* shared by the group */
         const char *gateways[IMAGE_MAX_SELECTORS], *select[IMAGE_MAX_SELECTORS];
         size_t n_gateways, n_select;
@@ -80,7 +84,18 @@ struct agent_conf {
         const char *kubeconfig; /* its text; "" = the file `kubeconfig` beside gatehouse.cfg */
         const char *context;
         const char *manifests; /* YAML text; "" = the folder `manifests` beside gatehouse.cfg */
-        const char *address;   /* of an agent on another box; "" = here */
+};
+
+/* Control socket between boxes: an L4 box's agent listens, a SHARDS box's shards dial.  PEM texts. */
+struct control_credential {
+        const char *name, *certificate, *key; /* name: of the shard; the agent's is not looked at */
+};
+struct control_conf {
+        struct control_addr at[IMAGE_MAX_AGENTS]; /* L4: where the agent listens; SHARDS: agents, in order */
+        size_t n_at;
+        const char *ca;
+        struct control_credential credentials[IMAGE_MAX_SHARDS]; /* L4: one, the agent's; SHARDS: one for each shard */
+        size_t n_credentials;
 };
 
 struct bgp_neighbour {
@@ -122,7 +137,8 @@ struct config {
         struct ipprefix links4, links6; /* where links between l4lb, shards and kernel get their addresses from */
         uint16_t health_port;
 
-        struct agent_conf agent;
+        struct agent_conf agent; /* not SHARDS */
+        struct control_conf control;
 
         const char *ntp[IMAGE_MAX_SERVERS];
         size_t n_ntp;
@@ -147,7 +163,9 @@ struct config {
 };
 
 void config_free(struct config *c);
-size_t config_shards(const struct config *c) NONNULL(1); /* over all groups */
+size_t config_shards(const struct config *c) NONNULL(1); /* of this box, over all groups */
+/* Credentials of a shard of this box, or NULL. */
+const struct control_credential *config_credential(const struct config *c, const char *name) NONNULL(1, 2);
 /* Texts of the file's small languages; -EINVAL when they are not that. */
 int nic_match_parse(const char *text, struct nic_match *ret) NONNULL(1, 2) MUST_USE; /* never NIC_ANY or NIC_SHARED */
 int cpu_list_parse(const char *text, struct cpu_list *ret) NONNULL(1, 2) MUST_USE;   /* borrows text */

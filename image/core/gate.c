@@ -97,11 +97,14 @@ void gate_judge(const struct gate_facts *f, struct gate *g)
                 add(g, "configuration", GATE_GOOD, "none yet: the console asks for one");
                 return;
         }
-        if (f->agent)
+        if (f->far)
+                add(g, "agent", GATE_GOOD, "on another box");
+        else if (f->agent)
                 add(g, "agent", GATE_GOOD, "answers");
         else
                 add(g, "agent", GATE_BAD, "does not answer: %s", f->agent_error);
-        judge_l4(f, g);
+        if (!f->far)
+                judge_l4(f, g);
         for (size_t i = 0; i < f->n_shards; i++)
                 judge_shard(f, &f->shards[i], g);
         judge_agreement(f, g);
@@ -121,7 +124,7 @@ enum gate_result gate_result(const struct gate *g, const struct gate_check **ret
 
 struct gate_expected gate_expect(const struct gate_facts *f)
 {
-        struct gate_expected e = {.serving = f->configured && *f->l4.hash,
+        struct gate_expected e = {.serving = f->configured && (f->far || *f->l4.hash),
                                   .next_hops = f->configured && f->next_hops && f->next_hops_known == f->next_hops};
         for (size_t i = 0; i < f->n_shards; i++)
                 e.serving &= *f->shards[i].d.hash != '\0';

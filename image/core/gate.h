@@ -30,7 +30,7 @@ struct gate_shard {
 };
 struct gate_facts {
         char fault[32];
-        bool configured;
+        bool configured, far; /* far: shards alone; load balancer and agent are another box's */
         bool data; /* the data partition is mounted and can be written */
         bool system, agent;
         char system_error[GATE_DETAIL_MAX], agent_error[GATE_DETAIL_MAX];

@@ -6,8 +6,9 @@
         L(ROUTES, 32, "static routes of l4lb")                                                                         \
         L(VIP_POOLS, 16, "prefixes of virtual addresses")                                                              \
         L(GROUPS, 16, "groups of shards, one agent pool each")                                                         \
-        L(SHARDS, 32, "links of l4lb beside its uplinks")                                                              \
+        L(SHARDS, 32, "links of l4lb beside its uplinks; of an l4 box: shards on other boxes")                                                              \
         L(SELECTORS, 16, "labels or Gateways of a group")                                                              \
+        L(AGENTS, 8, "agents that shards of their own box dial, and addresses an agent listens at")                    \
         L(SERVERS, 8, "NTP or DNS servers, search domains")                                                            \
         L(NEIGHBOURS, 8, "BGP neighbours")                                                                             \
         L(KEYS, 8, "update keys, SSH keys")                                                                            \

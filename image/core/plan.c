@@ -26,6 +26,11 @@ static struct ipprefix v6(const struct config *c, unsigned subnet, unsigned host
         return p;
 }
 
+void plan_shard_name(const struct shard_group *g, unsigned i, char ret[48])
+{
+        snprintf(ret, 48, "%.40s-%u", g->name, (g->first + i) % 10000);
+}
+
 void plan_shard(const struct config *c, size_t i, struct shard_plan *ret)
 {
         size_t before = 0, g = 0;
@@ -34,17 +39,22 @@ void plan_shard(const struct config *c, size_t i, struct shard_plan *ret)
         BUG_ON(g == c->n_groups);
         struct shard_plan p = {.index = (unsigned)i + 1, .uid = UID_SHARD + (unsigned)i + 1, .group = &c->groups[g]};
         uint32_t at = 4u * p.index;
-        snprintf(p.name, sizeof p.name, "%.40s-%zu", p.group->name, i - before + 1);
+        plan_shard_name(p.group, (unsigned)(i - before), p.name);
         snprintf(p.link, sizeof p.link, "s%u", p.index & 0xff);
         snprintf(p.kernel_link, sizeof p.kernel_link, "b%u", p.index & 0xff);
-        p.l4[0] = v4(c, at, 1);
-        p.in[0] = v4(c, at, 2);
         p.kernel[0] = v4(c, KERNEL_SIDE + at, 1);
         p.out[0] = v4(c, KERNEL_SIDE + at, 2);
-        p.l4[1] = v6(c, p.index, 1);
-        p.in[1] = v6(c, p.index, 2);
         p.kernel[1] = v6(c, KERNEL_SIDE6 + p.index, 1);
         p.out[1] = v6(c, KERNEL_SIDE6 + p.index, 2);
+        if (c->role == ROLE_SHARDS) {
+                p.in[0] = p.group->at[0][i - before];
+                p.in[1] = p.group->at[1][i - before];
+        } else {
+                p.l4[0] = v4(c, at, 1);
+                p.in[0] = v4(c, at, 2);
+                p.l4[1] = v6(c, p.index, 1);
+                p.in[1] = v6(c, p.index, 2);
+        }
         *ret = p;
 }
 
@@ -58,6 +68,8 @@ void plan_l4_cores(const struct config *c, const struct machine *m, char ret[PLA
 
 static bool l4_takes(const struct config *c, const struct machine *m, unsigned cpu)
 {
+        if (c->role == ROLE_SHARDS)
+                return false; /* there is none */
         if (c->l4_cores.n == 0)
                 return m->cpus > 1 && cpu == 1;
         for (size_t i = 0; i < c->l4_cores.n; i++)

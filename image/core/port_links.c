@@ -80,16 +80,32 @@ void link_make(enum link_kind kind, unsigned k, unsigned mtu, unsigned queues, s
         buf_printf(out, "link set %s address %s mtu %u addrgenmode none up\n", link_lower(kind, k, lower), mac, mtu);
 }
 
-void link_batch(enum link_kind kind, const struct shard_plan *p, unsigned mtu, struct buf *out)
+/* The shard's way to the endpoints: b<k> here, eth1 there. */
+static void kernel_side(const struct shard_plan *p, struct buf *out)
 {
-        char s[IPADDR_STR_MAX], lower[16];
-        buf_printf(out, "link add link %s name eth0 netns %s mtu %u type macvlan mode passthru nopromisc\n",
-                   link_lower(kind, p->index, lower), p->name, mtu);
+        char s[IPADDR_STR_MAX];
         buf_printf(out, "link add %s type veth peer name eth1 netns %s\n", p->kernel_link, p->name);
         for (int f = 0; f < 2; f++)
                 buf_printf(out, "address add %s/%u dev %s%s\n", ipaddr_str(&p->kernel[f].addr, s), p->kernel[f].len, p->kernel_link,
                            f ? " nodad" : "");
         buf_printf(out, "link set %s up\n", p->kernel_link);
+}
+
+void link_batch(enum link_kind kind, const struct shard_plan *p, unsigned mtu, struct buf *out)
+{
+        char lower[16];
+        buf_printf(out, "link add link %s name eth0 netns %s mtu %u type macvlan mode passthru nopromisc\n",
+                   link_lower(kind, p->index, lower), p->name, mtu);
+        kernel_side(p, out);
+}
+
+void link_segment_batch(const struct shard_plan *p, const char *nic, unsigned mtu, struct buf *out)
+{
+        const struct ipaddr *a = &p->in[p->in[0].addr.af == 0].addr;
+        const uint8_t *b = a->b + ipaddr_len(a) - 4; /* locally administered, and as unique on the segment as the address */
+        buf_printf(out, "link add link %s name eth0 netns %s mtu %u address 02:%02x:%02x:%02x:%02x:%02x type macvlan mode bridge\n", nic,
+                   p->name, mtu, a->af == 4 ? 0x67 : 0x68, b[0], b[1], b[2], b[3]);
+        kernel_side(p, out);
 }
 
 void link_make_kernel(enum link_kind kind, unsigned k, const char *mac, unsigned mtu, unsigned queues, struct buf *out)

@@ -30,6 +30,9 @@ void link_make_kernel(enum link_kind kind, unsigned k, const char *mac, unsigned
 const char *link_lower(enum link_kind kind, unsigned k, char ret[16]) NONNULL(3);
 /* Lines for `ip -batch` in the root namespace, when the shard's exists: eth0, b<k> and eth1. */
 void link_batch(enum link_kind kind, const struct shard_plan *p, unsigned mtu, struct buf *out) NONNULL(2, 4);
+/* In a box of shards alone: eth0 is a macvlan of the data NIC nic, with a hardware address that follows from the shard's own address
+ * on the segment, so that l4lb's neighbour entry outlives a restart. */
+void link_segment_batch(const struct shard_plan *p, const char *nic, unsigned mtu, struct buf *out) NONNULL(1, 2, 4);
 /* The drop-in of l4lb.service: nothing for vfio and vhost, else the rights that these drivers and links need, each with
  * its reason.  False: none is needed. */
 bool link_rights(enum link_kind kind, unsigned uplinks, struct buf *out) NONNULL(3);

@@ -49,6 +49,8 @@ void cfg_prefixes(struct buf *b, const struct ipprefix *v, size_t n)
 
 bool render_has_exception(const struct config *c, size_t i)
 {
+        if (c->data[i].to_shards)
+                return false;
         return c->n_neighbours > 0 || (c->management.nic.by == NIC_SHARED && c->management.nic.shared == i) ||
                (c->backend.nic.by == NIC_SHARED && c->backend.nic.shared == i);
 }

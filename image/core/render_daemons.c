@@ -33,7 +33,7 @@ static void l4_ports(const struct render *r, struct buf *b)
                 if (render_has_exception(c, i))
                         snprintf(kernel, sizeof kernel, " kernel = \"k%zu\";", i);
                 buf_str(b, i ? ",\n" : "");
-                port(r, n->name, "uplink", kernel, n->mtu, n->queues, n->addresses, n->n_addresses, b);
+                port(r, n->name, n->to_shards ? "shard" : "uplink", kernel, n->mtu, n->queues, n->addresses, n->n_addresses, b);
         }
         for (size_t i = 0; i < config_shards(c); i++) {
                 struct shard_plan p;
@@ -102,27 +102,96 @@ static void placeholders(const struct render *r, struct files *out)
         }
 }
 
+/* By user or group, so that nobody else reads the key: neither a shard of another pool. */
+static void credential(const struct render *r, const struct control_credential *v, const char *group, struct files *out)
+{
+        files_bytes(out, 0644, NULL, span_str(v->certificate), RENDER_ETC "/tls/%s/certificate.pem", v->name);
+        files_bytes(out, 0640, group, span_str(v->key), RENDER_ETC "/tls/%s/key.pem", v->name);
+        files_bytes(out, 0644, NULL, span_str(r->c->control.ca), RENDER_ETC "/tls/%s/ca.pem", v->name);
+}
+
+/* The `tls` group of a daemon's settings, after what stands first in it. */
+static void tls_group(const struct render *r, const struct control_credential *v, const char *first, struct buf *b)
+{
+        static const char *const files[] = {"certificate", "key", "ca"};
+        buf_printf(b, "  tls = {%s", first);
+        for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+                buf_printf(b, " %s = \"%s" RENDER_ETC "/tls/%s/%s.pem\";", files[i], r->root, v->name, files[i]);
+        buf_str(b, " };\n");
+}
+
+static void places(const struct control_conf *k, const char *prefix, struct buf *b)
+{
+        char text[CONTROL_ADDR_STR_MAX];
+        for (size_t i = 0; i < k->n_at; i++) /* control_addr_str begins with "tls:" */
+                buf_printf(b, "%s\"%s%s\"", i ? ", " : " ", prefix, control_addr_str(&k->at[i], text) + 4);
+}
+
+static void l7gw_agents(const struct render *r, const struct shard_plan *p, struct files *out)
+{
+        struct buf *b = &out->text;
+        if (r->c->role != ROLE_SHARDS) {
+                buf_printf(b, "  agents = [ \"unix:%s/run/gatehouse/agent/agent.sock\" ];\n", r->root);
+                return;
+        }
+        const struct control_credential *v = config_credential(r->c, p->name);
+        BUG_ON(!v); /* read_far has looked */
+        buf_str(b, "  agents = [");
+        places(&r->c->control, "tls:", b);
+        buf_str(b, " ];\n");
+        tls_group(r, v, "", b);
+}
+
+static void health(const struct shard_plan *p, struct buf *b)
+{
+        char a[IPADDR_STR_MAX];
+        buf_str(b, "health = { addresses = [");
+        for (int f = 0, n = 0; f < 2; f++)
+                if (p->in[f].addr.af)
+                        buf_printf(b, "%s\"%s\"", n++ ? ", " : " ", ipaddr_str(&p->in[f].addr, a));
+}
+
 static void l7gw_cfg(const struct render *r, size_t i, struct files *out)
 {
         struct buf *b = &out->text;
         struct shard_plan p;
-        char a4[IPADDR_STR_MAX], a6[IPADDR_STR_MAX];
         plan_shard(r->c, i, &p);
+        buf_printf(b, HEAD "name = \"%s\";\npool = \"%s\";\nthreads = %u;\ncontrol = {\n", p.name, p.group->name, p.group->threads);
+        l7gw_agents(r, &p, out);
         buf_printf(b,
-                   HEAD "name = \"%s\";\npool = \"%s\";\nthreads = %u;\n"
-                        "control = {\n"
-                        "  agents = [ \"unix:%s/run/gatehouse/agent/agent.sock\" ];\n"
-                        "  admin = \"%s/run/gatehouse/l7gw/%s/admin.sock\";\n"
-                        "  state_dir = \"%s/var/lib/gatehouse/l7gw/%s\";\n"
-                        "};\n",
-                   p.name, p.group->name, p.group->threads, r->root, r->root, p.name, r->root, p.name);
-        buf_printf(b,
-                   "access_log = \"%s\";\n"
-                   "health = { addresses = [ \"%s\", \"%s\" ]; port = %u; };\n"
-                   "limits = { max_connections = %u; };\n",
-                   p.group->access_log ? "-" : "", ipaddr_str(&p.in[0].addr, a4), ipaddr_str(&p.in[1].addr, a6),
-                   r->c->health_port, p.group->max_connections);
+                   "  admin = \"%s/run/gatehouse/l7gw/%s/admin.sock\";\n"
+                   "  state_dir = \"%s/var/lib/gatehouse/l7gw/%s\";\n"
+                   "};\n"
+                   "access_log = \"%s\";\n",
+                   r->root, p.name, r->root, p.name, p.group->access_log ? "-" : "");
+        health(&p, b);
+        buf_printf(b, " ]; port = %u; };\nlimits = { max_connections = %u; };\n", r->c->health_port, p.group->max_connections);
         files_end(out, 0644, NULL, RENDER_ETC "/l7gw/%s.cfg", p.name);
+        if (r->c->role != ROLE_SHARDS)
+                return;
+        const char *group = arena_printf(out->a, "shard%u", p.index);
+        out->failed |= !group;
+        credential(r, config_credential(r->c, p.name), group, out);
+}
+
+/* The shards of a group as l4lb reaches them. */
+static void agent_shard(const struct render *r, const struct shard_group *g, unsigned i, size_t k, struct buf *b)
+{
+        struct shard_plan p;
+        const struct ipprefix *at[2] = {&g->at[0][i], &g->at[1][i]};
+        char name[48], a[IPADDR_STR_MAX];
+        plan_shard_name(g, i, name);
+        if (r->c->role != ROLE_L4) {
+                plan_shard(r->c, k, &p);
+                at[0] = &p.in[0];
+                at[1] = &p.in[1];
+        }
+        buf_printf(b, "%s\n      { name = \"%s\";", i ? "," : "", name);
+        if (at[0]->addr.af)
+                buf_printf(b, " address = \"%s\";", ipaddr_str(&at[0]->addr, a));
+        if (at[1]->addr.af)
+                buf_printf(b, " address6 = \"%s\";", ipaddr_str(&at[1]->addr, a));
+        buf_printf(b, " health_port = %u; }", r->c->health_port);
 }
 
 static void agent_pools(const struct render *r, struct buf *b)
@@ -132,14 +201,8 @@ static void agent_pools(const struct render *r, struct buf *b)
         for (size_t g = 0; g < r->c->n_groups; g++) {
                 const struct shard_group *s = &r->c->groups[g];
                 buf_printf(b, "%s\n  { name = \"%s\"; shards = (", g ? "," : "", s->name);
-                for (unsigned i = 0; i < s->count; i++) {
-                        struct shard_plan p;
-                        char a4[IPADDR_STR_MAX], a6[IPADDR_STR_MAX];
-                        plan_shard(r->c, k++, &p);
-                        buf_printf(b, "%s\n      { name = \"%s\"; address = \"%s\"; address6 = \"%s\"; health_port = %u; }",
-                                   i ? "," : "", p.name, ipaddr_str(&p.in[0].addr, a4), ipaddr_str(&p.in[1].addr, a6),
-                                   r->c->health_port);
-                }
+                for (unsigned i = 0; i < s->count; i++)
+                        agent_shard(r, s, i, k++, b);
                 buf_str(b, " );\n    gateways = ");
                 cfg_strings(b, s->gateways, s->n_gateways);
                 buf_str(b, "; select = ");
@@ -167,7 +230,18 @@ static void agent_cfg(const struct render *r, struct files *out)
                 plan_shard(c, i, &p);
                 buf_printf(b, ", \"%u\"", p.uid);
         }
-        buf_str(b, " ];\n};\n");
+        buf_str(b, " ];\n");
+        if (c->role == ROLE_L4) {
+                struct buf listen;
+                buf_init(&listen, 4096);
+                buf_str(&listen, " addresses = [");
+                places(&c->control, "", &listen);
+                buf_str(&listen, " ];");
+                out->failed |= listen.failed;
+                tls_group(r, &c->control.credentials[0], buf_cstr(&listen), b);
+                buf_fini(&listen);
+        }
+        buf_str(b, "};\n");
         if (c->agent.source == SOURCE_KUBERNETES) {
                 buf_printf(b, "source = \"kubernetes\";\nkubernetes = { kubeconfig = \"%s" RENDER_ETC "/kubeconfig\"; context = ", r->root);
                 cfg_str(b, c->agent.context);
@@ -181,6 +255,8 @@ static void agent_cfg(const struct render *r, struct files *out)
         buf_str(b, "l4 = { members = [ \"l4lb\" ]; };\n");
         agent_pools(r, b);
         files_end(out, 0644, NULL, RENDER_ETC "/agent.cfg");
+        if (c->role == ROLE_L4)
+                credential(r, &c->control.credentials[0], AGENT_GROUP, out);
 }
 
 /* Credentials and Secrets: for the agent's group only. */
@@ -207,7 +283,8 @@ static void ports_input(const struct render *r, struct files *out)
 {
         const struct config *c = r->c;
         struct buf *b = &out->text;
-        buf_printf(b, HEAD "hugepages=%d memory_mb=%u cores=%s links=", c->l4_hugepages, c->l4_memory_mb, c->l4_cores.text);
+        buf_printf(b, HEAD "role=%s hugepages=%d memory_mb=%u cores=%s links=", config_role_names[c->role], c->l4_hugepages, c->l4_memory_mb,
+                   c->l4_cores.text);
         cfg_prefixes(b, (const struct ipprefix[]){c->links4, c->links6}, 2);
         buf_str(b, "\n");
         for (size_t i = 0; i < c->n_data; i++) {
@@ -218,19 +295,28 @@ static void ports_input(const struct render *r, struct files *out)
         for (size_t i = 0; i < config_shards(c); i++) {
                 struct shard_plan p;
                 plan_shard(c, i, &p);
-                buf_printf(b, "shard=%s link=%s\n", p.name, p.link);
+                buf_printf(b, "shard=%s link=%s", p.name, p.link);
+                if (c->role == ROLE_SHARDS) { /* its link's hardware address comes of its own */
+                        buf_str(b, " at=");
+                        cfg_prefixes(b, p.in, 2);
+                }
+                buf_str(b, "\n");
         }
         files_end(out, 0644, NULL, RENDER_ETC "/ports.in");
 }
 
 int render_daemons(const struct render *r, struct files *out, struct err *reterr)
 {
-        l4lb_cfg(r, out);
-        if (r->placeholders)
-                placeholders(r, out);
+        if (r->c->role != ROLE_SHARDS) {
+                l4lb_cfg(r, out);
+                if (r->placeholders)
+                        placeholders(r, out);
+        }
         for (size_t i = 0; i < config_shards(r->c); i++)
                 l7gw_cfg(r, i, out);
-        agent_cfg(r, out);
         ports_input(r, out);
+        if (r->c->role == ROLE_SHARDS)
+                return 0;
+        agent_cfg(r, out);
         return agent_source(r, out, reterr);
 }

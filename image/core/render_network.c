@@ -105,6 +105,20 @@ static void vip_rules(const struct config *c, unsigned af, struct buf *b)
                         buf_printf(b, "rule add from %s lookup %d priority 100\n", prefix_str(&c->vips[i], s), VIP_TABLE);
 }
 
+/* Where replies to clients go: to l4lb at the other end of the link, or in a box of shards alone as `routes` says. */
+static void reply_routes(const struct config *c, const struct shard_plan *p, unsigned af, struct buf *b)
+{
+        char s[IPADDR_STR_MAX], net[PREFIX_STR_MAX];
+        if (c->role != ROLE_SHARDS) {
+                buf_printf(b, "route add default via %s dev eth0 table %d\n", ipaddr_str(&p->l4[af == 6].addr, s), VIP_TABLE);
+                return;
+        }
+        for (size_t i = 0; i < c->n_routes; i++)
+                if (c->routes[i].via.af == af && p->in[af == 6].addr.af)
+                        buf_printf(b, "route add %s via %s dev eth0 table %d\n", network_str(&c->routes[i].prefix, net),
+                                   ipaddr_str(&c->routes[i].via, s), VIP_TABLE);
+}
+
 /* Inside the shard's namespace, where `ports` has put eth0 and eth1: replies (from a VIP) by eth0, all else by eth1. */
 static void shard_net(const struct config *c, size_t i, struct files *out)
 {
@@ -115,9 +129,10 @@ static void shard_net(const struct config *c, size_t i, struct files *out)
         buf_printf(b, "link set lo up\nlink set eth0 mtu %u up\nlink set eth1 up\n", c->data[0].mtu);
         for (int f = 0; f < 2; f++) {
                 const char *nodad = f ? " nodad" : "";
-                buf_printf(b, "address add %s dev eth0%s\n", prefix_str(&p.in[f], s), nodad);
+                if (p.in[f].addr.af)
+                        buf_printf(b, "address add %s dev eth0%s\n", prefix_str(&p.in[f], s), nodad);
                 buf_printf(b, "address add %s dev eth1%s\n", prefix_str(&p.out[f], s), nodad);
-                buf_printf(b, "route add default via %s dev eth0 table %d\n", ipaddr_str(&p.l4[f].addr, s), VIP_TABLE);
+                reply_routes(c, &p, f ? 6 : 4, b);
                 buf_printf(b, "route add default via %s dev eth1\n", ipaddr_str(&p.kernel[f].addr, s));
         }
         for (size_t k = 0; k < c->n_vips; k++)

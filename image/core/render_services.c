@@ -114,8 +114,10 @@ static void units(const struct render *r, struct files *out)
                 buf_printf(b, "[%s]\nAllowedCPUs=%s\n", strstr(others[i], ".scope") ? "Scope" : "Slice", cores);
                 files_end(out, 0644, NULL, RENDER_UNITS "/%s.d/50-gatehouse.conf", others[i]);
         }
-        start(out, "l4lb.service", "l4lb.service");
-        start(out, "gatehouse-agent.service", "gatehouse-agent.service");
+        if (c->role != ROLE_SHARDS) {
+                start(out, "l4lb.service", "l4lb.service");
+                start(out, "gatehouse-agent.service", "gatehouse-agent.service");
+        }
         if (c->syslog.af)
                 start(out, "gatehouse-syslog.service", "gatehouse-syslog.service");
 }

@@ -65,8 +65,11 @@ static int choose(struct work *w, struct err *reterr)
                 printf("port %s: %s%s%s: %s%s%s\n", d->name, *n->pci ? n->pci : n->ifname, *n->mac ? " " : "", n->mac,
                        port_driver_names[w->choice[i].driver], w->choice[i].overruled ? ": WARNING: " : ": ", w->choice[i].reason);
         }
-        w->links = link_choose(w->box.vhost_net, w->uplinks);
-        printf("links to the shards: %s%s\n", link_kind_names[w->links], w->box.vhost_net ? "" : ": no /dev/vhost-net");
+        bool links = config_shards(w->c) > 0;
+        for (size_t i = 0; i < w->c->n_data; i++)
+                links |= render_has_exception(w->c, i);
+        w->links = links ? link_choose(w->box.vhost_net, w->uplinks) : LINK_VHOST; /* none: no right for them */
+        printf("links to the shards: %s%s\n", links ? link_kind_names[w->links] : "none here", links && !w->box.vhost_net ? ": no /dev/vhost-net" : "");
         return 0;
 }
 
@@ -241,13 +244,14 @@ static int write_status(struct work *w, struct buf *b, struct err *reterr)
                 json_key(&j, "name"), json_str(&j, w->c->data[i].name);
                 json_key(&j, "nic"), json_str(&j, *n->pci ? n->pci : n->ifname);
                 json_key(&j, "mac"), json_str(&j, n->mac);
-                json_key(&j, "driver"), json_str(&j, port_driver_names[w->choice[i].driver]);
+                json_key(&j, "driver"),
+                        json_str(&j, w->c->role == ROLE_SHARDS ? "kernel" : port_driver_names[w->choice[i].driver]);
                 json_key(&j, "overruled"), json_bool(&j, w->choice[i].overruled);
                 json_key(&j, "reason"), json_str(&j, w->choice[i].reason);
                 json_end(&j);
         }
         json_end(&j);
-        json_key(&j, "links"), json_str(&j, link_kind_names[w->links]);
+        json_key(&j, "links"), json_str(&j, w->c->role == ROLE_SHARDS ? "macvlan" : link_kind_names[w->links]);
         json_key(&j, "hugepages"), json_str(&j, w->huge_note);
         json_end(&j);
         return put(w, ETC "/ports/status.json", b, reterr);
@@ -286,6 +290,54 @@ static int write_all(struct work *w, struct err *reterr)
         return r;
 }
 
+/* ---- a box of shards alone: the data NIC stays with the kernel, each shard's eth0 stands on it ---- */
+
+static int segment_write(struct work *w, const struct nic *n, struct buf *b, struct err *reterr)
+{
+        char path[128], full[HOST_PATH_MAX];
+        (void)mkdir(host_path(w->h, full, ETC "/ports"), 0755); /* there already, or put says why not */
+        (void)mkdir(host_path(w->h, full, ETC "/net"), 0755);
+        int r = 0;
+        for (size_t i = 0; r == 0 && i < config_shards(w->c); i++) {
+                struct shard_plan p;
+                plan_shard(w->c, i, &p);
+                link_segment_batch(&p, n->ifname, w->c->data[0].mtu, b);
+                snprintf(path, sizeof path, ETC "/net/%s.link.batch", p.name);
+                r = put(w, path, b, reterr);
+        }
+        snprintf(w->huge_note, sizeof w->huge_note, "no load balancer here");
+        snprintf(w->choice[0].reason, sizeof w->choice[0].reason, "stays with the kernel: the shards' links stand on it");
+        return r < 0 ? r : write_status(w, b, reterr);
+}
+
+static int segment(struct work *w, struct err *reterr)
+{
+        struct buf b;
+        give_back(w); /* nothing is chosen: whatever was taken from the kernel returns to it */
+        nics_read(w->h, &w->nics);
+        nics_assign(w->c, &w->nics, &w->whose);
+        const struct nic *n = w->whose.data[0];
+        if (!n || !*n->ifname)
+                return nic_missing(w->c->data[0].name, &w->c->data[0].nic, reterr);
+        buf_init(&b, 256 * 1024);
+        for (unsigned k = 1; k <= IMAGE_MAX_SHARDS; k++)
+                link_unmake(k, false, &b);
+        for (unsigned k = 0; k < IMAGE_MAX_DATA_NICS; k++)
+                link_unmake(k, true, &b);
+        int r = b.failed ? err_set(reterr, ENOMEM, "links", "too many") : ip_batch(w->h, buf_cstr(&b), true, reterr);
+        buf_reset(&b);
+        buf_printf(&b, "link set %s mtu %u up\n", n->ifname, w->c->data[0].mtu);
+        if (r == 0)
+                r = ip_batch(w->h, buf_cstr(&b), false, reterr);
+        buf_reset(&b);
+        if (r == 0)
+                r = segment_write(w, n, &b, reterr);
+        buf_fini(&b);
+        if (r == 0)
+                printf("port %s: %s %s: the shards' links stand on it\n", w->c->data[0].name, n->ifname, n->mac);
+        return r;
+}
+
 /* ---- */
 
 static unsigned count_workers(const struct config *c)
@@ -316,6 +368,8 @@ static int ports(struct work *w, struct err *reterr)
         taken_read(w->h, &w->taken);
         taken_fill(&w->taken, &w->nics);
         nics_assign(w->c, &w->nics, &w->whose);
+        if (w->c->role == ROLE_SHARDS)
+                return segment(w, reterr);
         w->workers = count_workers(w->c);
         r = choose(w, reterr);
         if (r < 0)
@@ -333,7 +387,8 @@ int command_ports(const struct host *h, int argc, char **argv)
 {
         static const char help[] = "usage: gatehouse-system ports\n"
                                    "Chooses how l4lb drives each data NIC (vfio > af_xdp > uio > af_packet), says why, takes the NICs,\n"
-                                   "makes the links to the shards, and writes what l4lb includes.  l4lb must not run.\n";
+                                   "makes the links to the shards, and writes what l4lb includes.  l4lb must not run.\n"
+                                   "In a box of shards alone: puts the shards' links on the data NIC, which stays with the kernel.\n";
         static struct work w;
         struct err e = { 0 };
         if (command_help(argc, argv, help))

@@ -60,19 +60,28 @@ static void read_role(struct config *c, const struct conf_group *root)
         if (c->role == ROLE_N) {
                 conf_error(root, "role", "must be all-in-one, l4 or shards, not \"%s\"", text);
                 c->role = ROLE_ALL_IN_ONE;
-        } else if (c->role != ROLE_ALL_IN_ONE) {
-                /* lib/io/transport.h carries Unix sockets only: a shard elsewhere could not be told anything */
-                conf_error(root, "role", "\"%s\" needs a control channel between boxes, which this release does not have: all-in-one", text);
         }
 }
 
 static void read_l4(struct config *c, const struct conf_group *root)
 {
         const struct conf_group *g = conf_sub_or_null(root, "l4");
+        if (g && c->role == ROLE_SHARDS)
+                conf_error(root, "l4", "there is no load balancer in a box of role \"shards\"");
         read_cores(c, g, &c->l4_cores);
         c->l4_memory_mb = g ? (unsigned)conf_int_or(g, "memory_mb", 64, 1 << 20, 128) : 128;
         c->l4_hugepages = g ? conf_bool_or(g, "hugepages", true) : true;
         c->l4_flows = g ? (unsigned)conf_int_or(g, "flows", 1024, 1 << 26, 262144) : 262144;
+}
+
+/* What shards of this box are given. */
+static void read_own_group(struct config *c, const struct conf_group *g, struct shard_group *s)
+{
+        s->threads = (unsigned)conf_int_or(g, "threads", 1, 64, 1);
+        s->memory_mb = (unsigned)conf_int_or(g, "memory_mb", 64, 1 << 20, 512);
+        s->max_connections = (unsigned)conf_int_or(g, "max_connections", 1, 10000000, 100000);
+        s->access_log = conf_bool_or(g, "access_log", false);
+        read_cores(c, g, &s->cores);
 }
 
 static void read_group(struct config *c, const struct conf_group *g, struct shard_group *s)
@@ -81,17 +90,19 @@ static void read_group(struct config *c, const struct conf_group *g, struct shar
         for (const struct shard_group *p = c->groups; p < s; p++)
                 if (strcmp(p->name, s->name) == 0)
                         conf_error(g, "pool", "\"%s\" is there twice", s->name);
-        s->count = (unsigned)conf_int_or(g, "count", 1, IMAGE_MAX_SHARDS, 1);
-        s->threads = (unsigned)conf_int_or(g, "threads", 1, 64, 1);
-        s->memory_mb = (unsigned)conf_int_or(g, "memory_mb", 64, 1 << 20, 512);
-        s->max_connections = (unsigned)conf_int_or(g, "max_connections", 1, 10000000, 100000);
-        s->access_log = conf_bool_or(g, "access_log", false);
-        read_cores(c, g, &s->cores);
-        s->n_gateways = read_strings(c, g, "gateways", s->gateways, IMAGE_MAX_SELECTORS);
+        if (c->role == ROLE_ALL_IN_ONE) {
+                s->first = 1;
+                s->count = (unsigned)conf_int_or(g, "count", 1, IMAGE_MAX_SHARDS, 1);
+        } else {
+                read_far_group(c, g, s);
+        }
+        if (c->role != ROLE_L4)
+                read_own_group(c, g, s);
+        s->n_gateways = c->role == ROLE_SHARDS ? 0 : read_strings(c, g, "gateways", s->gateways, IMAGE_MAX_SELECTORS);
         for (size_t i = 0; i < s->n_gateways; i++)
                 if (!strchr(s->gateways[i], '/'))
                         conf_error(g, "gateways", "\"%s\" is not NAMESPACE/NAME", s->gateways[i]);
-        s->n_select = read_strings(c, g, "select", s->select, IMAGE_MAX_SELECTORS);
+        s->n_select = c->role == ROLE_SHARDS ? 0 : read_strings(c, g, "select", s->select, IMAGE_MAX_SELECTORS);
         for (size_t i = 0; i < s->n_select; i++)
                 if (!strchr(s->select[i], '=') || s->select[i][0] == '=')
                         conf_error(g, "select", "\"%s\" is not LABEL=VALUE", s->select[i]);
@@ -99,7 +110,7 @@ static void read_group(struct config *c, const struct conf_group *g, struct shar
 
 static void read_groups(struct config *c, const struct conf_group *root)
 {
-        size_t n = conf_list_len(root, "shards");
+        size_t n = conf_list_len(root, "shards"), n_shards = 0;
         if (n == 0 || n > IMAGE_MAX_GROUPS) {
                 conf_error(root, "shards", "1 to %d groups of shards are needed, not %zu", IMAGE_MAX_GROUPS, n);
                 return;
@@ -108,13 +119,19 @@ static void read_groups(struct config *c, const struct conf_group *root)
                 const struct conf_group *g = conf_list_group(root, "shards", i);
                 read_group(c, g, &c->groups[i]);
                 c->n_groups = i + 1;
-                if (config_shards(c) > IMAGE_MAX_SHARDS)
+                n_shards += c->groups[i].count;
+                if (n_shards > IMAGE_MAX_SHARDS)
                         conf_error(g, "count", "more than %d shards in all", IMAGE_MAX_SHARDS);
         }
 }
 
 static void read_agent(struct config *c, const struct conf_group *root)
 {
+        if (c->role == ROLE_SHARDS) {
+                if (conf_sub_or_null(root, "agent"))
+                        conf_error(root, "agent", "is on another box: control.agents says where");
+                return;
+        }
         const struct conf_group *g = conf_sub(root, "agent");
         struct agent_conf *a = &c->agent;
         const char *source = conf_str(g, "source");
@@ -124,9 +141,6 @@ static void read_agent(struct config *c, const struct conf_group *root)
         a->kubeconfig = read_str(c, g, "kubeconfig", "");
         a->context = read_str(c, g, "context", "");
         a->manifests = read_str(c, g, "manifests", "");
-        a->address = read_str(c, g, "address", "");
-        if (*a->address)
-                conf_error(g, "address", "an agent on another box needs a control channel between boxes, which this release does not have");
         if (a->source == SOURCE_DIRECTORY && *a->kubeconfig)
                 conf_error(g, "kubeconfig", "source is \"directory\"");
         if (a->source == SOURCE_KUBERNETES && *a->manifests)
@@ -144,6 +158,7 @@ static void read_all(struct config *c, const struct conf_group *root)
         read_groups(c, root);
         read_agent(c, root);
         read_services(c, root);
+        read_far(c, root);
 }
 
 /* libconfig would read any file the text names; a seed from the network must not make us. */

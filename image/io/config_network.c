@@ -14,7 +14,7 @@ static bool host_bits_set(const struct ipprefix *p)
         return false;
 }
 
-static void read_prefix(const struct conf_group *g, const char *key, const char *text, bool host_bits, struct ipprefix *ret)
+void read_prefix(const struct conf_group *g, const char *key, const char *text, bool host_bits, struct ipprefix *ret)
 {
         if (!strchr(text, '/') || ipprefix_parse(span_str(text), ret) < 0) {
                 conf_error(g, key, "\"%s\" is not ADDRESS/LENGTH", text);
@@ -128,11 +128,22 @@ static void read_data_nic(struct config *c, const struct conf_group *g, struct d
                 conf_error(g, "name", "\"%s\" is the name of a link of ours", name);
         snprintf(d->name, sizeof d->name, "%.*s", (int)sizeof d->name - 1, name);
         read_nic(c, g, false, &d->nic);
+        d->mtu = (unsigned)conf_int_or(g, "mtu", MTU_MIN, MTU_MAX, 1500);
+        if (c->role == ROLE_SHARDS) {
+                if (conf_list_len(g, "addresses"))
+                        conf_error(g, "addresses", "in a box of role \"shards\" each shard has its own: shards.addresses");
+                return; /* it stays with the kernel */
+        }
         read_driver(g, d);
         d->n_addresses = read_prefixes(g, "addresses", d->addresses, IMAGE_MAX_ADDRESSES, true);
         if (d->n_addresses == 0)
                 conf_error(g, "addresses", "a data NIC needs at least one address");
-        d->mtu = (unsigned)conf_int_or(g, "mtu", MTU_MIN, MTU_MAX, 1500);
+        if (c->role == ROLE_L4) {
+                const char *faces = conf_str_or(g, "faces", "clients");
+                d->to_shards = strcmp(faces, "shards") == 0;
+                if (!d->to_shards && strcmp(faces, "clients") != 0)
+                        conf_error(g, "faces", "must be \"clients\" or \"shards\", not \"%s\"", faces);
+        }
         d->queues = (unsigned)conf_int_or(g, "queues", 0, 32, 0);
 }
 
@@ -144,7 +155,11 @@ static bool same_nic(const struct nic_match *a, const struct nic_match *b)
 static void read_data(struct config *c, const struct conf_group *root)
 {
         size_t n = conf_list_len(root, "data");
-        if (n > IMAGE_MAX_DATA_NICS || (n == 0 && c->role != ROLE_SHARDS)) {
+        if (c->role == ROLE_SHARDS && n != 1) {
+                conf_error(root, "data", "one data NIC is needed, that of the segment shared with the load balancer, not %zu", n);
+                return;
+        }
+        if (n == 0 || n > IMAGE_MAX_DATA_NICS) {
                 conf_error(root, "data", "1 to %d data NICs are needed, not %zu", IMAGE_MAX_DATA_NICS, n);
                 return;
         }
@@ -184,7 +199,7 @@ static void read_routes(struct config *c, const struct conf_group *root)
                         linked |= on_link(c->data[k].addresses, c->data[k].n_addresses, &r->via);
                 if (r->via.af != r->prefix.addr.af)
                         conf_error(g, "via", "is of the other address family than prefix");
-                else if (!linked)
+                else if (!linked && c->role != ROLE_SHARDS) /* there the shards' addresses say it: read_far */
                         conf_error(g, "via", "lies on the network of no data NIC");
         }
         c->n_routes = n;
@@ -233,7 +248,7 @@ void read_network(struct config *c, const struct conf_group *root)
         c->n_allow = read_prefixes(root, "allow", c->allow, IMAGE_MAX_PREFIXES, false);
         read_routes(c, root);
         c->n_vips = read_prefixes(root, "vip_pools", c->vips, IMAGE_MAX_VIP_POOLS, false);
-        if (c->n_vips == 0 && c->role != ROLE_SHARDS)
+        if (c->n_vips == 0)
                 conf_error(root, "vip_pools", "at least one prefix of virtual addresses is needed");
         read_links(c, root);
 }

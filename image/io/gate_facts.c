@@ -233,10 +233,13 @@ void gate_facts_gather(const struct host *h, struct gate_facts *f)
         char path[HOST_PATH_MAX];
         f->data = data_mounted(h);
         f->system = answers(h, "system", f->system_error);
-        f->configured = access(host_path(h, path, "/etc/gatehouse/agent.cfg"), F_OK) == 0;
+        f->configured = access(host_path(h, path, "/etc/gatehouse/ports.in"), F_OK) == 0;
         if (!f->configured)
                 return;
-        f->agent = answers(h, "agent-admin", f->agent_error);
-        l4_gather(h, f);
+        f->far = access(host_path(h, path, "/etc/gatehouse/agent.cfg"), F_OK) < 0;
+        if (!f->far) {
+                f->agent = answers(h, "agent-admin", f->agent_error);
+                l4_gather(h, f);
+        }
         shards_gather(h, f);
 }

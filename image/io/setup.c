@@ -96,13 +96,14 @@ static int check_file(const struct host *h, const char *daemon, const char *file
 static int check_all(const struct host *h, const struct host *scratch, const struct setup *s, struct err *reterr)
 {
         char path[HOST_PATH_MAX];
-        int r = check_file(h, "l4lb", host_path(scratch, path, RENDER_ETC "/l4lb.cfg"), reterr);
+        bool own = s->c->role != ROLE_SHARDS; /* load balancer and agent are here */
+        int r = own ? check_file(h, "l4lb", host_path(scratch, path, RENDER_ETC "/l4lb.cfg"), reterr) : 0;
         for (size_t i = 0; r == 0 && i < config_shards(s->c); i++) {
                 struct shard_plan p;
                 plan_shard(s->c, i, &p);
                 r = check_file(h, "l7gw", host_path(scratch, path, RENDER_ETC "/l7gw/%s.cfg", p.name), reterr);
         }
-        return r < 0 ? r : check_file(h, "gatehouse-agent", host_path(scratch, path, RENDER_ETC "/agent.cfg"), reterr);
+        return r < 0 || !own ? r : check_file(h, "gatehouse-agent", host_path(scratch, path, RENDER_ETC "/agent.cfg"), reterr);
 }
 
 int setup_check(const struct host *h, const struct seed_copy *seed, const char *place, struct err *reterr)

@@ -163,6 +163,104 @@ def links(box, check):
         subprocess.run(["ip", "netns", "delete", ns], check=False)
 
 
+def pem(path):
+    """A PEM file as a string of gatehouse.cfg."""
+    with open(path) as f:
+        return '"%s"' % f.read().replace("\n", "\\n")
+
+
+def roles(base, check):
+    """Load balancer and shards as boxes of their own: both files are taken by the daemons that will run there, and what they make of
+    them fits together: the agent of the one lets in the shard of the other, by its certificate alone."""
+    pki = os.path.join(base, "pki")
+
+    def issue(*args):
+        subprocess.run([os.path.join(BUILD, "ctl/gatectl"), "pki", args[0], "--dir", pki, *args[1:]], check=True, stdout=subprocess.DEVNULL)
+
+    def control(where, *names):
+        return 'control = { %s ca = %s; credentials = ( %s ); };' % (where, pem(pki + "/ca.pem"), ", ".join(
+            '{ name = "%s"; certificate = %s; key = %s; }' % (n, pem("%s/%s/certificate.pem" % (pki, n)), pem("%s/%s/key.pem" % (pki, n))) for n in names))
+    issue("init")
+    issue("issue", "agent", "edge")
+    for n in (3, 4):
+        issue("issue", "l7", "default/default-%d" % n)
+    vips = 'vip_pools = [ "198.51.100.0/26", "2001:db8:10::/64" ];\n'
+    front, far = Box(os.path.join(base, "front")), Box(os.path.join(base, "far"))
+    front.put("efi/gatehouse/gatehouse.cfg", 'version = 1; name = "edge"; role = "l4";\n' + vips +
+              'data = ( { name = "up"; nic = "ens4"; addresses = [ "192.0.2.2/24" ]; }, { name = "back"; nic = "ens5"; faces = "shards"; addresses = [ "10.30.0.1/24" ]; } );\n'
+              'shards = ( { pool = "default"; first = 3; addresses = [ "10.30.0.13", "10.30.0.14" ]; } );\nagent = { source = "directory"; };\n' +
+              control('listen = [ "10.60.0.1:7443" ];', "edge"))
+    far.put("efi/gatehouse/gatehouse.cfg", 'version = 1; name = "far"; role = "shards";\n' + vips +
+            'data = ( { name = "seg"; nic = "ens4"; } );\nroutes = ( { prefix = "0.0.0.0/0"; via = "10.30.0.1"; } );\n'
+            'shards = ( { pool = "default"; first = 3; addresses = [ "10.30.0.13/24", "10.30.0.14/24" ]; } );\n' +
+            control('agents = [ "10.60.0.1:7443" ];', "default-3", "default-4"))
+    rc, out = front.system("configure")
+    check("role l4: l4lb and the agent take what is rendered for them", rc == 0 and "event=configured" in out, out)
+    rc, out = far.system("configure")
+    check("role shards: each shard takes what is rendered for it", rc == 0 and "event=configured" in out, out)
+    key = far.path("run/gatehouse/etc/tls/default-3/key.pem")
+    check("keys are for their owner", stat.S_IMODE(os.stat(key).st_mode) == 0o640)
+    want = "gatehouse.target.wants"
+    check.equal("who starts in either box", sorted(n for b in (front, far) for n in os.listdir(b.path("run/systemd/system", want)) if n != want),
+                ["gatehouse-agent.service", "l4lb.service", "l7gw@default-3.service", "l7gw@default-4.service"])
+    far.put("efi/gatehouse/gatehouse.cfg", far.read("efi/gatehouse/gatehouse.cfg").replace('"default-3"; certificate = ' + pem(pki + "/default-3/certificate.pem"),
+                                                                                           '"default-3"; certificate = ' + pem(pki + "/edge/certificate.pem")))
+    rc, out = far.system("configure")
+    check("a certificate of another is refused with the daemon's reason, and what was taken before stays", "refuses what is rendered" in out and
+          "key values mismatch" in out and "name=far" in out, out)
+    meet(front, far, check)
+
+
+def meet(front, far, check):
+    """What `ports` and the rendered files make of a shard's links, in namespaces; and there the agent and that shard, as rendered."""
+    box_ns = os.environ.get("GATEHOUSE_LAB_PREFIX", "gh-e2e") + "-irol"
+    ns, spaces, procs = box_ns + "s", [], []
+    far.put("sys/class/net/ens4/address", "52:54:00:12:34:04\n")
+    os.makedirs(far.path("sys/class/net/ens4/device"))
+    rc, out = far.system("ports")
+    check("role shards: the data NIC stays with the kernel", rc == 0 and "port seg: ens4 52:54:00:12:34:04: the shards' links stand on it" in out, out)
+    port = json.loads(far.read("run/gatehouse/etc/ports/status.json"))["ports"][0]
+    check("and the status says so", port["driver"] == "kernel" and "stays with the kernel" in port["reason"], port)
+    if os.geteuid() != 0 or subprocess.run(["ip", "netns", "add", box_ns], capture_output=True).returncode != 0:
+        print("#   no right to make a namespace: the two boxes do not meet")
+        return
+    try:
+        spaces.append(box_ns)
+        subprocess.run(["ip", "netns", "add", ns], check=True)
+        spaces.append(ns)
+        for args in (("link", "add", "ens4", "type", "veth", "peer", "name", "ens4p"), ("link", "set", "ens4", "up"), ("link", "set", "ens4p", "up"),
+                     ("link", "set", "lo", "up"), ("address", "add", "10.60.0.1/32", "dev", "lo")):
+            subprocess.run(["ip", "-n", box_ns, *args], check=True)
+        with open(os.path.join(far.base, "link.batch"), "w") as f:
+            f.write(far.read("run/gatehouse/etc/net/default-3.link.batch").replace("netns default-3", "netns " + ns))
+        for args in (("-n", box_ns, "-batch", f.name), ("-n", ns, "-batch", far.path("run/gatehouse/etc/net/default-3.batch")),
+                     ("-6", "-n", ns, "-batch", far.path("run/gatehouse/etc/net/default-3.batch6"))):
+            p = subprocess.run(["ip", *args], capture_output=True, text=True)
+            check("role shards: ip takes %s of a shard" % os.path.basename(args[-1]), p.returncode == 0, p.stdout + p.stderr)
+        route = subprocess.run(["ip", "-n", ns, "route", "get", "203.0.113.9", "from", "198.51.100.5"], capture_output=True, text=True).stdout
+        check("a reply from a VIP goes to the load balancer on the segment", "via 10.30.0.1 dev eth0" in route, route)
+        for box, space, program, config_file, places in (
+                (front, box_ns, "gatehouse-agent", "agent.cfg", ("run/gatehouse/agent", "var/lib/gatehouse/agent/status")),
+                (far, ns, "l7gw", "l7gw/default-3.cfg", ("run/gatehouse/l7gw/default-3", "var/lib/gatehouse/l7gw/default-3"))):
+            for place in places:
+                os.makedirs(box.path(place), exist_ok=True)
+            procs.append(Proc(program, ["nsenter", "--net=/run/netns/" + space, os.path.join(box.daemons, program), "-c",
+                                        box.path("run/gatehouse/etc", config_file)], os.path.join(box.base, program + ".log")))
+        agent, shard = procs
+        wait_until(lambda: "event=agent_connected" in shard.log() or not all(p.alive() for p in procs), 60, "the shard and the agent meet")
+        check("the shard of the one box is let in by the agent of the other", "peer=tls:10.60.0.1:7443,gatehouse://agent/edge" in shard.log().replace('"', ""),
+              shard.log()[-800:] + agent.log()[-800:])
+        for p in procs:
+            p.stop()
+        trouble = [t for p in procs for t in p.trouble()]
+        check("neither has a sanitizer report", not trouble, trouble)
+    finally:
+        for p in procs:
+            p.stop()
+        for space in spaces:
+            subprocess.run(["ip", "netns", "delete", space], check=False)
+
+
 def applied(box, check):
     box.start()
     new = os.path.join(box.base, "new.cfg")
@@ -379,6 +477,7 @@ def main():
     try:
         for step in (seeds, rendered, links, applied, power):
             check.guarded(step.__name__, step, box, check)
+        check.guarded("roles", roles, base, check)
         check.guarded("metadata", metadata, base, check)
         check.guarded("console", console, base, check)
         trouble = box.serve.trouble() if box.serve else ["serve never started"]

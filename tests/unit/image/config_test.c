@@ -13,6 +13,20 @@
 #define AGENT "agent = { source = \"directory\"; };\n"
 #define REST VIPS SHARDS AGENT
 #define ALL HEAD DATA REST /* lines 1-5: the least there can be */
+/* Load balancer and shards as boxes of their own. */
+#define PEM "\"-----BEGIN CERTIFICATE-----\""
+#define CRED(name) "{ name = \"" name "\"; certificate = " PEM "; key = " PEM "; }"
+#define CONTROL(more, creds) "control = { ca = " PEM "; " more " credentials = ( " creds " ); };\n"
+#define L4_DATA "data = ( { name = \"up\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\" ]; },\n" \
+        "{ name = \"back\"; nic = \"ens8\"; faces = \"shards\"; addresses = [ \"10.30.0.1/24\", \"fd00:30::1/64\" ]; } );\n"
+#define L4_SHARDS "shards = ( { pool = \"default\"; first = 3; addresses = [ \"10.30.0.11\", \"10.30.0.12\" ]; addresses6 = [ \"fd00:30::11\", \"fd00:30::12\" ]; } );\n"
+#define L4_CONTROL CONTROL("listen = [ \"0.0.0.0:7443\", \"[::]:7443\" ];", CRED("edge"))
+#define L4(data, shards, control) "version = 1; name = \"e\"; role = \"l4\";\n" data VIPS shards AGENT control
+#define FAR_DATA "data = ( { name = \"seg\"; nic = \"ens8\"; mtu = 9000; } );\n"
+#define FAR_ROUTES "routes = ( { prefix = \"0.0.0.0/0\"; via = \"10.30.0.1\"; } );\n"
+#define FAR_SHARDS "shards = ( { pool = \"default\"; first = 3; addresses = [ \"10.30.0.11/24\", \"10.30.0.12/24\" ]; threads = 2; } );\n"
+#define FAR_CONTROL CONTROL("agents = [ \"10.0.0.5:7443\" ];", CRED("default-3") ", " CRED("default-4"))
+#define FAR(data, routes, shards, control) "version = 1; name = \"e\"; role = \"shards\";\n" data routes VIPS shards control
 #define UP(more) "data = ( { name = \"up\"; addresses = [ \"192.0.2.2/24\" ]; " more " } );\n"
 
 static const struct {
@@ -29,7 +43,35 @@ static const struct {
         {"a name with a slash", "version = 1; name = \"a/b\";\n" DATA REST, "f:1", "is no name"},
         {"a name that is an option", "version = 1; name = \"-a\";\n" DATA REST, "f:1", "is no name"},
         {"a role that is none", ALL "role = \"l5\";", "f:6", "must be all-in-one"},
-        {"a role this release has not", ALL "role = \"shards\";", "f:6", "control channel between boxes"},
+        {"role l4", L4(L4_DATA, L4_SHARDS, L4_CONTROL), NULL, NULL},
+        {"role l4 without control", L4(L4_DATA, L4_SHARDS, ""), "f:0", "control: role \"l4\" needs it"},
+        {"role l4 that dials", L4(L4_DATA, L4_SHARDS, CONTROL("agents = [ \"10.0.0.5:7443\" ];", CRED("edge"))), "f:7", "agents: is not for role \"l4\": listen is"},
+        {"role l4 that listens at a name", L4(L4_DATA, L4_SHARDS, CONTROL("listen = [ \"edge:7443\" ];", CRED("edge"))), "f:7", "expected ADDRESS:PORT"},
+        {"role l4 with two credentials", L4(L4_DATA, L4_SHARDS, CONTROL("listen = [ \"0.0.0.0:7443\" ];", CRED("a") ", " CRED("b"))), "f:7", "the agent's are needed, and no others"},
+        {"role l4 whose key is none", L4(L4_DATA, L4_SHARDS, "control = { ca = " PEM "; listen = [ \"0.0.0.0:1\" ]; credentials = ( { name = \"e\"; certificate = " PEM ";\n key = \"x\"; } ); };"), "f:8", "key: is no PEM text"},
+        {"role l4 with nothing towards the shards", L4(DATA, L4_SHARDS, L4_CONTROL), "f:2", "faces = \"shards\""},
+        {"role l4 with nothing towards the clients", L4("data = ( { name = \"b\"; nic = \"ens8\"; faces = \"shards\"; addresses = [ \"10.30.0.1/24\", \"fd00:30::1/64\" ]; } );\n", L4_SHARDS, L4_CONTROL), "f:2", "faces = \"clients\""},
+        {"role l4 with a shard elsewhere", L4(L4_DATA, "shards = ( { pool = \"default\"; addresses = [ \"10.30.0.11\", \"10.31.0.12\" ]; } );\n", L4_CONTROL), "f:5", "shard 2 lies on the network of no data NIC"},
+        {"role l4 with a count", L4(L4_DATA, "shards = ( { pool = \"default\"; count = 2; } );\n", L4_CONTROL), "f:5", "addresses: one for each shard"},
+        {"role l4 with one shard twice", L4(L4_DATA, "shards = ( { pool = \"default\"; addresses = [ \"10.30.0.11\", \"10.30.0.11\" ]; } );\n", L4_CONTROL), "f:5", "there twice"},
+        {"role l4 with a shard of half the addresses", L4(L4_DATA, "shards = ( { pool = \"default\"; addresses = [ \"10.30.0.11\", \"10.30.0.12\" ]; addresses6 = [ \"fd00:30::11\" ]; } );\n", L4_CONTROL), "f:5", "each shard has one of either"},
+        {"role l4 with IPv6 as IPv4", L4(L4_DATA, "shards = ( { pool = \"default\"; addresses = [ \"fd00:30::11\" ]; } );\n", L4_CONTROL), "f:5", "is not IPv4"},
+        {"role shards", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL), NULL, NULL},
+        {"role shards without its agent", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, CONTROL("", CRED("default-3") ", " CRED("default-4"))), "f:6", "agents: 1 to 8 are needed"},
+        {"role shards with an agent", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL) AGENT, "f:7", "agent: is on another box"},
+        {"role shards without one's credentials", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, CONTROL("agents = [ \"10.0.0.5:7443\" ];", CRED("default-3"))), "f:6", "none for shard \"default-4\""},
+        {"role shards with a stranger's credentials", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, CONTROL("agents = [ \"10.0.0.5:7443\" ];", CRED("default-3") ", " CRED("default-4") ", " CRED("x"))), "f:6", "some are for no shard"},
+        {"role shards without a way back", FAR(FAR_DATA, "", FAR_SHARDS, FAR_CONTROL), "f:0", "routes: where replies"},
+        {"role shards with a way back by nowhere", FAR(FAR_DATA, "routes = ( { prefix = \"0.0.0.0/0\"; via = \"10.31.0.1\"; } );\n", FAR_SHARDS, FAR_CONTROL), "f:3", "does not lie on the network of every shard"},
+        {"role shards with addresses of the NIC", FAR("data = ( { name = \"seg\"; nic = \"ens8\"; addresses = [ \"10.30.0.2/24\" ]; } );\n", FAR_ROUTES, FAR_SHARDS, FAR_CONTROL), "f:2", "each shard has its own"},
+        {"role shards with two segments", FAR(L4_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL), "f:2", "one data NIC is needed"},
+        {"role shards with an address without length", FAR(FAR_DATA, FAR_ROUTES, "shards = ( { pool = \"default\"; addresses = [ \"10.30.0.11\" ]; } );\n", FAR_CONTROL), "f:5", "is not ADDRESS/LENGTH"},
+        {"role shards with a host's length", FAR(FAR_DATA, FAR_ROUTES, "shards = ( { pool = \"default\"; addresses = [ \"10.30.0.11/32\" ]; } );\n", FAR_CONTROL), "f:5", "length of the segment's network"},
+        {"role shards with a load balancer's setting", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL) "l4 = { flows = 4096; };", "f:7", "no load balancer in a box"},
+        {"role shards behind a shared NIC", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL) "management = { shared_with = \"seg\"; };", "f:1", "no load balancer to share"},
+        {"role shards with BGP", FAR(FAR_DATA, FAR_ROUTES, FAR_SHARDS, FAR_CONTROL) "bgp = { as = 1; router_id = \"10.0.0.1\"; neighbours = ( { address = \"10.0.0.2\"; as = 2; } ); };", "f:7", "bgp: is the load balancer's"},
+        {"role shards on our links' addresses", FAR(FAR_DATA, "routes = ( { prefix = \"0.0.0.0/0\"; via = \"198.18.0.1\"; } );\n", "shards = ( { pool = \"default\"; first = 3; addresses = [ \"198.18.0.11/24\", \"198.18.0.12/24\" ]; } );\n", FAR_CONTROL), "f:5", "our own links"},
+        {"all in one with control", ALL L4_CONTROL, "f:6", "here all are in one box"},
         {"no data NIC", HEAD REST, "f:0", "data: 1 to 8"},
         {"a data NIC without address", HEAD "data = ( { name = \"up\"; } );\n" REST, "f:2", "at least one address"},
         {"a data NIC named as a link of ours", HEAD "data = ( { name = \"s1\"; nic = \"ens9\"; addresses = [ \"192.0.2.2/24\" ]; } );\n" REST, "f:2", "link of ours"},
@@ -70,7 +112,6 @@ static const struct {
         {"no agent", HEAD DATA VIPS SHARDS, "f:0", "agent: is missing"},
         {"a source that is none", HEAD DATA VIPS SHARDS "agent = { source = \"etcd\"; };", "f:5", "source: must be"},
         {"a kubeconfig for a directory", HEAD DATA VIPS SHARDS "agent = { source = \"directory\"; kubeconfig = \"x\"; };", "f:5", "kubeconfig: source is"},
-        {"an agent elsewhere", HEAD DATA VIPS SHARDS "agent = { source = \"directory\"; address = \"10.0.0.9\"; };", "f:5", "another box"},
         {"an NTP server with a newline", ALL "ntp = { servers = [ \"a\\nb\" ]; };", "f:6", "no host name"},
         {"a DNS server by name", ALL "dns = { servers = [ \"ns\" ]; };", "f:6", "not an IP address"},
         {"syslog by pigeon", ALL "syslog = { address = \"10.0.0.9\"; protocol = \"rfc1149\"; };", "f:6", "protocol: must be"},

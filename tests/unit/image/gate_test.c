@@ -61,6 +61,17 @@ static void shard_expected(struct gate_facts *f)
         shard_new(f);
         f->expected.serving = true;
 }
+static void far(struct gate_facts *f) /* shards alone: what is another box's is nobody's fault */
+{
+        f->far = true;
+        f->agent = false;
+        f->l4 = (struct gate_daemon){.name = "l4lb"};
+}
+static void far_dead(struct gate_facts *f)
+{
+        far(f);
+        shard_dead(f);
+}
 static void unconfigured(struct gate_facts *f) { *f = (struct gate_facts){.data = true, .system = true}; }
 static void unconfigured_no_data(struct gate_facts *f) { *f = (struct gate_facts){.system = true}; }
 
@@ -92,6 +103,8 @@ static void rules(void **state)
                 {"a shard forgot its configuration", shard_empty, GATE_BAD, "web-2"},
                 {"a shard has had none yet", shard_new, GATE_WAIT, "web-2"},
                 {"a shard has none, but the image before had", shard_expected, GATE_BAD, "web-2"},
+                {"shards alone", far, GATE_GOOD, NULL},
+                {"shards alone, one does not answer", far_dead, GATE_BAD, "web-2"},
                 {"no configuration yet", unconfigured, GATE_GOOD, NULL},
                 {"no configuration, no data partition", unconfigured_no_data, GATE_BAD, "data"},
         };

@@ -254,6 +254,16 @@ static void test_links(void **state)
         assert_non_null(strstr(buf_cstr(&b), "link add link v1 name eth0 netns a-1 mtu 1500 type macvlan mode passthru"));
         assert_string_equal(link_lower(LINK_VHOST, 1, lower), "s1");
         buf_reset(&b);
+        p.in[0] = (struct ipprefix){{4, {10, 30, 0, 17}}, 24}; /* on the segment of an l4lb elsewhere */
+        link_segment_batch(&p, "ens8", 9000, &b);
+        assert_non_null(strstr(buf_cstr(&b), "link add link ens8 name eth0 netns a-1 mtu 9000 address 02:67:0a:1e:00:11 type macvlan mode bridge\n"));
+        assert_non_null(strstr(buf_cstr(&b), "link add b1 type veth peer name eth1 netns a-1\n"));
+        p.in[0].addr.af = 0;
+        p.in[1] = (struct ipprefix){{6, {0xfd, [12] = 1, 2, 3, 4}}, 64};
+        buf_reset(&b);
+        link_segment_batch(&p, "ens8", 1500, &b);
+        assert_non_null(strstr(buf_cstr(&b), " address 02:68:01:02:03:04 "));
+        buf_reset(&b);
         assert_false(link_rights(LINK_VHOST, 1u << DRIVER_VFIO, &b)); /* the point of it all */
         assert_int_equal(b.n, 0);
         assert_true(link_rights(LINK_PACKET, 1u << DRIVER_VFIO, &b));

@@ -71,6 +71,87 @@ static void daemons(void **state)
         drop(&m);
 }
 
+#define PEM(what) "\"-----BEGIN " what "-----\\nAAAA\\n\""
+#define CRED(name) "{ name = \"" name "\"; certificate = " PEM("CERTIFICATE") "; key = " PEM("PRIVATE KEY") "; }"
+#define L4 "version = 1; name = \"edge\"; role = \"l4\"; vip_pools = [ \"198.51.100.0/26\" ];\n" \
+        "data = ( { name = \"up\"; nic = \"0000:00:05.0\"; addresses = [ \"192.0.2.2/24\" ]; },\n" \
+        "{ name = \"back\"; nic = \"0000:00:06.0\"; faces = \"shards\"; addresses = [ \"10.30.0.1/24\" ]; } );\n" \
+        "shards = ( { pool = \"a\"; addresses = [ \"10.30.0.11\", \"10.30.0.12\" ]; select = [ \"x=y\" ]; }, { pool = \"b\"; first = 7; addresses = [ \"10.30.0.17\" ]; } );\n" \
+        "control = { ca = " PEM("CERTIFICATE") "; listen = [ \"10.0.0.5:7443\", \"[::]:7443\" ]; credentials = ( " CRED("edge") " ); };\n" DIRECTORY
+#define FAR "version = 1; name = \"far\"; role = \"shards\"; vip_pools = [ \"198.51.100.0/26\", \"2001:db8:10::/64\" ];\n" \
+        "data = ( { name = \"seg\"; nic = \"52:54:00:00:00:0a\"; mtu = 9000; } );\n" \
+        "routes = ( { prefix = \"0.0.0.0/0\"; via = \"10.30.0.1\"; }, { prefix = \"::/0\"; via = \"fd00:30::1\"; } );\n" \
+        "shards = ( { pool = \"a\"; addresses = [ \"10.30.0.11/24\" ]; addresses6 = [ \"fd00:30::11/64\" ]; }, { pool = \"b\"; first = 7; addresses = [ \"10.30.0.17/24\" ]; } );\n" \
+        "control = { ca = " PEM("CERTIFICATE") "; agents = [ \"10.0.0.5:7443\", \"[fd00::5]:7443\" ]; credentials = ( " CRED("a-1") ", " CRED("b-7") " ); };\n"
+
+static void absent(const struct made *m, const char *path)
+{
+        if (files_find(&m->files, path))
+                fail_msg("%s is there", path);
+}
+
+/* Load balancer and agent in one box; its shards are elsewhere. */
+static void role_l4(void **state)
+{
+        struct made m;
+        struct err e = {0};
+        (void)state;
+        assert_int_equal(make(L4 "bgp = { as = 64512; router_id = \"192.0.2.2\"; neighbours = ( { address = \"192.0.2.1\"; as = 64513; } ); };", NULL, &m, &e), 0);
+        holds(&m, RENDER_ETC "/l4lb.cfg", "{ name = \"up\"; role = \"uplink\"; kernel = \"k0\";", true);
+        holds(&m, RENDER_ETC "/l4lb.cfg", "{ name = \"back\"; role = \"shard\"; mtu = 1500; queues = 0; addresses = [ \"10.30.0.1/24\" ]", true);
+        holds(&m, RENDER_ETC "/l4lb.cfg", "name = \"s1\"", false); /* no link of ours */
+        holds(&m, RENDER_ETC "/l4lb.cfg", "kernel = \"k1\"", false);
+        holds(&m, RENDER_ETC "/l4lb.cfg", "agents = [ \"unix:/run/gatehouse/agent/agent.sock\" ];", true);
+        holds(&m, RENDER_ETC "/agent.cfg", "uids = [ \"902\" ];", true);
+        holds(&m, RENDER_ETC "/agent.cfg", "tls = { addresses = [ \"10.0.0.5:7443\", \"[::]:7443\" ]; certificate = \"" RENDER_ETC "/tls/edge/certificate.pem\";", true);
+        holds(&m, RENDER_ETC "/agent.cfg", "{ name = \"a-2\"; address = \"10.30.0.12\"; health_port = 9000; }", true);
+        holds(&m, RENDER_ETC "/agent.cfg", "{ name = \"b-7\"; address = \"10.30.0.17\"; health_port = 9000; }", true);
+        holds(&m, RENDER_ETC "/tls/edge/key.pem", "PRIVATE KEY", true);
+        assert_int_equal(files_find(&m.files, RENDER_ETC "/tls/edge/key.pem")->mode, 0640);
+        assert_string_equal(files_find(&m.files, RENDER_ETC "/tls/edge/key.pem")->group, "gatehouse-agent");
+        assert_non_null(files_find(&m.files, RENDER_WANTS "/l4lb.service"));
+        assert_non_null(files_find(&m.files, RENDER_WANTS "/gatehouse-agent.service"));
+        for (size_t i = 0; i < m.files.n; i++)
+                if (strstr(m.files.v[i].path, "l7gw") || strstr(m.files.v[i].path, "/net/"))
+                        fail_msg("%s: of no shard here", m.files.v[i].path);
+        drop(&m);
+}
+
+/* Shards alone: who they are to the agent elsewhere, and how they stand on the segment of the load balancer. */
+static void role_shards(void **state)
+{
+        struct made m;
+        struct err e = {0};
+        (void)state;
+        assert_int_equal(make(FAR, NULL, &m, &e), 0);
+        absent(&m, RENDER_ETC "/l4lb.cfg");
+        absent(&m, RENDER_ETC "/agent.cfg");
+        absent(&m, RENDER_ETC "/kubeconfig");
+        absent(&m, RENDER_WANTS "/l4lb.service");
+        absent(&m, RENDER_WANTS "/gatehouse-agent.service");
+        assert_non_null(files_find(&m.files, RENDER_WANTS "/l7gw@b-7.service"));
+        holds(&m, RENDER_ETC "/l7gw/a-1.cfg", "agents = [ \"tls:10.0.0.5:7443\", \"tls:[fd00::5]:7443\" ];", true);
+        holds(&m, RENDER_ETC "/l7gw/a-1.cfg", "key = \"" RENDER_ETC "/tls/a-1/key.pem\";", true);
+        holds(&m, RENDER_ETC "/l7gw/a-1.cfg", "addresses = [ \"10.30.0.11\", \"fd00:30::11\" ]; port = 9000;", true);
+        holds(&m, RENDER_ETC "/l7gw/b-7.cfg", "name = \"b-7\";\npool = \"b\";", true);
+        holds(&m, RENDER_ETC "/l7gw/b-7.cfg", "addresses = [ \"10.30.0.17\" ]; port = 9000;", true);
+        holds(&m, RENDER_ETC "/l7gw/b-7.cfg", "unix:", false);
+        assert_string_equal(files_find(&m.files, RENDER_ETC "/tls/a-1/key.pem")->group, "shard1"); /* each reads its own only */
+        assert_string_equal(files_find(&m.files, RENDER_ETC "/tls/b-7/key.pem")->group, "shard2");
+        assert_int_equal(files_find(&m.files, RENDER_ETC "/tls/b-7/key.pem")->mode, 0640);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "link set eth0 mtu 9000 up", true);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "address add 10.30.0.11/24 dev eth0\n", true);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "route add 0.0.0.0/0 via 10.30.0.1 dev eth0 table 100\n", true);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "route add ::/0 via fd00:30::1 dev eth0 table 100\n", true);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "route add default via 198.18.2.5 dev eth1\n", true);
+        holds(&m, RENDER_ETC "/net/a-1.batch", "route add local 198.51.100.0/26 dev lo\n", true);
+        holds(&m, RENDER_ETC "/net/b-7.batch", "fd00:30", false); /* it has no IPv6 there */
+        holds(&m, RENDER_NETWORK "/10-seg.network", "PermanentMACAddress=52:54:00:00:00:0a\nKind=!*\n[Link]\nUnmanaged=yes", true);
+        holds(&m, RENDER_UNITS "/l7gw@b-7.service.d/50-gatehouse.conf", "User=shard2\nAllowedCPUs=0-3\n", true); /* no CPU is l4lb's */
+        holds(&m, RENDER_ETC "/ports.in", "role=shards ", true);
+        drop(&m);
+}
+
 static void networks(void **state)
 {
         struct made m;
@@ -178,6 +259,8 @@ static void activation(void **state)
                 {"a shard less", {RENDER_WANTS "/l7gw@a-2.service", RENDER_ETC "/l7gw/a-2.cfg"}, "a-2",
                  "stop l7gw@a-2.service;daemon-reload;start gatehouse.target;"},
                 {"no BGP any more", {RENDER_ETC "/bird.conf"}, "bird", "stop gatehouse-bird.service;start gatehouse.target;"},
+                {"renewed certificates", {RENDER_ETC "/tls/a-1/certificate.pem", RENDER_ETC "/tls/a-1/key.pem"}, "?", "start gatehouse.target;"},
+                {"no load balancer any more", {RENDER_WANTS "/l4lb.service", RENDER_ETC "/l4lb.cfg"}, "l4lb", "stop l4lb.service;daemon-reload;stop l4lb.service;start gatehouse.target;"},
                 {"the filter", {RENDER_ETC "/nftables.conf"}, "?", "reload-or-restart gatehouse-nftables.service;start gatehouse.target;"},
         };
         (void)state;
@@ -207,8 +290,8 @@ static void activation(void **state)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(daemons), cmocka_unit_test(networks),         cmocka_unit_test(one_nic_and_bgp),
-                cmocka_unit_test(sources), cmocka_unit_test(same_bytes_twice), cmocka_unit_test(activation),
+                cmocka_unit_test(daemons), cmocka_unit_test(role_l4), cmocka_unit_test(role_shards), cmocka_unit_test(networks),
+                cmocka_unit_test(one_nic_and_bgp), cmocka_unit_test(sources), cmocka_unit_test(same_bytes_twice), cmocka_unit_test(activation),
         };
         return cmocka_run_group_tests_name("image-render", tests, NULL, NULL);
 }
