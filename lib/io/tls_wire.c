@@ -41,7 +41,7 @@ static int bio_result(BIO *b, struct tls_wire *w, ssize_t n, bool reading)
                 w->eof |= reading && n == 0;
                 return (int)n;
         }
-        if (errno == EAGAIN || errno == EINTR) { /* EINTR: OpenSSL says "again", and our event loop comes back: see below */
+        if (errno == EAGAIN) {
                 if (reading)
                         BIO_set_retry_read(b);
                 else
@@ -274,7 +274,7 @@ int tls_connect(struct loop *l, const struct control_addr *to, struct credential
 {
         struct sockaddr_storage sa;
         socklen_t len = tls_sockaddr(to, &sa);
-        struct transport_conn conn = { .fd = -1 };
+        struct transport_conn conn = { .fd = -1, .peer = { .uid = UINT32_MAX, .gid = UINT32_MAX, .pid = -1 } };
         char text[CONTROL_ADDR_STR_MAX];
         (void)control_addr_str(to, text); /* returns text */
         int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
