@@ -157,7 +157,7 @@ struct balance_state *balance_state_of(struct balance *b, const struct ipaddr *a
 const struct balance_endpoint *balance_by_token(const struct balance *b, uint64_t token)
 {
         uint32_t i = b->plan ? balance_plan_by_token(b->plan, token) : BALANCE_NONE;
-        return i == BALANCE_NONE ? NULL : &b->plan->eps[i];
+        return i == BALANCE_NONE || (b->state[i].bad && !b->panic) ? NULL : &b->plan->eps[i];
 }
 
 void balance_mark(struct balance *b, const struct ipaddr *addr, uint16_t port, uint8_t bad, uint64_t now_ms)

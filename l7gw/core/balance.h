@@ -61,7 +61,7 @@ struct balance_ask {
  * Borrowed until the next adoption. */
 const struct balance_endpoint *balance_pick(struct balance *b, const struct balance_ask *ask) NONNULL(1, 2) MUST_USE;
 const struct balance_endpoint *balance_by_token(const struct balance *b, uint64_t token)
-        NONNULL(1); /* DRAINING ones too; NULL */
+        NONNULL(1); /* DRAINING ones too, bad ones not; NULL */
 /* What is known of an address, NULL when the plan has none. */
 struct balance_state *balance_state_of(struct balance *b, const struct ipaddr *addr, uint16_t port) NONNULL(1, 2);
 /* Counts how a request went.  true: that was as many in a row as the policy allows; counting begins anew.  No answer at all counts

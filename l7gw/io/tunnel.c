@@ -5,6 +5,7 @@
 #include "l7gw/io/conn_priv.h"
 #include "l7gw/io/socket.h"
 #include "l7gw/io/tls_upstream.h"
+#include "l7gw/io/upstream.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -206,6 +207,7 @@ static void endpoint_avoid(struct tunnel *t)
         struct balance_state *s = balance_state_of(&t->cluster->rt->balance[t->w->id], &last->addr, last->port);
         if (s)
                 s->avoid_until_ms = loop_now_ms(t->w->loop) + L7_AVOID_MS;
+        upstream_result(t->w, t->cluster, &last->addr, last->port, BALANCE_LOCAL);
 }
 
 /* One more connection to this cluster?  A tunnel never shares one and never waits. */
@@ -286,6 +288,8 @@ static void connecting(struct tunnel *t, unsigned events)
                         return;
                 }
         }
+        const struct balance_tried *it = &t->tried[t->n_tried - 1];
+        upstream_result(w, t->cluster, &it->addr, it->port, BALANCE_OK);
         t->connected = true;
         t->cluster = NULL;
         worker_gen_put(w, TAKE_PTR(t->wg));

@@ -46,7 +46,8 @@ void upstream_resume(struct exchange *x) NONNULL(1); /* the client side has room
 /* Limits of its cluster.  A request, or a retry, that is one too many: false. */
 bool upstream_admit(struct exchange *x, enum breaker_gate g) NONNULL(1) MUST_USE;
 void upstream_release(struct exchange *x) NONNULL(1); /* it is over: gives back what it has taken; its generation is still held */
-/* For the judgement of endpoints. */
+/* For the judgement of endpoints: how one did. */
+void upstream_result(struct worker *w, const struct gen_cluster *c, const struct ipaddr *addr, uint16_t port, enum balance_result r) NONNULL(1, 2, 3);
 void upstream_answered(struct exchange *x, unsigned status) NONNULL(1); /* a final status came */
 void upstream_overdue(struct exchange *x) NONNULL(1);                   /* the request's time is over */
 void upstreams_close_all(struct worker *w) NONNULL(1);

@@ -43,17 +43,22 @@ const struct balance_endpoint *up_pick(struct exchange *x)
         return e;
 }
 
-void up_result(struct exchange *x, enum balance_result r)
+void upstream_result(struct worker *w, const struct gen_cluster *c, const struct ipaddr *addr, uint16_t port, enum balance_result r)
 {
-        const Model__Outlier *o = x->cluster->model->outlier;
-        struct balance_state *s = o ? balance_state_of(balance_of(x), &x->up_addr, x->up_port) : NULL;
+        const Model__Outlier *o = c->model->outlier;
+        struct balance_state *s = o ? balance_state_of(&c->rt->balance[w->id], addr, port) : NULL;
         if (!s || !balance_streak(s, r, o))
                 return;
         struct streak_mail *m = malloc(sizeof *m);
         if (!m)
                 return; /* the next streak will tell */
-        *m = (struct streak_mail){.mail.fn = x->w->shared->streak, .cluster = x->cluster->rt, .addr = x->up_addr, .port = x->up_port, .what = r};
-        mailbox_post(&x->w->shared->control_mail, x->w->shared->control_loop, &m->mail);
+        *m = (struct streak_mail){.mail.fn = w->shared->streak, .cluster = c->rt, .addr = *addr, .port = port, .what = r};
+        mailbox_post(&w->shared->control_mail, w->shared->control_loop, &m->mail);
+}
+
+void up_result(struct exchange *x, enum balance_result r)
+{
+        upstream_result(x->w, x->cluster, &x->up_addr, x->up_port, r);
 }
 
 void upstream_answered(struct exchange *x, unsigned status)

@@ -177,7 +177,10 @@ static void test_tried_and_avoided(void **state)
                         adopt(&b, &c, (struct ep[]){{'r'}, {'r'}, {0}}, 0, 9);
                         assert_int_equal(state_of(&b, 2)->avoid_until_ms, 5000); /* an update of the set does not forgive */
                         state_of(&b, 1)->avoid_until_ms = 0;
+                        uint64_t token = b.plan->eps[balance_plan_find(b.plan, &(struct ipaddr){.af = 4, .b = {10, 0, 0, 1}}, 80)].token;
+                        assert_non_null(balance_by_token(&b, token));
                         mark(&b, 1, BALANCE_EJECTED, 0);
+                        assert_null(balance_by_token(&b, token)); /* its sessions go elsewhere */
                         for (int i = 0; i < 50; i++)
                                 assert_int_equal(ask(&b, 9000, balance_mix((uint64_t)i), NULL, 0), 2);
                         mark(&b, 2, BALANCE_UNHEALTHY, 0);
