@@ -77,7 +77,7 @@ class HealthSite(Site):
         return {"state": "no such cluster"}
 
     def becomes(self, name, address, state, port=PORT):
-        wait_until(lambda: self.member(name, address, port)["state"] == state, 20 * SLOW, "%s of %s to be %s" % (address, name, state))
+        wait_until(lambda: self.member(name, address, port)["state"] == state, 60 * SLOW, "%s of %s to be %s" % (address, name, state))
         return self.member(name, address, port)["why"]
 
     def metric(self, name):
@@ -148,25 +148,26 @@ def kinds(site, check):
     site.becomes("grpc", A, "ready")
 
 
+def ejected(site, name, address):
+    """Asks until it is seen to be out, and why: it comes back by itself, and goes again as long as it fails."""
+    def look():
+        spread(name + ".example", 12)
+        m = site.member(name, address)
+        return m["state"] == "ejected" and m["why"]
+    return wait_until(look, 60 * SLOW, "%s of %s to be ejected" % (address, name))
+
+
 def ejection(site, check):
     a = site.members[A]
     a.status = 500
-    for _ in range(60):
-        spread("outlier.example", 12)
-        if site.member("outlier", A)["state"] == "ejected":
-            break
-    why = site.becomes("outlier", A, "ejected")
+    why = ejected(site, "outlier", A)
     check("an endpoint that fails is ejected, and why is told", why == "5xx in a row", why)
     check("and gets nothing", settles("outlier.example", {B}))
     a.status = 200
     site.becomes("outlier", A, "ready")
     check("it comes back by itself", settles("outlier.example", {A, B}))
     a.status = 0
-    for _ in range(60):
-        spread("mute.example", 12)
-        if site.member("mute", A)["state"] == "ejected":
-            break
-    check("no answers at all", site.becomes("mute", A, "ejected") == "no answers in a row")
+    check("no answers at all", ejected(site, "mute", A) == "no answers in a row")
     site.members[B].status = 0
     spread("mute.example", 40)
     check("the last one is never ejected", site.member("mute", B)["state"] == "ready")
