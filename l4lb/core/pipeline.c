@@ -51,7 +51,7 @@ void worker_sweep(struct worker *w, uint64_t now_ms)
 /* ---------------------------------------------------------------- from uplinks */
 
 /* key and hash of a TCP or UDP packet to a VIP; its bucket is on its way when pick comes. */
-static void classify_service(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+static inline __attribute__((always_inline)) void classify_service(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
         const uint8_t *ip = p->p + p->l3, *l4 = p->p + p->l4;
         p->service = tables_service(t, p->vip, p->kind == PKT_UDP, get_u16(l4 + 2));
@@ -95,7 +95,8 @@ static void classify_icmp(struct worker *w, const struct tables *t, uint64_t now
                 pkt_done(p, DROP_NO_SERVICE);
 }
 
-static void classify_vip(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
+/* Inline in the hot path though a tunnel calls it too: a call costs 2 to 3 ns of 70. */
+static inline __attribute__((always_inline)) void classify_vip(struct worker *w, const struct tables *t, uint64_t now_ms, struct pkt *p)
 {
         if (p->kind == PKT_TCP || p->kind == PKT_UDP)
                 classify_service(w, t, now_ms, p);
