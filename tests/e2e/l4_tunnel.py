@@ -72,7 +72,7 @@ class TunnelLab(Lab):
     def far_config(self, driver):
         device = lambda n, iface: "net_%s%d,iface=%s%s" % (driver, n, iface, ",busy_budget=0" if driver == "af_xdp" else "")
         return """name = "l4-far";
-control = { agent = ""; admin = "%s"; state_dir = "%s"; };
+control = { agents = [ ]; admin = "%s"; state_dir = "%s"; };
 log_level = "info";
 dpdk = { cores = "%d"; hugepages = false; memory_mb = 256; eal = [ "--file-prefix=%s" ]; };
 ports = (
