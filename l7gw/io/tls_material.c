@@ -69,6 +69,8 @@ int tls_certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Certi
         char section[160], why[256];
         const Model__Key *k = model_key(m, c->key);
         snprintf(section, sizeof section, "certs/%.*s", (int)strcspn(c->id, "/"), c->id);
+        if (!k && m->locked)
+                return 0; /* who needs this certificate gets an alert; everybody else is served */
         ERR_clear_error();
         if (c->ocsp_der.len) {
                 model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, section, c->source,

@@ -36,6 +36,7 @@ struct manifest {
         struct manifest_entry *entries; /* sorted by key, keys unique */
         size_t n, cap;
         size_t total_bytes; /* sum of len_bytes */
+        bool locked;        /* of a store whose key is not there: the secret sections are left out (lib/io/lkg.h) */
 };
 /* Building: start empty, add in any order, seal (sorts, hashes).  After seal it is immutable but for the blobs of a
  * manifest received by wire. */

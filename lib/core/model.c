@@ -273,6 +273,7 @@ int model_load(const struct manifest *from, struct model **ret, struct model_err
                 map_init(model_maps(m, i));
         m->generation = from->generation;
         m->hash = from->hash;
+        m->locked = from->locked;
         struct model_check c = {.m = m, .e = reterr, .scratch = &m->arena};
         map_init(&c.binds);
         map_init(&c.hosts);

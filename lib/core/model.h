@@ -40,6 +40,7 @@ struct model {
         Model__L4 *l4; /* NULL when the manifest has none */
         struct map gateway_by_id, cluster_by_id, endpoint_set_by_id, certificate_by_id, key_by_id, trust_by_id, policy_by_id;
         struct map endpoint_set_section; /* EndpointSet.id -> key of its section (char *) */
+        bool locked;      /* the private keys are not here: a certificate may be without its key */
         bool has_secrets; /* the arena is wiped before it is freed */
         struct map vip_by_id, pool_by_id, distribution_by_id, acl_by_id;
 };

@@ -10,23 +10,19 @@
 #include "lib/core/map.h"
 #include "lib/io/log.h"
 #include "lib/io/random.h"
+#include "lib/io/secretbox.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define KEY_BYTES 32
-#define NONCE_BYTES 12
-#define TAG_BYTES 16
-#define SECRET_OVERHEAD (sizeof secret_magic + NONCE_BYTES + TAG_BYTES)
+#define KEY_BYTES SECRETBOX_KEY_BYTES
 #define MANIFEST_FILE_MAX (64u * 1024 * 1024)
 #define OWNER_MAX_BYTES 1024
 #define NAME_MAX_BYTES 80 /* 64 hex digits and ".enc" */
 
-static const uint8_t secret_magic[4] = {'G', 'H', 'S', '1'};
 static const char *const slot_file[2] = {"manifest.a", "manifest.b"};
 
 struct lkg {
@@ -34,6 +30,7 @@ struct lkg {
         int dir_fd, blobs_fd;
         int good; /* the slot to keep: the one last loaded or written; the next save goes to the other */
         uint8_t key[KEY_BYTES];
+        bool locked; /* whoever keeps the key has not got it: secrets cannot be read, nothing is written */
 };
 
 static void closep(int *fd)
@@ -125,9 +122,34 @@ static int key_load(struct lkg *k)
         return r;
 }
 
+/* The key that systemd hands over (LoadCredential=host.key), where it hands over any.  false: it does not. */
+static bool key_given(struct lkg *k)
+{
+        const char *dir = getenv("CREDENTIALS_DIRECTORY");
+        uint8_t *p = NULL;
+        size_t n = 0;
+        int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+        int r = fd < 0 ? -ENOENT : file_read(fd, "host.key", 4096, &p, &n);
+        closep(&fd);
+        if (r == -ENOENT)
+                return false;
+        k->locked = r < 0 || n != KEY_BYTES;
+        if (k->locked)
+                log_error("lkg_locked", "dir=%s reason=%s action=%s", LOG_ESC(k->dir), "the box has no key for its secrets",
+                          "serve_without_private_keys");
+        else
+                memcpy(k->key, p, KEY_BYTES);
+        if (p)
+                explicit_bzero(p, n);
+        free(p);
+        return true;
+}
+
 /* A missing key is made; a damaged one is replaced, for what it protected is lost either way. */
 static int key_open(struct lkg *k)
 {
+        if (key_given(k))
+                return 0;
         int r = key_load(k);
         if (r == 0 || (r != -ENOENT && r != -EBADMSG && r != -EFBIG))
                 return r;
@@ -137,25 +159,6 @@ static int key_open(struct lkg *k)
         if (r == 0)
                 r = file_write(k->dir_fd, "host.key", SPAN(k->key, KEY_BYTES));
         return r < 0 ? r : dir_sync(k->dir_fd);
-}
-
-/* AES-256-GCM in place.  encrypt: fills tag; else verifies it. */
-static int gcm(const struct lkg *k, bool encrypt, const uint8_t *nonce, const struct sha256 *sha, uint8_t *p, size_t n,
-               uint8_t *tag)
-{
-        EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
-        int len = 0, ok = x && n <= SECTION_MAX_BYTES;
-        ok = ok && EVP_CipherInit_ex(x, EVP_aes_256_gcm(), NULL, k->key, nonce, encrypt);
-        ok = ok && EVP_CipherUpdate(x, NULL, &len, sha->b, SHA256_BYTES);
-        ok = ok && EVP_CipherUpdate(x, p, &len, p, (int)n);
-        if (!encrypt)
-                ok = ok && EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag);
-        uint8_t end[16];
-        ok = ok && EVP_CipherFinal_ex(x, end, &len);
-        if (encrypt)
-                ok = ok && EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag);
-        EVP_CIPHER_CTX_free(x);
-        return ok ? 0 : -EBADMSG;
 }
 
 /* ---------------------------------------------------------------- blobs */
@@ -169,16 +172,11 @@ static void blob_name(const struct sha256 *sha, bool secret, char ret[NAME_MAX_B
 
 static int secret_write(struct lkg *k, const char *name, const struct blob *b)
 {
-        size_t n = b->n + SECRET_OVERHEAD;
+        size_t n = b->n + SECRETBOX_OVERHEAD_BYTES;
         uint8_t *p = malloc(n);
         if (!p)
                 return -ENOMEM;
-        uint8_t *nonce = p + sizeof secret_magic, *text = nonce + NONCE_BYTES;
-        memcpy(p, secret_magic, sizeof secret_magic);
-        memcpy(text, b->p, b->n);
-        int r = random_fill(nonce, NONCE_BYTES);
-        if (r == 0)
-                r = gcm(k, true, nonce, &b->sha, text, b->n, text + b->n);
+        int r = secretbox_seal(k->key, SPAN(b->sha.b, sizeof b->sha.b), SPAN(b->p, b->n), p);
         if (r == 0)
                 r = file_write(k->blobs_fd, name, SPAN(p, n));
         explicit_bzero(p, n);
@@ -191,7 +189,7 @@ static int blob_write(struct lkg *k, const struct blob *b)
         char name[NAME_MAX_BYTES];
         struct stat st;
         blob_name(&b->sha, b->secret, name);
-        size_t size = b->n + (b->secret ? SECRET_OVERHEAD : 0);
+        size_t size = b->n + (b->secret ? SECRETBOX_OVERHEAD_BYTES : 0);
         if (fstatat(k->blobs_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
             (size_t)st.st_size == size)
                 return 0; /* same name, same content; damage is found, and removed, by reading */
@@ -200,16 +198,10 @@ static int blob_write(struct lkg *k, const struct blob *b)
 
 static struct blob *blob_open(struct lkg *k, uint8_t *p, size_t n, const struct sha256 *sha, bool secret)
 {
-        if (secret) {
-                if (n < SECRET_OVERHEAD || memcmp(p, secret_magic, sizeof secret_magic) != 0)
-                        return NULL;
-                uint8_t *nonce = p + sizeof secret_magic, *text = nonce + NONCE_BYTES;
-                n -= SECRET_OVERHEAD;
-                if (gcm(k, false, nonce, sha, text, n, text + n) < 0)
-                        return NULL;
-                p = text;
-        }
-        struct blob *b = blob_new(SPAN(p, n), secret);
+        struct span text = SPAN(p, n);
+        if (secret && secretbox_open(k->key, SPAN(sha->b, sizeof sha->b), p, n, &text) < 0)
+                return NULL;
+        struct blob *b = blob_new(text, secret);
         if (b && memcmp(&b->sha, sha, sizeof *sha) != 0) {
                 blob_put(b);
                 return NULL;
@@ -223,7 +215,9 @@ struct blob *lkg_blob(struct lkg *k, const struct sha256 *sha, bool secret)
         uint8_t *p = NULL;
         size_t n = 0;
         blob_name(sha, secret, name);
-        int r = file_read(k->blobs_fd, name, SECTION_MAX_BYTES + SECRET_OVERHEAD, &p, &n);
+        if (secret && k->locked)
+                return NULL; /* whole as far as we know */
+        int r = file_read(k->blobs_fd, name, SECTION_MAX_BYTES + SECRETBOX_OVERHEAD_BYTES, &p, &n);
         if (r == -ENOENT || r == -ENOMEM)
                 return NULL;
         struct blob *b = r == 0 ? blob_open(k, p, n, sha, secret) : NULL;
@@ -270,6 +264,25 @@ static int slot_read(struct lkg *k, int slot, struct manifest **ret, struct err 
         return r;
 }
 
+/* What can be served without the secrets: the same under a hash of its own, so that an agent, once there is one, sends all. */
+static int without_secrets(struct manifest *all, struct manifest **ret, struct err *reterr)
+{
+        struct manifest *m = manifest_new(all->generation);
+        int r = m ? 0 : err_set(reterr, ENOMEM, "", "out of memory");
+        for (size_t i = 0; r == 0 && i < all->n; i++)
+                if (!all->entries[i].secret)
+                        r = manifest_add_blob(m, all->entries[i].key, all->entries[i].blob);
+        if (r == 0)
+                r = manifest_seal(m, reterr);
+        if (r < 0) {
+                manifest_put(m);
+                return r;
+        }
+        m->locked = m->n < all->n;
+        *ret = m;
+        return 0;
+}
+
 static int slot_load(struct lkg *k, int slot, struct manifest **ret, struct err *reterr)
 {
         struct manifest *m = NULL;
@@ -278,6 +291,8 @@ static int slot_load(struct lkg *k, int slot, struct manifest **ret, struct err 
                 return r;
         for (size_t i = 0; r == 0 && i < m->n; i++) {
                 struct manifest_entry *e = &m->entries[i];
+                if (e->secret && k->locked)
+                        continue;
                 e->blob = lkg_blob(k, &e->sha, e->secret);
                 if (!e->blob || e->blob->n != e->len_bytes)
                         r = err_set(reterr, EBADMSG, slot_file[slot], "section %s is missing or damaged", e->key);
@@ -285,6 +300,13 @@ static int slot_load(struct lkg *k, int slot, struct manifest **ret, struct err 
         if (r < 0) {
                 manifest_put(m);
                 return r;
+        }
+        if (k->locked) {
+                struct manifest *all = m;
+                r = without_secrets(all, &m, reterr);
+                manifest_put(all);
+                if (r < 0)
+                        return r;
         }
         *ret = m;
         return 0;
@@ -406,6 +428,8 @@ int lkg_save(struct lkg *k, const struct manifest *m, struct err *reterr)
 {
         BUG_ON(!manifest_complete(m));
         int slot = 1 - k->good;
+        if (k->locked) /* two saves more, and what the key will open again would be gone */
+                return err_set(reterr, ENOKEY, k->dir, "is locked: what it holds is kept until the key is back");
         for (size_t i = 0; i < m->n; i++) {
                 int r = blob_write(k, m->entries[i].blob);
                 if (r < 0)

@@ -1,11 +1,14 @@
 /* lib/io/lkg.h - the last-known-good store: a data plane boots and serves from it with no agent.  Layer: lib/io.
  *   DIR/blobs/<sha256>       section bytes
- *   DIR/blobs/<sha256>.enc   secret section: "GHS1" | nonce 12 | AES-256-GCM ciphertext | tag 16, the hash is authenticated
- *   DIR/host.key             the key for them: 32 random bytes, 0600, made once
+ *   DIR/blobs/<sha256>.enc   secret section, encrypted (lib/io/secretbox.h), about its hash
+ *   DIR/host.key             the key for them: 32 random bytes, 0600, made once; not where systemd hands one over as the
+ *                            credential host.key ($CREDENTIALS_DIRECTORY/host.key)
  *   DIR/owner                role, pool and name of the data plane whose store this is
  *   DIR/trying               hash, count and first time of starts from one manifest that did not live: lkg_trial_begin
  *   DIR/manifest.a, DIR/manifest.b   manifest (wire form) + trailer SHA-256; DIR/current -> a|b
  * Everything read is verified by hash; a damaged blob is removed, so that the next save writes it again.
+ * A credential of any other length means: whoever keeps the key cannot get at it.  The store is locked then: lkg_load gives the
+ * manifest without its secret sections (manifest->locked), and lkg_save refuses (-ENOKEY), so that nothing is lost.
  * Every write: temporary file, fsync, rename, fsync of the directory.  A damaged current falls back to the other one.
  * Thread rule: control thread.  Nothing here is fatal: a store that cannot be written is logged and serving goes on. */
 #pragma once

@@ -67,13 +67,20 @@ static PRINTF(3, 0) void say_status(struct notify *n, const char *before, const 
         say(n, text);
 }
 
-static void beat(struct timer *t, uint64_t now_ms)
+void notify_beat(struct notify *n)
 {
-        struct notify *n = CONTAINER_OF(t, struct notify, watchdog);
+        if (!n->beat_ms)
+                return;
         if (!n->alive || n->alive(n->arg))
                 say(n, "WATCHDOG=1");
         else
                 log_error("watchdog", "reason=%s", LOG_ESC("a worker does not turn; no sign of life is given"));
+}
+
+static void beat(struct timer *t, uint64_t now_ms)
+{
+        struct notify *n = CONTAINER_OF(t, struct notify, watchdog);
+        notify_beat(n);
         timer_set(loop_timers(n->loop), t, now_ms + n->beat_ms);
 }
 
@@ -99,7 +106,7 @@ void notify_ready(struct notify *n, const char *fmt, ...)
         va_start(ap, fmt);
         say_status(n, "READY=1\n", fmt, ap);
         va_end(ap);
-        if (n->beat_ms)
+        if (n->beat_ms && n->loop)
                 timer_set(loop_timers(n->loop), &n->watchdog, loop_now_ms(n->loop));
 }
 

@@ -17,8 +17,10 @@ struct notify {
         void *arg;
 };
 
-/* Reads the environment; the watchdog starts with notify_ready.  n belongs to the caller, until notify_fini. */
-void notify_init(struct notify *n, struct loop *l, bool (*alive)(void *arg), void *arg) NONNULL(1, 2);
+/* Reads the environment; the watchdog starts with notify_ready.  n belongs to the caller, until notify_fini.  l NULL: a program
+ * that waits in its own way; it gives each sign of life itself, by notify_beat, at least every beat_ms. */
+void notify_init(struct notify *n, struct loop *l, bool (*alive)(void *arg), void *arg) NONNULL(1);
+void notify_beat(struct notify *n) NONNULL(1);
 void notify_fini(struct notify *n) NONNULL(1);
 void notify_ready(struct notify *n, const char *status_fmt, ...) NONNULL(1, 2) PRINTF(2, 3);
 void notify_status(struct notify *n, const char *fmt, ...) NONNULL(1, 2) PRINTF(2, 3); /* one line; longer is cut */

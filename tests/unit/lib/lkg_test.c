@@ -241,6 +241,69 @@ static void test_host_key(void **state)
         lkg_close(k);
 }
 
+/* Hands over what systemd would: n bytes as the credential host.key; NULL: none. */
+static void credential(const void *bytes, size_t n)
+{
+        char path[128];
+        snprintf(path, sizeof path, "%s/credentials", dir);
+        (void)mkdir(path, 0700); /* there already, the second time */
+        assert_int_equal(setenv("CREDENTIALS_DIRECTORY", path, 1), 0);
+        snprintf(path, sizeof path, "%s/credentials/host.key", dir);
+        FILE *f = bytes ? fopen(path, "wb") : NULL;
+        if (!bytes) {
+                (void)unlink(path);
+                assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
+                return;
+        }
+        assert_non_null(f);
+        assert_int_equal(fwrite(bytes, 1, n, f), n);
+        assert_int_equal(fclose(f), 0);
+}
+
+/* A key that is handed over is used and not stored; while it is away, all but the secrets is there and nothing is lost. */
+static void test_given_key(void **state)
+{
+        static const uint8_t key[32] = "0123456789abcdef0123456789abcde", other[32] = {1};
+        struct lkg *k;
+        struct err e;
+        struct manifest *m;
+        char path[128];
+        (void)state;
+        credential(key, sizeof key);
+        assert_int_equal(lkg_open(dir, &k, &e), 0);
+        save(k, 1, "one");
+        save(k, 2, "two");
+        lkg_close(k);
+        snprintf(path, sizeof path, "%s/host.key", dir);
+        assert_int_not_equal(access(path, F_OK), 0);
+        assert_int_equal(booted(), 2);
+
+        credential("locked", 6);
+        size_t before = blobs();
+        assert_int_equal(lkg_open(dir, &k, &e), 0);
+        assert_int_equal(lkg_load(k, &m, &e), 0);
+        assert_true(m->locked);
+        assert_true(manifest_complete(m));
+        assert_int_equal(m->generation, 2);
+        assert_null(manifest_find(m, "keys/a"));
+        assert_non_null(manifest_find(m, "l4"));
+        struct manifest *full = sample(2, "two");
+        assert_memory_not_equal(&m->hash, &full->hash, sizeof m->hash); /* an agent has to send it */
+        assert_int_equal(lkg_save(k, full, &e), -ENOKEY);
+        assert_non_null(strstr(e.msg, "locked"));
+        assert_null(lkg_blob(k, &full->entries[0].sha, true));
+        manifest_put(full);
+        manifest_put(m);
+        lkg_close(k);
+        assert_int_equal(blobs(), before);
+
+        credential(key, sizeof key);
+        assert_int_equal(booted(), 2); /* as if nothing had been */
+        credential(other, sizeof other);
+        assert_int_equal(booted(), 0);
+        credential(NULL, 0);
+}
+
 static void test_trials(void **state)
 {
         struct lkg *k;
@@ -289,6 +352,6 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
         const struct CMUnitTest tests[] = {T(test_save_and_load), T(test_damage), T(test_crash_leftovers),
-                                           T(test_host_key), T(test_trials), T(test_cannot_open)};
+                                           T(test_host_key), T(test_given_key), T(test_trials), T(test_cannot_open)};
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,29 @@ static void test_states(void **state)
         }
 }
 
+/* A program without a loop of ours gives each sign itself. */
+static void test_without_a_loop(void **state)
+{
+        (void)state;
+        struct manager m;
+        struct notify n;
+        manager_open(&m, '/');
+        setenv("WATCHDOG_USEC", "20000", 1);
+        notify_init(&n, NULL, NULL, NULL);
+        notify_ready(&n, "up");
+        assert_string_equal(heard(&m), "READY=1\nSTATUS=up");
+        notify_beat(&n);
+        assert_string_equal(heard(&m), "WATCHDOG=1");
+        notify_fini(&n);
+        unsetenv("WATCHDOG_USEC");
+        notify_init(&n, NULL, NULL, NULL);
+        notify_beat(&n); /* nobody wants one */
+        notify_status(&n, "x");
+        assert_string_equal(heard(&m), "STATUS=x");
+        notify_fini(&n);
+        manager_close(&m);
+}
+
 struct health {
         bool alive;
         unsigned asked;
@@ -188,7 +211,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_states),
-                cmocka_unit_test(test_watchdog),
+                cmocka_unit_test(test_without_a_loop), cmocka_unit_test(test_watchdog),
                 cmocka_unit_test(test_not_asked),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
