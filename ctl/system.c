@@ -31,6 +31,8 @@
         C("show", run_show, "[current|previous|candidate]", "Prints the configuration in force, the one before, or the unconfirmed one.") \
         C("diff", run_diff, "[FILE]", "What FILE would change; without FILE: what the unconfirmed configuration changes.")           \
         C("update", run_plain, "[ARGUMENT...]", "Fetches, checks and installs an update into the idle slot; status shows how far it is.") \
+        C("unlock", run_plain, "RECOVERY-KEY", "Opens the secrets of a box whose TPM does not (cleared, or the disk was moved), and seals them anew.") \
+        C("recovery", run_plain, "[seen|new]", "Shows the recovery key until it is `seen`: written down.  `new` makes another; the old one is void then.") \
         C("rollback", run_plain, "", "Restarts into the other slot.")                                                                  \
         C("reset", run_plain, "[ARGUMENT...]", "Factory reset: wipes the data partition and restarts.")
 
@@ -106,7 +108,7 @@ static void print_health(const json_t *health)
 /* Objects in the answer: what they hold, in a line each. */
 static void print_objects(const json_t *answer)
 {
-        static const char *const names[] = {"update", "last_rollback", "other"};
+        static const char *const names[] = {"secrets", "update", "last_rollback", "other"};
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
                 const json_t *o = json_object_get(answer, names[i]);
                 const char *key;

@@ -18,7 +18,7 @@ static const struct {
 
 static void usage(FILE *f)
 {
-        fputs("usage: gatehouse-system [--root DIR] [--daemons DIR] [--systemctl PROGRAM] COMMAND [ARGUMENT...]\n"
+        fputs("usage: gatehouse-system [--root DIR] [--daemons DIR] [--systemctl PROGRAM] [--creds PROGRAM] COMMAND [ARGUMENT...]\n"
               "The appliance's own program: configuration, data ports, updates, console.\n"
               "\n",
               f);
@@ -28,17 +28,19 @@ static void usage(FILE *f)
               "      --root DIR           work on the system below DIR; nothing is started or reloaded\n"
               "      --daemons DIR        where l4lb, l7gw and gatehouse-agent are (default /usr/lib/gatehouse)\n"
               "      --systemctl PROGRAM  what starts and reloads units (default /usr/bin/systemctl; none with --root)\n"
+              "      --creds PROGRAM      what seals to the TPM (default /usr/bin/systemd-creds; none with --root)\n"
               "      --help, --version    COMMAND --help explains a command\n",
               f);
 }
 
 int main(int argc, char **argv)
 {
-        enum { OPT_ROOT = 256, OPT_DAEMONS, OPT_SYSTEMCTL, OPT_VERSION };
+        enum { OPT_ROOT = 256, OPT_DAEMONS, OPT_SYSTEMCTL, OPT_CREDS, OPT_VERSION };
         static const struct option options[] = {
                 {"root", required_argument, NULL, OPT_ROOT},
                 {"daemons", required_argument, NULL, OPT_DAEMONS},
                 {"systemctl", required_argument, NULL, OPT_SYSTEMCTL},
+                {"creds", required_argument, NULL, OPT_CREDS},
                 {"help", no_argument, NULL, 'h'},
                 {"version", no_argument, NULL, OPT_VERSION},
                 {NULL, 0, NULL, 0},
@@ -57,6 +59,9 @@ int main(int argc, char **argv)
                 case OPT_SYSTEMCTL:
                         h.systemctl = optarg;
                         break;
+                case OPT_CREDS:
+                        h.creds = optarg;
+                        break;
                 case 'h':
                         usage(stdout);
                         return COMMAND_OK;
@@ -70,6 +75,8 @@ int main(int argc, char **argv)
         }
         if (!h.systemctl)
                 h.systemctl = *h.root ? "" : "/usr/bin/systemctl";
+        if (!h.creds)
+                h.creds = *h.root ? "" : "/usr/bin/systemd-creds";
         argc -= optind;
         argv += optind;
         optind = 1;

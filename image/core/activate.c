@@ -72,6 +72,7 @@ static const struct {
         {RENDER_ETC "/kubeconfig", "restart", "gatehouse-agent.service", false},
         {RENDER_ETC "/chrony.conf", "restart", "chrony.service", false},
         {RENDER_ETC "/bird.conf", "reload-or-restart", "gatehouse-bird.service", true},
+        {RENDER_ETC "/advertise.cfg", "restart", "gatehouse-advertise.service", true},
         {RENDER_ETC "/syslog.cfg", "restart", "gatehouse-syslog.service", true},
 };
 

@@ -93,12 +93,16 @@ void gate_judge(const struct gate_facts *f, struct gate *g)
                 add(g, "system", GATE_GOOD, "answers");
         else
                 add(g, "system", GATE_BAD, "does not answer: %s", f->system_error);
+        if (f->locked) /* on trial: the image before may get at them */
+                add(g, "secrets", GATE_BAD, "%s", f->locked_why);
         if (!f->configured) {
                 add(g, "configuration", GATE_GOOD, "none yet: the console asks for one");
                 return;
         }
         if (f->far)
                 add(g, "agent", GATE_GOOD, "on another box");
+        else if (f->locked)
+                ; /* it cannot start */
         else if (f->agent)
                 add(g, "agent", GATE_GOOD, "answers");
         else

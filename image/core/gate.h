@@ -11,7 +11,7 @@
 
 #define GATE_NAME_MAX 64
 #define GATE_DETAIL_MAX 160
-#define GATE_CHECKS_MAX (9 + 3 * IMAGE_MAX_SHARDS)
+#define GATE_CHECKS_MAX (10 + 3 * IMAGE_MAX_SHARDS)
 
 struct gate_daemon { /* l4lb, or a shard */
         char name[GATE_NAME_MAX], pool[GATE_NAME_MAX];
@@ -31,6 +31,8 @@ struct gate_shard {
 struct gate_facts {
         char fault[32];
         bool configured, far; /* far: shards alone; load balancer and agent are another box's */
+        bool locked; /* the secrets cannot be read; locked_why says how come */
+        char locked_why[GATE_DETAIL_MAX];
         bool data; /* the data partition is mounted and can be written */
         bool system, agent;
         char system_error[GATE_DETAIL_MAX], agent_error[GATE_DETAIL_MAX];

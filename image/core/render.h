@@ -27,6 +27,7 @@ struct render {
         const struct seed *seed;
         struct machine machine;
         const char *root;  /* put before every path inside the files; "" on a running box */
+        bool locked;       /* the secrets cannot be read: no agent, shards without private keys */
         bool placeholders; /* ports/ too, with devices that exist nowhere: for --check before a choice is made */
 };
 

@@ -130,7 +130,7 @@ static void places(const struct control_conf *k, const char *prefix, struct buf 
 static void l7gw_agents(const struct render *r, const struct shard_plan *p, struct files *out)
 {
         struct buf *b = &out->text;
-        if (r->c->role != ROLE_SHARDS) {
+        if (r->c->role != ROLE_SHARDS || r->locked) { /* locked: nobody listens there, and nothing could be proven to an agent elsewhere */
                 buf_printf(b, "  agents = [ \"unix:%s/run/gatehouse/agent/agent.sock\" ];\n", r->root);
                 return;
         }
@@ -167,7 +167,7 @@ static void l7gw_cfg(const struct render *r, size_t i, struct files *out)
         health(&p, b);
         buf_printf(b, " ]; port = %u; };\nlimits = { max_connections = %u; };\n", r->c->health_port, p.group->max_connections);
         files_end(out, 0644, NULL, RENDER_ETC "/l7gw/%s.cfg", p.name);
-        if (r->c->role != ROLE_SHARDS)
+        if (r->c->role != ROLE_SHARDS || r->locked)
                 return;
         const char *group = arena_printf(out->a, "shard%u", p.index);
         out->failed |= !group;
@@ -315,7 +315,7 @@ int render_daemons(const struct render *r, struct files *out, struct err *reterr
         for (size_t i = 0; i < config_shards(r->c); i++)
                 l7gw_cfg(r, i, out);
         ports_input(r, out);
-        if (r->c->role == ROLE_SHARDS)
+        if (r->c->role == ROLE_SHARDS || r->locked) /* locked: the agent could ask nobody; what runs goes on from its last known good */
                 return 0;
         agent_cfg(r, out);
         return agent_source(r, out, reterr);

@@ -19,14 +19,25 @@ static void chrony(const struct config *c, struct files *out)
         files_end(out, 0644, NULL, RENDER_ETC "/chrony.conf");
 }
 
-static void bird_vips(const struct config *c, unsigned af, struct buf *b)
+/* One protocol for each prefix: advertise (image/io/command_advertise.c) enables it while somebody is there to serve it. */
+static void bird_vips(const struct config *c, struct buf *b)
 {
         char s[PREFIX_STR_MAX];
-        buf_printf(b, "protocol static vips%u {\n  ipv%u;\n", af, af);
         for (size_t i = 0; i < c->n_vips; i++)
-                if (c->vips[i].addr.af == af)
-                        buf_printf(b, "  route %s blackhole;\n", network_str(&c->vips[i], s));
-        buf_str(b, "}\n");
+                buf_printf(b, "protocol static vips%zu_%u { disabled yes; ipv%u; route %s blackhole; }\n", i, c->vips[i].addr.af,
+                           c->vips[i].addr.af, network_str(&c->vips[i], s));
+}
+
+static void advertise(const struct config *c, struct files *out)
+{
+        struct buf *b = &out->text;
+        char s[PREFIX_STR_MAX];
+        buf_str(b, "l4lb = \"/run/gatehouse/l4lb/admin.sock\";\nbird = \"/run/bird/bird.ctl\";\npools = (");
+        for (size_t i = 0; i < c->n_vips; i++)
+                buf_printf(b, "%s\n  { protocol = \"vips%zu_%u\"; prefix = \"%s\"; }", i ? "," : "", i, c->vips[i].addr.af,
+                           network_str(&c->vips[i], s));
+        buf_str(b, " );\n");
+        files_end(out, 0644, NULL, RENDER_ETC "/advertise.cfg");
 }
 
 static void bird(const struct config *c, struct files *out)
@@ -36,8 +47,7 @@ static void bird(const struct config *c, struct files *out)
         if (!c->n_neighbours)
                 return;
         buf_printf(b, "log syslog all;\nrouter id %s;\nprotocol device { }\n", ipaddr_str(&c->bgp_router_id, s));
-        bird_vips(c, 4, b);
-        bird_vips(c, 6, b);
+        bird_vips(c, b);
         for (size_t i = 0; i < c->n_neighbours; i++) {
                 const struct bgp_neighbour *n = &c->neighbours[i];
                 buf_printf(b, "protocol bgp router%zu {\n  local as %u;\n  neighbor %s as %u;\n  hold time %u;\n", i + 1, c->bgp_as,
@@ -46,10 +56,11 @@ static void bird(const struct config *c, struct files *out)
                         buf_str(b, "  multihop;\n");
                 if (*n->password)
                         buf_printf(b, "  password \"%s\";\n", n->password);
-                buf_printf(b, "  ipv%u { import none; export where proto = \"vips%u\"; next hop self; };\n}\n", n->address.af,
+                buf_printf(b, "  ipv%u { import none; export where proto ~ \"vips*_%u\"; next hop self; };\n}\n", n->address.af,
                            n->address.af);
         }
         files_end(out, 0640, "bird", RENDER_ETC "/bird.conf");
+        advertise(c, out);
 }
 
 static void names(const struct config *c, struct files *out)
@@ -103,8 +114,9 @@ static void units(const struct render *r, struct files *out)
                 struct shard_plan p;
                 plan_shard(c, i, &p);
                 plan_group_cores(c, p.group, &r->machine, cores);
-                buf_printf(b, "[Service]\nUser=shard%u\nAllowedCPUs=%s\nMemoryMax=%uM\nMemorySwapMax=0\n", p.index, cores,
-                           p.group->memory_mb);
+                buf_printf(b, "[Service]\nUser=shard%u\nAllowedCPUs=%s\nMemoryMax=%uM\nMemorySwapMax=0\n%s\n", p.index, cores,
+                           p.group->memory_mb,
+                           r->locked ? "SetCredential=host.key:locked" : "LoadCredential=host.key:/run/gatehouse/keys/daemon.key");
                 files_end(out, 0644, NULL, RENDER_UNITS "/l7gw@%s.service.d/50-gatehouse.conf", p.name);
                 snprintf(unit, sizeof unit, "l7gw@%s.service", p.name);
                 start(out, unit, "l7gw@.service");
@@ -116,10 +128,15 @@ static void units(const struct render *r, struct files *out)
         }
         if (c->role != ROLE_SHARDS) {
                 start(out, "l4lb.service", "l4lb.service");
-                start(out, "gatehouse-agent.service", "gatehouse-agent.service");
+                if (!r->locked)
+                        start(out, "gatehouse-agent.service", "gatehouse-agent.service");
         }
         if (c->syslog.af)
                 start(out, "gatehouse-syslog.service", "gatehouse-syslog.service");
+        if (c->n_neighbours) {
+                start(out, "gatehouse-bird.service", "gatehouse-bird.service");
+                start(out, "gatehouse-advertise.service", "gatehouse-advertise.service");
+        }
 }
 
 /* Where gatectl looks: /run/gatehouse/NAME.sock, though each daemon may write in its own directory only;

@@ -198,8 +198,10 @@ static void finish_child(struct apply *a)
                 return;
         }
         if (!good) {
-                log_error("revert_failed", "reason=%s", LOG_ESC(a->said));
-                ended(a, "reverted with trouble", a->said);
+                log_error("change_failed", "reason=%s", LOG_ESC(a->said));
+                char how[sizeof a->last];
+                snprintf(how, sizeof how, "%.200s, with trouble", a->last);
+                ended(a, how, a->said);
         }
         set_state(a, APPLY_IDLE);
 }
@@ -259,13 +261,15 @@ static int check_and_store(struct apply *a, struct seed_copy *found, struct err 
         seed_copy_init(&cur);
         bool has = store_load(a->h, STORE_CURRENT, &cur, &none) == 0;
         adopt_mark(found, has ? &cur : NULL);
+        int r = has && cur.locked ? err_set(reterr, ENOKEY, "secrets", "are locked: give the recovery key first (gatectl system unlock), or reset") : 0;
         if (has && found->seed.kubeconfig.n == 0)
                 found->seed.kubeconfig = cur.seed.kubeconfig;
         if (has && found->seed.n_manifests == 0) {
                 found->seed.manifests = cur.seed.manifests;
                 found->seed.n_manifests = cur.seed.n_manifests;
         }
-        int r = setup_check(a->h, found, "gatehouse.cfg", reterr);
+        if (r == 0)
+                r = setup_check(a->h, found, "gatehouse.cfg", reterr);
         if (r == 0)
                 r = store_propose(a->h, found, reterr);
         found->seed = (struct seed){0}; /* some of it was cur's */
@@ -273,11 +277,29 @@ static int check_and_store(struct apply *a, struct seed_copy *found, struct err 
         return r;
 }
 
+int apply_is_idle(const struct apply *a, struct err *reterr)
+{
+        return a->state == APPLY_IDLE ? 0 : err_set(reterr, EBUSY, "", "another configuration is under way: %s", state_text[a->state]);
+}
+
+int apply_again(struct apply *a, const char *how, struct err *reterr)
+{
+        int r = apply_is_idle(a, reterr);
+        if (r < 0)
+                return r;
+        set_state(a, APPLY_REVERTING);
+        ended(a, how, "");
+        r = run_child(a, STORE_CURRENT, reterr);
+        if (r < 0)
+                set_state(a, APPLY_IDLE);
+        return r;
+}
+
 int apply_start(struct apply *a, struct seed_copy *found, unsigned confirm_s, struct err *reterr)
 {
-        if (a->state != APPLY_IDLE)
-                return err_set(reterr, EBUSY, "", "another configuration is under way: %s", state_text[a->state]);
-        int r = check_and_store(a, found, reterr);
+        int r = apply_is_idle(a, reterr);
+        if (r == 0)
+                r = check_and_store(a, found, reterr);
         if (r < 0)
                 return r;
         a->confirm_s = confirm_s;

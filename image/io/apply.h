@@ -35,6 +35,9 @@ void apply_free(struct apply *a);
  * kubeconfig or manifests for keeps those in force.  confirm_s 0: no confirmation is needed.
  * -EBUSY: another one is under way; -EINVAL: refused, and nothing has changed. */
 int apply_start(struct apply *a, struct seed_copy *found, unsigned confirm_s, struct err *reterr) NONNULL(1, 2, 4) MUST_USE;
+int apply_is_idle(const struct apply *a, struct err *reterr) NONNULL(1, 2) MUST_USE; /* -EBUSY: another one is under way */
+/* Renders what is in force once more and activates what comes out different; how: why, for the status. */
+int apply_again(struct apply *a, const char *how, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
 int apply_confirm(struct apply *a, struct err *reterr) NONNULL(1, 2) MUST_USE;
 int apply_cancel(struct apply *a, struct err *reterr) NONNULL(1, 2) MUST_USE; /* back now */
 /* What runs: the candidate while it waits to be confirmed, else current. */

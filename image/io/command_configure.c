@@ -3,6 +3,7 @@
 #include "lib/base.h"
 #include "image/io/adopt.h"
 #include "image/io/commands.h"
+#include "image/io/keys.h"
 #include "image/io/path.h"
 #include "image/io/source.h"
 #include "lib/io/log.h"
@@ -124,6 +125,7 @@ int command_configure(const struct host *h, int argc, char **argv)
                                    "Finds the configuration (SMBIOS credential, seed disk, ESP; else what is stored), checks it and\n"
                                    "renders everything that depends on it.  A bad one is named and the stored one stays in force.\n";
         struct err e = {0};
+        struct keys_status keys;
         if (command_help(argc, argv, help))
                 return COMMAND_OK;
         if (argc != 1) {
@@ -132,6 +134,7 @@ int command_configure(const struct host *h, int argc, char **argv)
         }
         adopt_note(h, NULL);
         settle(h);
+        keys_open(h, &keys);
         if (store_withdraw(h, &e) < 0) /* unconfirmed when the power went: it is not in force */
                 log_warn("store_damaged", "place=%s reason=%s", LOG_ESC(e.place), LOG_ESC(e.msg));
         look_for_seed(h);

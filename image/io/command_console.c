@@ -1,11 +1,13 @@
 /* image/io/command_console.c - `gatehouse-system console TTY`: the status page of a terminal, serial or video; the form when
- * there is no configuration.  Nobody logs in here, and no key changes anything once the box has a configuration. */
+ * there is no configuration.  Nobody logs in here, and no key changes anything once the box has a configuration, with two
+ * exceptions: Enter says that the recovery key on the page is written down, and locked secrets take the recovery key. */
 #include "lib/base.h"
 #include "image/core/form.h"
 #include "image/core/page.h"
 #include "image/io/commands.h"
 #include "lib/core/arena.h"
 #include "lib/io/admin.h"
+#include "lib/io/notify.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,8 +20,15 @@
 #define STATUS_MS 8000
 #define ADOPT_MS 60000
 
+enum typing { TYPING_NOTHING, TYPING_SEEN, TYPING_RECOVERY }; /* what a line of input is for, as the page says */
+
 struct console {
         const struct host *h;
+        struct notify notify;
+        enum typing typing;
+        char typed[64]; /* the recovery key so far */
+        size_t n_typed;
+        char answer[200]; /* to what was typed last */
         int fd;
         struct termios before;
         struct form *form;   /* NULL: the page is shown */
@@ -158,6 +167,30 @@ static void box_lines(struct console *c, struct page *p, const json_t *s)
         }
 }
 
+/* How the secrets are kept; the recovery key while it waits to be written down; or the place to type it. */
+static void secret_lines(struct console *c, struct page *p, const json_t *s)
+{
+        const json_t *k = json_object_get(s, "secrets");
+        const char *state = str(k, "state");
+        bool locked = strcmp(state, "locked") == 0;
+        enum typing before = c->typing;
+        c->typing = locked ? TYPING_RECOVERY : strcmp(str(k, "recovery"), "waiting") == 0 ? TYPING_SEEN : TYPING_NOTHING;
+        if (c->typing != before)
+                c->n_typed = 0;
+        line_text(c, p, "Secrets", strcmp(state, "sealed") != 0, str(k, "detail"));
+        if (locked) {
+                line(c, p, "Recovery key", false, arena_printf(&c->texts, "%.*s_", (int)c->n_typed, c->typed), NULL, "");
+                line_text(c, p, "Recovery key", true, c->answer);
+        } else if (c->typing == TYPING_SEEN) {
+                struct err none; /* somebody else has just said that it is written down */
+                json_t *j = ask(c, "recovery", NULL, 0, STATUS_MS, &none);
+                line_text(c, p, "Recovery key", true, str(j, "recovery_key"));
+                line_text(c, p, "Recovery key", false, "opens the secrets if this TPM fails.  Write it down, then press Enter:");
+                line_text(c, p, "Recovery key", false, "it is not shown again.  Until then each start makes another one.");
+                json_decref(j);
+        }
+}
+
 static void draw(struct console *c, const json_t *s, const char *trouble)
 {
         struct page p = {.n = 0};
@@ -172,6 +205,7 @@ static void draw(struct console *c, const json_t *s, const char *trouble)
                  s ? str(s, "source") : "");
         line_text(c, &p, "System", true, trouble);
         if (s) {
+                secret_lines(c, &p, s);
                 image_lines(c, &p, s);
                 config_lines(c, &p, s);
                 box_lines(c, &p, s);
@@ -260,11 +294,44 @@ static void refresh(struct console *c)
                 form_refused(c->form, str(s, "last_apply"), &b);
                 say(c, &b);
         }
-        if (!c->form && idle && !is_true(s, "configured"))
+        bool recovery_first = strcmp(str(json_object_get(s, "secrets"), "recovery"), "waiting") == 0;
+        if (!c->form && idle && !is_true(s, "configured") && !recovery_first)
                 form_start(c, s);
         else if (!c->form)
                 draw(c, s, s ? "" : "starting");
         json_decref(s);
+}
+
+static void tell(struct console *c, const char *query, const char *arg)
+{
+        struct err e = {0};
+        const char *args[] = {arg};
+        json_t *j = ask(c, query, args, 1, ADOPT_MS, &e);
+        snprintf(c->answer, sizeof c->answer, "%.40s %.150s", j ? "" : e.place, j ? "" : e.msg);
+        json_decref(j);
+}
+
+/* Keys while the page is shown: any draws it anew; some mean something. */
+static void page_input(struct console *c, const char *in, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                bool enter = in[i] == '\r' || in[i] == '\n';
+                if (c->typing == TYPING_SEEN && enter) {
+                        tell(c, "recovery", "seen");
+                        c->typing = TYPING_NOTHING;
+                } else if (c->typing == TYPING_RECOVERY && enter && c->n_typed) {
+                        c->typed[c->n_typed] = '\0';
+                        tell(c, "unlock", c->typed);
+                        explicit_bzero(c->typed, sizeof c->typed);
+                        c->n_typed = 0;
+                } else if (c->typing == TYPING_RECOVERY && (in[i] == 0x7f || in[i] == '\b') && c->n_typed) {
+                        c->n_typed--;
+                } else if (c->typing == TYPING_RECOVERY && in[i] > ' ' && in[i] < 0x7f && c->n_typed + 1 < sizeof c->typed) {
+                        c->typed[c->n_typed++] = in[i];
+                }
+        }
+        buf_reset(&c->shown);
+        refresh(c);
 }
 
 /* False: the terminal is gone. */
@@ -277,8 +344,7 @@ static bool typed(struct console *c)
                 return n < 0 && (errno == EINTR || errno == EAGAIN);
         buf_init(&b, 256 * 1024);
         if (!c->form) {
-                buf_reset(&c->shown); /* any key: draw again */
-                refresh(c);
+                page_input(c, in, (size_t)n);
         } else if (!c->submitted) {
                 enum form_rc rc = form_input(c->form, SPAN(in, n), &b);
                 say(c, &b);
@@ -301,6 +367,7 @@ static void run(struct console *c)
         for (;;) {
                 uint64_t now = now_ms();
                 if (now >= next) {
+                        notify_beat(&c->notify);
                         refresh(c);
                         next = now_ms() + REFRESH_MS;
                         now = now_ms();
@@ -343,7 +410,10 @@ int command_console(const struct host *h, int argc, char **argv)
                 fprintf(stderr, "gatehouse-system: %s: echoes by itself: %s\n", argv[1], strerror(errno));
         buf_init(&c.shown, 64 * 1024);
         arena_init(&c.texts, 16 * 1024, 1 << 20);
+        notify_init(&c.notify, NULL, NULL, NULL);
+        notify_ready(&c.notify, "on %s", argv[1]);
         run(&c);
+        notify_fini(&c.notify);
         form_free(c.form);
         buf_fini(&c.shown);
         arena_fini(&c.texts);

@@ -4,6 +4,7 @@
 #include "image/io/path.h"
 #include "image/io/serve.h"
 #include "lib/io/log.h"
+#include "lib/io/notify.h"
 
 #include <signal.h>
 
@@ -27,6 +28,7 @@ static int run(struct serve *s, struct err *reterr)
         static const int signals[] = {SIGTERM, SIGINT};
         char path[HOST_PATH_MAX];
         struct admin *admin = NULL;
+        struct notify notify;
         host_path(s->h, path, SOCKET);
         int r = loop_signals(s->loop, signals, ARRAY_SIZE(signals), on_signal, s->loop);
         if (r < 0)
@@ -36,12 +38,16 @@ static int run(struct serve *s, struct err *reterr)
                 r = apply_new(s->h, s->loop, &s->apply, reterr);
         if (r == 0)
                 r = admin_new(s->loop, path, NULL, 0, queries, s, &admin, reterr);
+        notify_init(&notify, s->loop, NULL, NULL);
         if (r == 0) {
                 log_info("ready", "socket=%s", LOG_ESC(path));
+                notify_ready(&notify, "answering on %s", path);
                 r = loop_run(s->loop);
+                notify_stopping(&notify);
                 if (r < 0)
                         (void)err_set(reterr, -r, "loop", "%s", strerror(-r)); /* r says it already */
         }
+        notify_fini(&notify);
         admin_free(admin);
         apply_free(s->apply);
         return r;

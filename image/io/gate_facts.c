@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "image/io/gate_facts.h"
 #include "image/io/gate_request.h"
+#include "image/io/keys.h"
 #include "lib/io/admin.h"
 
 #include <dirent.h>
@@ -233,12 +234,16 @@ void gate_facts_gather(const struct host *h, struct gate_facts *f)
         char path[HOST_PATH_MAX];
         f->data = data_mounted(h);
         f->system = answers(h, "system", f->system_error);
+        struct keys_status keys;
+        keys_status_read(h, &keys);
+        f->locked = keys.state == KEYS_LOCKED;
+        snprintf(f->locked_why, sizeof f->locked_why, "%.150s", keys.reason);
         f->configured = access(host_path(h, path, "/etc/gatehouse/ports.in"), F_OK) == 0;
         if (!f->configured)
                 return;
-        f->far = access(host_path(h, path, "/etc/gatehouse/agent.cfg"), F_OK) < 0;
+        f->far = access(host_path(h, path, "/etc/gatehouse/l4lb.cfg"), F_OK) < 0;
         if (!f->far) {
-                f->agent = answers(h, "agent-admin", f->agent_error);
+                f->agent = !f->locked && answers(h, "agent-admin", f->agent_error);
                 l4_gather(h, f);
         }
         shards_gather(h, f);

@@ -10,6 +10,7 @@ struct host {
         const char *root;      /* "" = this system */
         const char *daemons;   /* directory of l4lb, l7gw, gatehouse-agent */
         const char *systemctl; /* program; "" = none */
+        const char *creds;     /* systemd-creds, which speaks to the TPM; "" or NULL = as if there were no TPM */
 };
 
 /* root + path (absolute); longer than HOST_PATH_MAX is a bug of the caller: paths are ours.  Returns buf. */

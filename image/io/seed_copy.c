@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "image/io/store.h"
 #include "image/io/path.h"
+#include "lib/io/secretbox.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -61,7 +62,21 @@ static int by_name(const void *a, const void *b)
         return strcmp(((const struct seed_file *)a)->name, ((const struct seed_file *)b)->name);
 }
 
-static int read_manifests(const char *dir, struct seed_copy *s, struct err *reterr)
+/* A file, or what was encrypted under key as `name`. */
+static int read_part(const char *dir, const char *name, const uint8_t *key, struct arena *a, struct span *ret, struct err *reterr)
+{
+        char path[PATH_MAX];
+        struct span s = SPAN_NULL;
+        snprintf(path, sizeof path, "%.3000s/%.200s", dir, name);
+        int r = path_read(path, IMAGE_MAX_FILE_BYTES + (key ? SECRETBOX_OVERHEAD_BYTES : 0), a, &s, reterr);
+        if (r == 0 && key && secretbox_open(key, span_str(name), (uint8_t *)(uintptr_t)s.p, s.n, &s) < 0)
+                r = err_set(reterr, EBADMSG, path, "is damaged, or not of this box: its key does not open it");
+        if (r == 0)
+                *ret = s;
+        return r;
+}
+
+static int read_manifests(const char *dir, const uint8_t *key, struct seed_copy *s, struct err *reterr)
 {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/manifests", dir);
@@ -78,9 +93,10 @@ static int read_manifests(const char *dir, struct seed_copy *s, struct err *rete
                         r = err_set(reterr, E2BIG, path, "more than %d files", IMAGE_MAX_MANIFESTS);
                         break;
                 }
-                snprintf(path, sizeof path, "%s/manifests/%s", dir, e->d_name);
+                char name[160];
+                snprintf(name, sizeof name, "manifests/%.128s", e->d_name);
                 v[n].name = arena_strdup(&s->arena, e->d_name);
-                r = v[n].name ? path_read(path, IMAGE_MAX_FILE_BYTES, &s->arena, &v[n].bytes, reterr)
+                r = v[n].name ? read_part(dir, name, key, &s->arena, &v[n].bytes, reterr)
                               : err_set(reterr, ENOMEM, path, "out of memory");
                 n++;
         }
@@ -92,18 +108,25 @@ static int read_manifests(const char *dir, struct seed_copy *s, struct err *rete
         return r;
 }
 
+static int read_beside(const char *dir, const uint8_t *key, struct seed_copy *ret, struct err *reterr)
+{
+        int r = read_part(dir, "kubeconfig", key, &ret->arena, &ret->seed.kubeconfig, reterr);
+        return r < 0 && r != -ENOENT ? r : read_manifests(dir, key, ret, reterr);
+}
+
 int seed_copy_beside(const char *dir, struct seed_copy *ret, struct err *reterr)
 {
-        char path[PATH_MAX];
-        snprintf(path, sizeof path, "%s/kubeconfig", dir);
-        int r = path_read(path, IMAGE_MAX_FILE_BYTES, &ret->arena, &ret->seed.kubeconfig, reterr);
-        return r < 0 && r != -ENOENT ? r : read_manifests(dir, ret, reterr);
+        return read_beside(dir, NULL, ret, reterr);
 }
 
 int seed_copy_read(const char *dir, struct seed_copy *ret, struct err *reterr)
 {
-        char path[PATH_MAX];
-        snprintf(path, sizeof path, "%s/gatehouse.cfg", dir);
-        int r = path_read(path, IMAGE_MAX_FILE_BYTES, &ret->arena, &ret->cfg, reterr);
-        return r < 0 ? r : seed_copy_beside(dir, ret, reterr);
+        int r = read_part(dir, "gatehouse.cfg", NULL, &ret->arena, &ret->cfg, reterr);
+        return r < 0 ? r : read_beside(dir, NULL, ret, reterr);
+}
+
+int seed_copy_sealed(const char *dir, const uint8_t *key, struct seed_copy *ret, struct err *reterr)
+{
+        int r = read_part(dir, "gatehouse.cfg", key, &ret->arena, &ret->cfg, reterr);
+        return r < 0 && r != -ENOENT ? r : read_beside(dir, key, ret, reterr);
 }

@@ -7,7 +7,9 @@
         Q("confirm", serve_confirm, "keeps what was applied")                                                                    \
         Q("cancel", serve_cancel, "takes back what was applied and not confirmed")                                               \
         Q("show", serve_show, "current, previous or candidate: the file as it was given")                                      \
+        Q("unlock", serve_unlock, "RECOVERY-KEY: opens secrets that the TPM does not, and seals them to the TPM that is here")    \
+        Q("recovery", serve_recovery, "the recovery key, while it waits to be written down; seen: it is; new: makes another")    \
         Q("update", serve_update, "[--downgrade] [--reboot] [SOURCE]: installs into the idle slot; SOURCE: a file, a folder, a URL")    \
         Q("rollback", serve_rollback, "restarts into the other slot")                                                                   \
         Q("reset", serve_reset, "--yes: wipes the data partition and restarts")
-#define SERVE_STATUS(P) P(serve_status_boot) P(serve_status_config) P(serve_status_box)
+#define SERVE_STATUS(P) P(serve_status_boot) P(serve_status_config) P(serve_status_keys) P(serve_status_box)

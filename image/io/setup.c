@@ -33,7 +33,7 @@ static int make(const struct seed_copy *seed, const char *place, const char *roo
         setup_init(ret);
         int r = config_load_text(seed->cfg, place, &ret->c, reterr);
         if (r == 0) {
-                const struct render in = {.c = ret->c, .seed = &seed->seed, .machine = this_machine(), .root = root, .placeholders = placeholders};
+                const struct render in = {.c = ret->c, .seed = &seed->seed, .machine = this_machine(), .root = root, .placeholders = placeholders, .locked = seed->locked};
                 r = render_all(&in, &ret->files, reterr);
         }
         if (r < 0)

@@ -1,6 +1,8 @@
 /* image/io/store.c - see store.h. */
 #include "lib/base.h"
 #include "image/io/store.h"
+#include "image/core/config_blank.h"
+#include "image/io/keys.h"
 #include "image/io/path.h"
 
 #include <dirent.h>
@@ -56,12 +58,21 @@ static void origin_read(struct span text, struct seed_copy *ret)
 int store_load(const struct host *h, enum store_slot slot, struct seed_copy *ret, struct err *reterr)
 {
         char dir[HOST_PATH_MAX], path[HOST_PATH_MAX + 16];
+        uint8_t key[SECRETBOX_KEY_BYTES];
         struct span origin;
+        struct err locked; /* said when the key was looked for */
         unsigned number = slot_number(h, slot);
         if (!number)
                 return err_set(reterr, ENOENT, slots[slot], "there is no such configuration");
         host_path(h, dir, STORE_DIR "/%u", number);
-        int r = seed_copy_read(dir, ret, reterr);
+        snprintf(path, sizeof path, "%s/gatehouse.cfg", dir);
+        int r = path_read(path, IMAGE_MAX_FILE_BYTES, &ret->arena, &ret->cfg, reterr);
+        ret->locked = keys_store(h, key, &locked) < 0;
+        if (r == 0 && !ret->locked) {
+                snprintf(path, sizeof path, "%s/sealed", dir);
+                r = seed_copy_sealed(path, key, ret, reterr);
+        }
+        explicit_bzero(key, sizeof key);
         if (r < 0)
                 return r;
         snprintf(path, sizeof path, "%s/origin", dir);
@@ -89,31 +100,60 @@ static unsigned highest(const struct host *h)
         return max;
 }
 
-static int write_part(const char *dir, const char *name, struct span bytes, struct err *reterr)
+/* key: encrypted, as `name`. */
+static int write_part(const char *dir, const char *name, struct span bytes, const uint8_t *key, struct err *reterr)
 {
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%.3000s/%.200s", dir, name);
-        return path_write(path, bytes, 0600, UINT32_MAX, true, reterr);
+        if (!key)
+                return path_write(path, bytes, 0600, UINT32_MAX, true, reterr);
+        uint8_t *p = malloc(bytes.n + SECRETBOX_OVERHEAD_BYTES);
+        int r = p ? secretbox_seal(key, span_str(name), bytes, p) : -ENOMEM;
+        r = r < 0 ? err_set(reterr, -r, path, "cannot be encrypted: %s", strerror(-r))
+                  : path_write(path, SPAN(p, bytes.n + SECRETBOX_OVERHEAD_BYTES), 0600, UINT32_MAX, true, reterr);
+        free(p);
+        return r;
 }
 
-static int write_dir(const char *dir, const struct seed_copy *s, struct err *reterr)
+/* The file without what is secret in it; and as it is, when that is not the same. */
+static int write_file(const char *dir, const char *sealed, struct span cfg, const uint8_t *key, struct err *reterr)
 {
-        char origin[1024], manifests[PATH_MAX];
+        CLEANUP(buf_fini) struct buf plain;
+        buf_init(&plain, 2u * IMAGE_MAX_FILE_BYTES);
+        size_t n = config_blank(cfg, &plain);
+        int r = plain.failed ? err_set(reterr, ENOMEM, dir, "out of memory") : 0;
+        if (r == 0 && n)
+                r = write_part(sealed, "gatehouse.cfg", cfg, key, reterr);
+        return r < 0 ? r : write_part(dir, "gatehouse.cfg", buf_span(&plain), NULL, reterr);
+}
+
+static int write_dir(const char *dir, const struct seed_copy *s, const uint8_t *key, struct err *reterr)
+{
+        char origin[1024], sealed[PATH_MAX], manifests[PATH_MAX], name[256];
         int w = snprintf(origin, sizeof origin, "source %s\n", source_names[s->source]);
         for (int i = 0; i < FROM_N; i++)
                 if (s->seen[i][0])
                         w += snprintf(origin + w, sizeof origin - (size_t)w, "seen %s %s\n", source_names[i], s->seen[i]);
-        snprintf(manifests, sizeof manifests, "%.3000s/manifests", dir);
-        int r = path_mkdirs(manifests, 0700, reterr);
-        for (size_t i = 0; r == 0 && i < s->seed.n_manifests; i++)
-                r = write_part(manifests, s->seed.manifests[i].name, s->seed.manifests[i].bytes, reterr);
+        snprintf(sealed, sizeof sealed, "%.3000s/sealed", dir);
+        snprintf(manifests, sizeof manifests, "%.3000s/sealed/manifests", dir);
+        int r = path_mkdirs(dir, 0700, reterr);
+        if (r == 0)
+                r = path_mkdirs(sealed, 0700, reterr);
+        if (r == 0)
+                r = path_mkdirs(manifests, 0700, reterr);
+        for (size_t i = 0; r == 0 && i < s->seed.n_manifests; i++) {
+                snprintf(name, sizeof name, "manifests/%.128s", s->seed.manifests[i].name);
+                r = write_part(sealed, name, s->seed.manifests[i].bytes, key, reterr);
+        }
         if (r == 0 && s->seed.kubeconfig.n)
-                r = write_part(dir, "kubeconfig", s->seed.kubeconfig, reterr);
+                r = write_part(sealed, "kubeconfig", s->seed.kubeconfig, key, reterr);
         if (r == 0)
-                r = write_part(dir, "origin", span_str(origin), reterr);
+                r = write_part(dir, "origin", span_str(origin), NULL, reterr);
         if (r == 0)
-                r = write_part(dir, "gatehouse.cfg", s->cfg, reterr);
-        return r == 0 ? path_sync_dir(manifests, reterr) : r;
+                r = write_file(dir, sealed, s->cfg, key, reterr);
+        if (r == 0)
+                r = path_sync_dir(manifests, reterr);
+        return r == 0 ? path_sync_dir(sealed, reterr) : r;
 }
 
 static int point(const struct host *h, enum store_slot slot, unsigned number, struct err *reterr)
@@ -126,13 +166,17 @@ static int point(const struct host *h, enum store_slot slot, unsigned number, st
 int store_propose(const struct host *h, const struct seed_copy *s, struct err *reterr)
 {
         char base[HOST_PATH_MAX], dir[HOST_PATH_MAX];
+        uint8_t key[SECRETBOX_KEY_BYTES];
         host_path(h, base, STORE_DIR);
-        int r = path_mkdirs(base, 0750, reterr);
+        int r = keys_store(h, key, reterr);
+        if (r == 0)
+                r = path_mkdirs(base, 0750, reterr);
         if (r < 0)
                 return r;
         unsigned number = highest(h) + 1;
         host_path(h, dir, STORE_DIR "/%u", number);
-        r = write_dir(dir, s, reterr);
+        r = write_dir(dir, s, key, reterr);
+        explicit_bzero(key, sizeof key);
         if (r == 0)
                 r = path_sync_dir(base, reterr);
         if (r == 0)

@@ -1,6 +1,9 @@
 /* image/io/store.h - configurations on the data partition.  Layer: image/io.  Thread rule: one process writes at a time.
  *
- *   /var/lib/gatehouse/config/17/{gatehouse.cfg,kubeconfig,manifests/,origin}     written whole, synced, never changed
+ *   /var/lib/gatehouse/config/17/gatehouse.cfg      without the secrets in it (image/core/config_blank.h)
+ *                                sealed/             kubeconfig, manifests/X.yaml; gatehouse.cfg as it was given, when it has
+ *                                                    secrets: each encrypted (lib/io/secretbox.h, image/io/keys.h)
+ *                                origin                                             written whole, synced, never changed
  *                             current -> 17   previous -> 12   candidate -> 18    switched by rename, directory synced
  *
  * A configuration is put in force in steps, and a power cut after any of them leaves a good `current`:
@@ -30,6 +33,7 @@ struct seed_copy {
         struct span cfg; /* .n == 0: nothing there */
         struct seed seed;
         enum source source;
+        bool locked; /* of the store, and its secrets cannot be read: no kubeconfig, no manifests, CONFIG_SEALED for secret settings */
         char seen[FROM_N][65]; /* digest of what each source gave last, "" = nothing: only what changed is taken again */
 };
 void seed_copy_init(struct seed_copy *s) NONNULL(1);
@@ -39,9 +43,11 @@ void seed_copy_digest(const struct seed_copy *s, char ret[65]) NONNULL(1, 2);
 bool seed_copy_is_manifest(const char *name) NONNULL(1); /* of a file in manifests/ */
 /* Reads gatehouse.cfg, kubeconfig and manifests/ of a directory.  -ENOENT when it has no gatehouse.cfg. */
 int seed_copy_read(const char *dir, struct seed_copy *ret, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;
+/* The same of a configuration's sealed/, under its key; the file too, when it is there. */
+int seed_copy_sealed(const char *dir, const uint8_t *key, struct seed_copy *ret, struct err *reterr) NONNULL(1, 2, 3, 4) MUST_USE;
 int seed_copy_beside(const char *dir, struct seed_copy *ret, struct err *reterr) NONNULL(1, 2, 3) MUST_USE; /* without the file */
 
-/* -ENOENT: the slot is empty. */
+/* -ENOENT: the slot is empty.  While the secrets are locked it gives what is not secret, and nothing can be stored (-ENOKEY). */
 int store_load(const struct host *h, enum store_slot slot, struct seed_copy *ret, struct err *reterr) NONNULL(1, 3, 4) MUST_USE;
 /* Writes a new numbered directory and points candidate at it. */
 int store_propose(const struct host *h, const struct seed_copy *s, struct err *reterr) NONNULL(1, 2, 3) MUST_USE;

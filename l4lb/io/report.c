@@ -123,6 +123,7 @@ static void write_backend(const struct control *c, size_t i, struct json *j)
         }
         key_str(j, "state", backend_word_for(c, i));
         key_str(j, "health", health_str(b->health));
+        key_bool(j, "checked", b->check.tcp);
         key_bool(j, "admin_down", b->admin_down);
         key_bool(j, "neighbour", neigh_word(c->neigh, b->adjacency) != 0);
         key_u64(j, "transitions", b->transitions);

@@ -107,6 +107,8 @@ UNIT_CASES = [
     ("a unit without a row", GOOD_UNIT, {}, "has no row"),
     ("a row without a unit", GOOD_UNIT, {"x.service": 9.0, "y.service": 1.0}, "no such unit"),
     ("a setting misspelt", GOOD_UNIT + "ProtectSystm=strict\n", {"x.service": 9.0}, "ProtectSystm"),
+    ("one that runs for ever without a watchdog", GOOD_UNIT + "Restart=always\n", {"x.service": 9.0}, "without a watchdog"),
+    ("one with it", GOOD_UNIT + "Type=notify\nRestart=always\nWatchdogSec=30s\n", {"x.service": 9.0}, None),
 ]
 
 
@@ -138,7 +140,7 @@ def unit_cases():
         with tempfile.TemporaryDirectory() as d:
             with open(os.path.join(d, "x.service"), "w") as f:
                 f.write(text)
-            yield judge(name, units.check_scores(d, scores, {}) + units.check_syntax(d), want)
+            yield judge(name, units.check_scores(d, scores, {}) + units.check_syntax(d) + units.check_watchdogs(d, ()), want)
 
 
 def main(cc):

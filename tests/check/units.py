@@ -17,6 +17,7 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "gatehouse-agent.service": 1.3,
     "gatehouse-syslog.service": 1.1,
     "gatehouse-metadata.service": 2.0,
+    "gatehouse-advertise.service": 1.2,
     "gatehouse-bird.service": 3.3,
     "gatehouse-nftables.service": 3.5,
     "gatehouse-update.service": 3.5,
@@ -29,6 +30,7 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "gatehouse-health.service": 3.7,
     "gatehouse-configure.service": 4.0,
 }
+NOT_OURS = ("gatehouse-bird.service",)  # BIRD gives no sign of life
 PROMISED = {"l4lb.service": 2.5, "l7gw@.service": 2.5, "gatehouse-agent.service": 2.5}
 # What verify says on a machine that is no appliance.
 ELSEWHERE = re.compile(r"is not executable|Failed to (open|load)|not found|No such file|man .* command|Unit .* has a bad unit file")
@@ -75,6 +77,24 @@ def check_syntax(units):
     return errors
 
 
+def check_watchdogs(units, foreign):
+    """Who is started again when it ends is also started again when it hangs; and systemd itself feeds the hardware's."""
+    errors = []
+    for f in sorted(os.listdir(units)):
+        if not f.endswith(".service") or f in foreign:
+            continue
+        with open(os.path.join(units, f)) as t:
+            text = t.read()
+        if re.search(r"^Restart=always$", text, re.M) and not (re.search(r"^WatchdogSec=", text, re.M) and re.search(r"^Type=notify$", text, re.M)):
+            errors.append("%s: runs for ever without a watchdog: Type=notify, WatchdogSec=" % f)
+    return errors
+
+
+def check_hardware(path):
+    with open(path) as f:
+        return [] if re.search(r"^RuntimeWatchdogSec=\d+s$", f.read(), re.M) else ["%s: RuntimeWatchdogSec= is not set" % path]
+
+
 def check_users(root):
     with open(os.path.join(root, "image/core/users.h")) as f:
         ours = {name: int(n) for name, n in re.findall(r"([GU]ID_\w+) = (\d+)", f.read())}
@@ -91,7 +111,8 @@ def check_users(root):
 
 def main(root):
     units = os.path.join(root, UNITS)
-    errors = check_scores(units, SCORES, PROMISED) + check_syntax(units) + check_users(root)
+    errors = check_scores(units, SCORES, PROMISED) + check_syntax(units) + check_users(root) + check_watchdogs(units, NOT_OURS)
+    errors += check_hardware(os.path.join(root, "image/root/usr/lib/systemd/system.conf.d/10-gatehouse.conf"))
     for e in errors:
         print(e)
     return 1 if errors else 0

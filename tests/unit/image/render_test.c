@@ -189,7 +189,11 @@ static void one_nic_and_bgp(void **state)
         holds(&m, RENDER_NETWORK "/20-k0.network", "Address=192.0.2.3/24\nAddress=192.0.2.2/24\nGateway=192.0.2.1", true);
         assert_null(files_find(&m.files, RENDER_NETWORK "/20-management.network"));
         holds(&m, RENDER_ETC "/bird.conf", "neighbor 192.0.2.1 as 64513;", true);
-        holds(&m, RENDER_ETC "/bird.conf", "route 198.51.100.0/26 blackhole;", true);
+        holds(&m, RENDER_ETC "/bird.conf", "protocol static vips0_4 { disabled yes; ipv4; route 198.51.100.0/26 blackhole; }", true);
+        holds(&m, RENDER_ETC "/bird.conf", "export where proto ~ \"vips*_4\"", true);
+        holds(&m, RENDER_ETC "/advertise.cfg", "{ protocol = \"vips0_4\"; prefix = \"198.51.100.0/26\"; }", true);
+        assert_non_null(files_find(&m.files, RENDER_WANTS "/gatehouse-bird.service"));
+        assert_non_null(files_find(&m.files, RENDER_WANTS "/gatehouse-advertise.service"));
         holds(&m, RENDER_ETC "/bird.conf", "password \"s\";", true);
         assert_int_equal(files_find(&m.files, RENDER_ETC "/bird.conf")->mode, 0640);
         holds(&m, RENDER_ETC "/nftables.conf", "ip saddr 192.0.2.1 tcp dport 179 accept", true);

@@ -2,6 +2,7 @@
  * single call that changes the disk: what is current afterwards is whole, and the old or the new one.
  * Linked with --wrap: a process of its own does the work and ends at the N-th call, for N = 1, 2 ... until it gets through. */
 #include "lib/base.h"
+#include "image/io/keys.h"
 #include "image/io/path.h"
 #include "image/io/store.h"
 
@@ -76,9 +77,13 @@ static struct host h = {.root = root, .daemons = "", .systemctl = ""};
 static int fresh(void **state)
 {
         struct err e;
+        struct keys_status keys;
         char dir[HOST_PATH_MAX];
         (void)state;
-        return path_remove_tree(host_path(&h, dir, "/var"), &e);
+        int r = path_remove_tree(host_path(&h, dir, "/var"), &e);
+        if (r == 0)
+                keys_open(&h, &keys);
+        return r < 0 || keys.state != KEYS_PLAIN ? -1 : 0;
 }
 
 static void put(struct seed_copy *s, const char *text)
