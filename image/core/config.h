@@ -4,6 +4,7 @@
  * Invariants: strings are never NULL ("" = not given); names hold letters, digits, '-', '_' and '.' only; addresses in
  * `addresses` keep their host bits; every `via` is of its prefix's family and on the link of a data NIC. */
 #pragma once
+#include "image/core/auto_update.h"
 #include "image/core/limits.tbl.h"
 #include "lib/core/arena.h"
 #include "lib/core/control_addr.h"
@@ -107,7 +108,9 @@ struct bgp_neighbour {
 };
 
 struct update_conf {
-        const char *url, *channel;                           /* url "": updates come by `gatectl system update FILE` only */
+        const char *url, *channel; /* url "": updates come by `gatectl system update FILE` only; channel: a folder below it */
+        bool automatic;            /* looked for, installed and booted without being asked, in the window */
+        struct auto_window window;
         const char *keys[IMAGE_MAX_KEYS];                    /* PEM, Ed25519; accepted beside those of the image */
         size_t n_keys;
 };

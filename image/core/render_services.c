@@ -86,6 +86,14 @@ static void remote_log(const struct config *c, struct files *out)
         files_end(out, 0644, NULL, RENDER_ETC "/syslog.cfg");
 }
 
+static void update_keys(const struct config *c, struct files *out)
+{
+        for (size_t i = 0; i < c->update.n_keys; i++) {
+                buf_printf(&out->text, "%s\n", c->update.keys[i]);
+                files_end(out, 0644, NULL, RENDER_ETC "/update-keys/%zu.pem", i);
+        }
+}
+
 static void ssh_keys(const struct config *c, struct files *out)
 {
         if (!c->n_ssh_keys)
@@ -133,6 +141,8 @@ static void units(const struct render *r, struct files *out)
         }
         if (c->syslog.af)
                 start(out, "gatehouse-syslog.service", "gatehouse-syslog.service");
+        if (c->update.automatic)
+                start(out, "gatehouse-auto-update.timer", "gatehouse-auto-update.timer");
         if (c->n_neighbours) {
                 start(out, "gatehouse-bird.service", "gatehouse-bird.service");
                 start(out, "gatehouse-advertise.service", "gatehouse-advertise.service");
@@ -159,6 +169,7 @@ void render_services(const struct render *r, struct files *out)
         names(r->c, out);
         remote_log(r->c, out);
         ssh_keys(r->c, out);
+        update_keys(r->c, out);
         units(r, out);
         sockets(r->c, out);
 }

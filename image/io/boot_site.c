@@ -4,6 +4,7 @@
 #include "image/core/keyvalue.h"
 #include "image/io/boot_state.h"
 #include "image/io/path.h"
+#include "image/io/update_auto.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -246,6 +247,21 @@ static void put_update(const struct host *h, struct json *j)
         arena_fini(&a);
 }
 
+static void put_auto(const struct host *h, struct json *j)
+{
+        char path[HOST_PATH_MAX];
+        struct arena a;
+        struct span text = SPAN_NULL;
+        struct err none; /* it has not looked yet, or is not to */
+        arena_init(&a, SMALL_MAX, ARENA_MAX);
+        json_key(j, "automatic_update");
+        if (path_read(host_path(h, path, AUTO_STATE_PATH), SMALL_MAX, &a, &text, &none) < 0)
+                json_nil(j);
+        else
+                json_span(j, text);
+        arena_fini(&a);
+}
+
 static void put_last_rollback(const struct host *h, struct json *j)
 {
         struct rollback_record r;
@@ -294,6 +310,7 @@ void boot_site_status(const struct host *h, struct json *j)
                 put_entries(&s, j);
         }
         put_update(h, j);
+        put_auto(h, j);
         put_last_rollback(h, j);
         put_health(h, j);
 }

@@ -20,6 +20,6 @@ int boot_site_disk(const struct host *h, struct boot_site *s, struct err *reterr
 
 /* The release only, for status pages: fields that are unknown stay empty. */
 void boot_release_read(const struct host *h, struct boot_site *ret) NONNULL(1, 2);
-/* Writes keys into an open object: version, minimum, commit, channel, profile, slot, entry, tries_left, other, update,
+/* Writes keys into an open object: version, minimum, commit, channel, profile, slot, entry, tries_left, other, update, automatic_update,
  * last_rollback, health.  What cannot be found out is null. */
 void boot_site_status(const struct host *h, struct json *j) NONNULL(1, 2);

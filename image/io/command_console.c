@@ -132,6 +132,7 @@ static void image_lines(struct console *c, struct page *p, const json_t *s)
                 line(c, p, "Slot", true, "on trial, tries left: ", tries, "");
         health_lines(c, p, json_object_get(s, "health"));
         line(c, p, "Update", false, "", json_object_get(s, "update"), "");
+        line_text(c, p, "Update", false, str(s, "automatic_update"));
         line(c, p, "Last rollback", true, "", json_object_get(s, "last_rollback"), "");
 }
 
@@ -177,9 +178,13 @@ static void secret_lines(struct console *c, struct page *p, const json_t *s)
         c->typing = locked ? TYPING_RECOVERY : strcmp(str(k, "recovery"), "waiting") == 0 ? TYPING_SEEN : TYPING_NOTHING;
         if (c->typing != before)
                 c->n_typed = 0;
-        line_text(c, p, "Secrets", strcmp(state, "sealed") != 0, str(k, "detail"));
+        const char *detail = str(k, "detail"), *cause = strstr(detail, ".  "); /* what to do; why: a line each */
+        const char *what = cause ? arena_printf(&c->texts, "%.*s", (int)(cause - detail), detail) : detail;
+        line_text(c, p, "Secrets", strcmp(state, "sealed") != 0, what ? what : detail);
+        line_text(c, p, "Secrets", true, cause ? cause + 3 : "");
         if (locked) {
-                line(c, p, "Recovery key", false, arena_printf(&c->texts, "%.*s_", (int)c->n_typed, c->typed), NULL, "");
+                const char *typed = arena_printf(&c->texts, "%.*s_", (int)c->n_typed, c->typed);
+                line_text(c, p, "Recovery key", false, typed ? typed : "_");
                 line_text(c, p, "Recovery key", true, c->answer);
         } else if (c->typing == TYPING_SEEN) {
                 struct err none; /* somebody else has just said that it is written down */
@@ -307,7 +312,7 @@ static void tell(struct console *c, const char *query, const char *arg)
         struct err e = {0};
         const char *args[] = {arg};
         json_t *j = ask(c, query, args, 1, ADOPT_MS, &e);
-        snprintf(c->answer, sizeof c->answer, "%.40s %.150s", j ? "" : e.place, j ? "" : e.msg);
+        snprintf(c->answer, sizeof c->answer, "%.150s", j ? "" : e.msg);
         json_decref(j);
 }
 

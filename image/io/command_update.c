@@ -80,8 +80,8 @@ static int job_make(const struct host *h, const struct update_request *q, struct
                 r = boot_floor_read(h, &floor, reterr);
         if (r < 0)
                 return r;
-        host_path(h, keys[0], "/usr/lib/gatehouse/update-keys");
-        host_path(h, keys[1], "/etc/gatehouse/update-keys"); /* gatehouse.cfg may name more */
+        host_path(h, keys[0], UPDATE_KEYS_OF_IMAGE);
+        host_path(h, keys[1], UPDATE_KEYS_OF_CONFIG);
         *ret = (struct update_job){.source = q->source,
                                    .disk = s->disk,
                                    .esp = s->esp,

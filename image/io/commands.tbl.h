@@ -9,6 +9,7 @@
         C("health", command_health, "[SECONDS]", "the gate of a boot: everything serves, or the reason why not") \
         C("syslog", command_syslog, "", "send what journald forwards to a log server") \
         C("advertise", command_advertise, "[FILE]", "have BIRD announce VIPs while l4lb has healthy backends") \
+        C("auto-update", command_auto_update, "", "look for an update, and take it when its time has come") \
         C("update", command_update, "SOURCE", "install an update into the idle slot") \
         C("rollback", command_rollback, "[--reboot]", "boot the other slot next") \
         C("reset", command_reset, "--yes", "factory reset: wipe the data partition on the next boot") \

@@ -92,10 +92,16 @@ static void read_update(struct config *c, const struct conf_group *root)
         u->url = u->channel = "";
         if (!g)
                 return;
+        const char *window = conf_str_or(g, "window", "03:00-05:00");
+        u->automatic = conf_bool_or(g, "automatic", false);
+        if (auto_window_parse(window, &u->window) < 0)
+                conf_error(g, "window", "\"%s\" is no time of day such as \"03:00-05:00\" (UTC), of %d minutes at least", window, AUTO_WINDOW_MIN);
         u->url = read_str(c, g, "url", "");
         if (*u->url && (!is_plain(u->url) || strchr(u->url, ' ') ||
                         (strncmp(u->url, "https://", 8) != 0 && strncmp(u->url, "http://", 7) != 0)))
                 conf_error(g, "url", "\"%s\" is no http or https URL", u->url);
+        if (u->automatic && !*u->url)
+                conf_error(g, "automatic", "needs a url");
         if (conf_str_or(g, "channel", "")[0])
                 read_name(c, g, "channel", 32, &u->channel);
         u->n_keys = read_strings(c, g, "keys", u->keys, IMAGE_MAX_KEYS);

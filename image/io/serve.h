@@ -17,8 +17,6 @@ typedef int serve_fn(void *arg, char *const *argv, size_t argc, struct json *out
 #define Q(name, fn, help) serve_fn fn;
 SERVE_QUERIES(Q)
 #undef Q
-/* Where the configuration in force says updates come from. */
-int serve_update_url(struct serve *s, char *ret, size_t n, struct err *reterr) NONNULL(1, 2, 4) MUST_USE;
 /* Parts of `status`: each writes its keys into the open object. */
 typedef void serve_part_fn(struct serve *s, struct json *out);
 #define P(fn) serve_part_fn fn;

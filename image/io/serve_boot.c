@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "image/io/boot_site.h"
 #include "image/io/serve.h"
+#include "image/io/update_auto.h"
 #include "image/io/update_request.h"
 #include "lib/io/log.h"
 
@@ -44,7 +45,10 @@ int serve_update(void *arg, char *const *argv, size_t argc, struct json *out, st
                 else
                         snprintf(q.source, sizeof q.source, "%s", argv[i]);
         }
-        int r = q.source[0] ? 0 : serve_update_url(s, q.source, sizeof q.source, reterr);
+        struct update_source from;
+        int r = q.source[0] ? 0 : update_source_read(s->h, &from, reterr);
+        if (r == 0 && !q.source[0])
+                snprintf(q.source, sizeof q.source, "%s", from.url);
         if (r == 0)
                 r = update_request_start(s->h, &q, reterr);
         if (r == 0)

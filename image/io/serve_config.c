@@ -76,23 +76,6 @@ void serve_status_config(struct serve *s, struct json *out)
         seed_copy_fini(&cur);
 }
 
-int serve_update_url(struct serve *s, char *ret, size_t n, struct err *reterr)
-{
-        struct seed_copy cur;
-        struct config *c = NULL;
-        seed_copy_init(&cur);
-        int r = store_load(s->h, STORE_CURRENT, &cur, reterr);
-        if (r == 0)
-                r = config_load_text(cur.cfg, "gatehouse.cfg", &c, reterr);
-        if (r == 0 && (!*c->update.url || strlen(c->update.url) >= n))
-                r = err_set(reterr, EINVAL, "update", "url is not set in gatehouse.cfg: name a source");
-        if (r == 0)
-                snprintf(ret, n, "%s", c->update.url);
-        config_free(c);
-        seed_copy_fini(&cur);
-        return r;
-}
-
 static int take_part(struct seed_copy *f, const char *name, const char *text, struct seed_file *manifests, struct err *reterr)
 {
         static const char folder[] = "manifests/";

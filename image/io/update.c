@@ -69,18 +69,28 @@ static void report(const struct work *w, enum update_step s)
                 w->job->progress(w->job->arg, s, w->done, w->total);
 }
 
-static int manifest_take(struct work *w, struct err *reterr)
+static int manifest_take(struct bundle *from, const char *const *key_dirs, struct update_manifest *ret, struct err *reterr)
 {
         uint8_t text[UPDATE_MANIFEST_MAX], sig[UPDATE_SIGNATURES_MAX * UPDATE_SIGNATURE_BYTES];
         size_t n, n_sig, n_dirs = 0;
-        while (n_dirs < UPDATE_KEY_DIRS && w->job->key_dirs[n_dirs])
+        while (n_dirs < UPDATE_KEY_DIRS && key_dirs[n_dirs])
                 n_dirs++;
-        int r = bundle_read_small(w->bundle, "manifest", text, sizeof text, &n, reterr);
+        int r = bundle_read_small(from, "manifest", text, sizeof text, &n, reterr);
         if (r == 0)
-                r = bundle_read_small(w->bundle, "manifest.sig", sig, sizeof sig, &n_sig, reterr);
+                r = bundle_read_small(from, "manifest.sig", sig, sizeof sig, &n_sig, reterr);
         if (r == 0)
-                r = signature_verify(w->job->key_dirs, n_dirs, SPAN(text, n), SPAN(sig, n_sig), reterr);
-        return r < 0 ? r : update_manifest_parse(SPAN(text, n), &w->m, reterr);
+                r = signature_verify(key_dirs, n_dirs, SPAN(text, n), SPAN(sig, n_sig), reterr);
+        return r < 0 ? r : update_manifest_parse(SPAN(text, n), ret, reterr);
+}
+
+int update_look(const char *source, const char *const key_dirs[UPDATE_KEY_DIRS], struct update_manifest *ret, struct err *reterr)
+{
+        struct bundle *b = NULL;
+        int r = bundle_open(source, &b, reterr);
+        if (r == 0)
+                r = manifest_take(b, key_dirs, ret, reterr);
+        bundle_close(b);
+        return r;
 }
 
 /* The entry that runs must be there and proved good: while it is on trial, the other slot is what we would fall back
@@ -288,7 +298,7 @@ static int install(struct work *w, struct err *reterr)
         if (r < 0)
                 return r;
         report(w, UPDATE_STEP_FETCH);
-        if ((r = manifest_take(w, reterr)) < 0 || (r = admit(w, reterr)) < 0)
+        if ((r = manifest_take(w->bundle, w->job->key_dirs, &w->m, reterr)) < 0 || (r = admit(w, reterr)) < 0)
                 return r;
         if ((r = idle_entries_remove(w, reterr)) < 0 || (r = slot_fill(w, reterr)) < 0 ||
             (r = entry_install(w, reterr)) < 0)

@@ -45,6 +45,10 @@ int slot_running(const struct gpt *g, const struct sha256 *roothash, struct slot
         NONNULL(1, 2, 3) MUST_USE;
 int slot_of(const struct gpt *g, char which, struct slot *ret, struct err *reterr) NONNULL(1, 3) MUST_USE;
 
+#define UPDATE_KEYS_OF_IMAGE "/usr/lib/gatehouse/update-keys"
+#define UPDATE_KEYS_OF_CONFIG "/etc/gatehouse/update-keys" /* gatehouse.cfg may name more */
+/* What a source offers, its signature verified; nothing is written. */
+int update_look(const char *source, const char *const key_dirs[UPDATE_KEY_DIRS], struct update_manifest *ret, struct err *reterr) NONNULL(1, 2, 3, 4) MUST_USE;
 int update_install(const struct update_job *j, struct update_manifest *ret, struct err *reterr) NONNULL(1, 2) MUST_USE;
 /* The other slot boots next, twice at most, then this one again.  -ENOENT when there is no other that was proved good.
  */

@@ -5,6 +5,7 @@
    gatectl system apply ── ROOT/run/gatehouse/system.sock ──▶ gatehouse-system serve ──▶ a systemctl that only writes down
 
 Everything lies below a scratch ROOT; nothing of this machine is touched.  The shards' `ip -batch` files are run in namespaces."""
+import datetime
 import http.server
 import json
 import os
@@ -313,7 +314,8 @@ def applied(box, check):
     rc, out = apply(one_nic + 'bgp = { as = 64512; router_id = "192.0.2.2"; neighbours = ( { address = "192.0.2.1"; as = 64513; } ); };', "--confirm", "0")
     check("one NIC for all, and BGP: l4lb takes its exception port", rc == 0 and "applied" in out and 'kernel = "k0"' in box.read("run/gatehouse/etc/l4lb.cfg"), (rc, out))
     rc, out = apply(config(name="from-smbios", via=6), "--confirm", "0")
-    check("and back: BGP is stopped", rc == 0 and "stop gatehouse-bird.service" in box.take_calls(), (rc, out))
+    calls = box.take_calls()
+    check("and back: BGP is stopped", rc == 0 and any(c.startswith("stop ") and {"gatehouse-bird.service", "gatehouse-advertise.service"} <= set(c.split()) for c in calls), (rc, out, calls))
     box.take_calls()
 
 
@@ -470,6 +472,149 @@ def console(base, check):
         box.serve.stop()
 
 
+TPM = """#!/bin/sh
+# systemd-creds, as far as it is asked: what one chip seals another does not open
+for a; do from=$out; out=$a; done
+chip=$(cat %(chip)s)
+case $1 in
+encrypt) { echo "$chip"; cat "$from"; } >"$out" ;;
+decrypt) read -r n <"$from"; [ "$n" = "$chip" ] || { echo "another chip"; exit 1; }; tail -c 32 "$from" >"$out" ;;
+esac
+"""
+
+
+def secrets(base, check):
+    """Sealed, moved to another machine, locked, opened by the recovery key that is typed on the console."""
+    box = Box(os.path.join(base, "secrets"))
+    box.put("dev/tpmrm0", "1")
+    creds = os.path.join(box.daemons, "creds")
+    with open(creds, "w") as f:
+        f.write(TPM % {"chip": box.path("dev/tpmrm0")})
+    os.chmod(creds, 0o755)
+    plain = box.argv
+    box.argv = lambda *args: [plain()[0], "--creds", creds, *plain()[1:], *args]
+    box.put("efi/gatehouse/gatehouse.cfg", config(name="sealed", more='bgp = { as = 64512; router_id = "192.0.2.2"; neighbours = ( { address = "192.0.2.1"; as = 64513; password = "BGPWORD"; } ); };'))
+    box.put("efi/gatehouse/manifests/a.yaml", "# SECRETYAML\n")
+    agent = box.path("run/systemd/system/gatehouse.target.wants/gatehouse-agent.service")
+    shard = "run/systemd/system/l7gw@default-1.service.d/50-gatehouse.conf"
+    rc, out = box.system("configure")
+    check("first boot with a TPM: sealed; agent and shards start, the key handed to them", rc == 0 and "state=sealed" in out and os.path.islink(agent) and
+          "LoadCredential=host.key:/run/gatehouse/keys/daemon.key" in box.read(shard), out)
+    kept = subprocess.run(["grep", "-rlE", "BGPWORD|SECRETYAML", box.path("var")], capture_output=True, text=True, check=False).stdout
+    check("no secret of the configuration lies in the store in clear", not kept and "BGPWORD" in box.read("run/gatehouse/etc/bird.conf"), kept)
+    box.start()
+    t = Terminal(box)
+    try:
+        key = re.search(r"(?:[A-Z2-7]{4}-){7}[A-Z2-7]{4}", t.wait("not shown again")).group(0)
+        t.type("\r")
+        wait_until(lambda: box.ctl("system", "recovery")[0] != 0, 20, "the recovery key is not shown after Enter")
+        check("the console shows a recovery key, until Enter", box.status()["secrets"] == {"state": "sealed", "detail": box.status()["secrets"]["detail"], "recovery": ""})
+    finally:
+        t.close()
+    box.serve.stop()
+
+    box.put("dev/tpmrm0", "2")
+    shutil.rmtree(box.path("run"))
+    rc, out = box.system("configure")
+    check("under another TPM: locked, and all that is no secret is rendered", rc == 0 and "state=locked" in out and "name=sealed" in out and not os.path.lexists(agent) and
+          "SetCredential=host.key:locked" in box.read(shard) and "BGPWORD" not in box.read("run/gatehouse/etc/bird.conf"), out)
+    box.start()
+    box.take_calls()
+    new = os.path.join(base, "locked.cfg")
+    with open(new, "w") as f:
+        f.write(config(name="other"))
+    rc, out = box.ctl("system", "apply", new)
+    check("nothing is applied while they are locked", rc != 0 and "recovery key" in out, out)
+    rc, out = box.ctl("system", "unlock", "AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA-AAAA")
+    check("a wrong recovery key is refused", rc != 0 and "not the one of this box" in out, out)
+    t = Terminal(box)
+    try:
+        t.wait("type the recovery key")
+        t.type("wrong\r")
+        t.wait("eight groups of four")
+        t.type(key.lower().replace("-", "") + "\r")
+        t.wait("sealed to this machine")
+    finally:
+        t.close()
+    wait_until(lambda: box.status()["apply"] == "idle" and os.path.lexists(agent), 60, "rendered anew; status: %s" % box.status())
+    calls = " ".join(box.take_calls())
+    check("the recovery key, typed: sealed to this TPM, agent started, shards restarted with their key",
+          "LoadCredential=" in box.read(shard) and re.search(r"restart[^\n]*l7gw@default-1", calls) and "start gatehouse.target" in calls and
+          "BGPWORD" in box.read("run/gatehouse/etc/bird.conf"), calls)
+    box.serve.stop()
+    rc, out = box.system("configure")
+    check("the next boot needs nobody", "state=sealed" in out, out)
+
+
+class Updates(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def automatic(base, check):
+    """Looks at an update server: verified first; taken in the window; not what was rolled back."""
+    box, www = Box(os.path.join(base, "automatic")), os.path.join(base, "www", "stable")
+    os.makedirs(www)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a: Updates(*a, directory=os.path.dirname(www)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    key = os.path.join(base, "update.key")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", key], check=True)
+    public = subprocess.run(["openssl", "pkey", "-in", key, "-pubout"], check=True, capture_output=True, text=True).stdout
+    box.put("usr/lib/gatehouse/release", "VERSION=1.2.0\nMINIMUM_VERSION=1.0.0\nCOMMIT=x\nCHANNEL=stable\nPROFILE=release\n")
+    box.put("usr/lib/gatehouse/update-keys/a.pem", public)
+    box.put("proc/cmdline", "roothash=" + "0" * 64 + "\n")
+    box.put("etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+
+    def offer(version, sign=True):
+        with open(os.path.join(www, "manifest"), "w") as f:
+            f.write("gatehouse-update 1\nversion=%s\nminimum=1.0.0\narchitecture=x86-64\nroothash=%s\n" % (version, "1" * 64))
+            f.writelines("%s=%d %s\n" % (n, 4096, "2" * 64) for n in ("root", "verity", "uki"))
+        if sign:
+            subprocess.run(["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", os.path.join(www, "manifest"), "-out", os.path.join(www, "manifest.sig")], check=True)
+
+    def settings(automatic, hours):
+        start = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)).strftime("%H:%M")
+        end = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours + 2)).strftime("%H:%M")
+        box.put("efi/gatehouse/gatehouse.cfg", config(name="box", more='update = { url = "http://127.0.0.1:%d"; channel = "stable"; automatic = %s; window = "%s-%s"; };' % (
+            server.server_address[1], automatic, start, end)))
+        rc, out = box.system("configure")
+        if rc:
+            raise RuntimeError(out)
+
+    def look():
+        box.take_calls()
+        rc, out = box.system("auto-update")
+        return rc, out, [c for c in box.take_calls() if c.startswith("start")]
+    timer = box.path("run/systemd/system/gatehouse.target.wants/gatehouse-auto-update.timer")
+    try:
+        settings("false", -1)
+        offer("1.3.0")
+        rc, out, started = look()
+        check("automatic = false: no timer, nothing is asked for", rc == 0 and not started and not os.path.lexists(timer), out)
+        settings("true", 3)
+        rc, out, started = look()
+        check("a newer version is found, and waits for its window", rc == 0 and not started and os.path.islink(timer) and "found, waits for its time: 1.3.0" in out, out)
+        # the last 29 minutes of a window are every box's time
+        settings("true", -1.75)
+        rc, out, started = look()
+        check("in the window: the update is started", rc == 0 and started == ["start --no-block gatehouse-update.service"] and
+              "reboot=yes" in box.read("run/gatehouse/update.request") and "/stable/" in box.read("run/gatehouse/update.request"), (out, started))
+        box.put("var/lib/gatehouse/system/last-rollback", "from=1.3.0\nto=1.2.0\nat=1\nreason=it failed\n")
+        rc, out, started = look()
+        check("a version that was rolled back is not tried again", rc == 0 and not started and "rolled back here" in out, (out, started))
+        offer("1.3.1")
+        rc, out, started = look()
+        check("until there is a newer one", rc == 0 and bool(started), (out, started))
+        offer("1.4.0", sign=False)
+        rc, out, started = look()
+        check("a manifest that its signature does not fit is not even looked into", rc != 0 and not started and "1.4.0" not in out, (out, started))
+        offer("1.2.0")
+        rc, out, started = look()
+        check("nothing newer: nothing happens", rc == 0 and not started and "newest" in out, (out, started))
+    finally:
+        server.shutdown()
+
+
 def main():
     check = Checks("image_config")
     base = tempfile.mkdtemp(prefix="gh-icfg-")
@@ -480,6 +625,8 @@ def main():
         check.guarded("roles", roles, base, check)
         check.guarded("metadata", metadata, base, check)
         check.guarded("console", console, base, check)
+        check.guarded("secrets", secrets, base, check)
+        check.guarded("automatic", automatic, base, check)
         trouble = box.serve.trouble() if box.serve else ["serve never started"]
         check("no sanitizer report", not trouble, "\n".join(trouble))
     finally:

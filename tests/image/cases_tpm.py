@@ -30,8 +30,9 @@ def sealed(bed, check):
     check("first boot seals the host key to the TPM; serving in %.0f s" % took, s["state"] == "sealed", s)
     kept = m.sh("ls /var/lib/gatehouse/system").split()
     check("no key lies on the disk in clear", "host.key.tpm" in kept and "host.key.recovery" in kept and "host.key" not in kept, kept)
-    stores = m.run("ls /var/lib/gatehouse/l7gw/*/blobs; find /var/lib/gatehouse -name host.key -path '*l7gw*'; grep -rl 'PRIVATE KEY' /var/lib/gatehouse /etc/gatehouse/l7gw")[1]
-    check("neither does a private key: not in the shards' stores, nor in the stored manifests", ".enc" in stores and "host.key" not in stores and "/var/lib" not in stores, stores)
+    encrypted = int(m.sh("find /var/lib/gatehouse/l7gw -name '*.enc' | wc -l"))
+    plain = m.run("find /var/lib/gatehouse/l7gw -name host.key; grep -rl 'PRIVATE KEY' /var/lib/gatehouse /etc/gatehouse/l7gw")[1]
+    check("neither does a private key: not in the shards' stores, nor in the stored manifests", encrypted and not plain, "%d, %s" % (encrypted, plain))
     m.wait_console(KEY, 120)
     key = re.findall(KEY, m.console())[-1]
     told = json.loads(m.sh("gatectl system recovery -o json"))["recovery_key"]

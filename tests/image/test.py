@@ -9,7 +9,7 @@ from image.build.step import BuildError, run
 from tests.lab.netns import CommandError
 from tests.lab.scenario import Checks
 
-from . import cases_boot, cases_config, cases_image, cases_kube, cases_tpm, cases_update
+from . import cases_auto, cases_boot, cases_config, cases_image, cases_kube, cases_tpm, cases_update
 from .bed import Bed
 from .site import Site, SiteBusy
 from .vm import MachineError, needed
@@ -30,6 +30,7 @@ GROUPS = (
     ("console", cases_config.console_form, False),
     ("tampered", cases_update.tampered, False),
     ("update", cases_update.commits, False),
+    ("auto-update", cases_auto.by_itself, False),
     ("tpm", cases_tpm.sealed, False),
     ("rollback", cases_update.rolls_back, False),
     ("power-cut", cases_update.power_cut, False),

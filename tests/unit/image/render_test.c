@@ -193,6 +193,7 @@ static void one_nic_and_bgp(void **state)
         holds(&m, RENDER_ETC "/bird.conf", "export where proto ~ \"vips*_4\"", true);
         holds(&m, RENDER_ETC "/advertise.cfg", "{ protocol = \"vips0_4\"; prefix = \"198.51.100.0/26\"; }", true);
         assert_non_null(files_find(&m.files, RENDER_WANTS "/gatehouse-bird.service"));
+        assert_null(files_find(&m.files, RENDER_WANTS "/gatehouse-auto-update.timer"));
         assert_non_null(files_find(&m.files, RENDER_WANTS "/gatehouse-advertise.service"));
         holds(&m, RENDER_ETC "/bird.conf", "password \"s\";", true);
         assert_int_equal(files_find(&m.files, RENDER_ETC "/bird.conf")->mode, 0640);
