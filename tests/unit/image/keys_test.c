@@ -7,6 +7,7 @@
 #include "image/io/keys.h"
 #include "image/io/path.h"
 #include "image/io/store.h"
+#include "lib/io/log.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -351,6 +352,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup(f, fresh)
         const struct CMUnitTest tests[] = {T(without_a_tpm), T(sealed), T(moved_to_a_box_without), T(refused_and_late), T(damage),
                                            cmocka_unit_test(recovery_words), cmocka_unit_test(blanked), T(stored)};
+        log_init("test", LOG_ERROR);
         if (!mkdtemp(root))
                 return 1;
         return cmocka_run_group_tests(tests, NULL, remove_root);
