@@ -9,6 +9,10 @@
         L(SEND_BATCH, 128, "sends in one system call") \
         L(CHUNK_BYTES, 16384, "queue granule: one full TLS record") \
         L(CHUNKS_KEPT, 1024, "idle chunks a worker keeps for reuse: 16 MiB") \
+        L(SPLICE_BYTES, 65536, "bytes left of a plain body from which on they pass through a pipe: below, copying is cheaper") \
+        L(PIPE_BYTES, 262144, "of one body in its pipe; pages, not copies") \
+        L(PIPES, 1024, "pipes one worker has filled at once, two descriptors each; over it bodies are copied") \
+        L(PIPES_KEPT, 16, "empty pipes a worker keeps") \
         L(STREAMS_KEPT, 1024, "idle streams a worker keeps for reuse") \
         L(CONNS_KEPT, 1024, "idle connection structs a worker keeps for reuse") \
         L(STREAM_CHUNK_BYTES, 4096, "first arena chunk of a stream: an ordinary request fits") \

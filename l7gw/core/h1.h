@@ -77,6 +77,9 @@ struct h1_body {
         bool done;
 };
 void h1_body_init(struct h1_body *b, const struct msg *m) NONNULL(1, 2);
+/* Body bytes that come next and need no look: UINT64_MAX up to the close, 0 inside chunks.  Whoever passes n of them on says so. */
+uint64_t h1_body_plain(const struct h1_body *b) NONNULL(1);
+void h1_body_passed(struct h1_body *b, uint64_t n) NONNULL(1);
 /* Takes bytes from the front of in.  *ret_data = the body bytes among them (points into in, possibly empty), *ret_used =
  * how many bytes of in are consumed.  Call again with the rest until used == 0 or b->done.  Trailer fields are checked and
  * added to `trailers` (may be NULL: checked, dropped; else the same msg at each call); framing, routing, authentication

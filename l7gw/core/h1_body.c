@@ -33,6 +33,19 @@ void h1_body_init(struct h1_body *b, const struct msg *m)
         b->done = m->framing == BODY_NONE || (m->framing == BODY_LENGTH && b->left == 0);
 }
 
+uint64_t h1_body_plain(const struct h1_body *b)
+{
+        return b->framing == BODY_LENGTH ? b->left : b->framing == BODY_CLOSE ? UINT64_MAX : 0;
+}
+
+void h1_body_passed(struct h1_body *b, uint64_t n)
+{
+        BUG_ON(n > h1_body_plain(b));
+        if (b->framing == BODY_LENGTH)
+                b->left -= n;
+        b->done = b->framing == BODY_LENGTH && b->left == 0;
+}
+
 /* Stores a trailer byte (the caller wants them) and counts it. */
 static enum h1_rc trailer_byte(struct h1_body *b, struct msg *trailers, uint8_t c)
 {

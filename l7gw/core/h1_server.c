@@ -288,6 +288,7 @@ static void down_head(struct stream *s)
         if (m->framing == BODY_CLOSE || h->draining || !s->req_done)
                 h->close_after = true;
         m->minor = s->req.minor;
+        s->resp_plain = !h->chunked;
         head_write(h, m, !h->close_after);
 }
 

@@ -85,6 +85,8 @@ struct stream {
         bool complete;                /* the session has passed on the whole response */
         bool continued;               /* 100 was sent */
         bool tunnel;                  /* the upgrade was accepted: bytes both ways until both have ended */
+        bool resp_plain;              /* HTTP/1, after head(): body bytes go to the socket as they are, so whoever has them may send
+                                       * them there himself, behind what the session has queued */
         bool resp_waits;              /* the engine found no room: it wants resp_room() */
         struct stream_up up;
         /* HTTP/2 only: what is gathered before the head is complete */

@@ -33,6 +33,7 @@ void conn_close(struct conn *c)
                 return;
         c->dead = true;
         session_gone(c);
+        pipe_drop(&w->pipes, &c->pipe);
         timer_stop(&c->timer);
         loop_defer_cancel(&c->defer);
         sendq_cancel(&w->sends, &c->send);
@@ -324,6 +325,13 @@ static void conn_run(struct loop_defer *d)
         if (again) /* others wait too: the next round goes on */
                 loop_defer(c->w->loop, &c->defer);
         const struct chain *out = conn_session_out(c);
+        if (c->pipe && c->writable && (!out || out->n == 0)) {
+                if (!conn_pipe_send(c)) {
+                        conn_close(c);
+                        return;
+                }
+                h1_server_flushed(&c->h1);
+        }
         if (out && out->failed)
                 conn_close(c);
         else if (conn_unsent(c) > 0 && c->writable)

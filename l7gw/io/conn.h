@@ -26,6 +26,7 @@ struct conn {
         struct sendop send;
         struct timer timer;
         struct tls *tls;          /* NULL on cleartext */
+        struct pipe *pipe;        /* response bytes behind those of the session's out; NULL: none */
         struct buf in;            /* plain text the session has not taken yet */
         struct buf sealed;        /* cipher text not decrypted yet: the session had no room */
         enum conn_proto proto;
@@ -58,6 +59,9 @@ struct conn {
 /* Takes fd on success. */
 int conn_open(struct worker *w, int fd, const struct bind_key *key, const struct ipaddr *local, uint16_t local_port,
               const struct ipaddr *peer, uint16_t peer_port) MUST_USE;
+/* Passes up to max body bytes from fd to the client, unseen; nothing may wait before them (conn_may_pass).  As pipe_fill. */
+ssize_t conn_pass(struct conn *c, int fd, size_t max) NONNULL(1) MUST_USE;
+bool conn_may_pass(struct conn *c) NONNULL(1); /* cleartext, and all that came before has left for the client */
 void conn_output(void *conn); /* struct stream_engine.output */
 struct proxy_addrs conn_proxy_addrs(const struct conn *c) NONNULL(1); /* what endpoints that ask for it are told */
 const struct gen_bind *conn_bind(struct conn *c) NONNULL(1); /* in the current generation; NULL: it has none */

@@ -306,7 +306,31 @@ void conn_read(struct conn *c)
 size_t conn_unsent(struct conn *c)
 {
         const struct chain *out = conn_session_out(c);
-        return (out ? out->n : 0) + (c->tls ? c->tls->wire.n : 0);
+        return (out ? out->n : 0) + (c->tls ? c->tls->wire.n : 0) + (c->pipe ? c->pipe->n : 0);
+}
+
+bool conn_may_pass(struct conn *c)
+{
+        return !c->tls && !c->dead && conn_unsent(c) == 0;
+}
+
+ssize_t conn_pass(struct conn *c, int fd, size_t max)
+{
+        ssize_t n = pipe_fill(&c->w->pipes, fd, max, &c->pipe);
+        if (n > 0 && !(c->writable && conn_pipe_send(c) && !c->pipe))
+                loop_defer(c->w->loop, &c->defer); /* conn_run goes on with it, or meets the same error */
+        return n;
+}
+
+bool conn_pipe_send(struct conn *c)
+{
+        size_t before = c->pipe->n;
+        int r = pipe_drain(&c->w->pipes, &c->pipe, c->f.fd);
+        size_t went = before - (c->pipe ? c->pipe->n : 0);
+        c->writable &= !c->pipe || r < 0;
+        c->gave |= went > 0;
+        metric_add(&c->w->counters.v[WORKER_SPLICED_BYTES], went);
+        return r == 0;
 }
 
 bool conn_has_input(struct conn *c)

@@ -20,6 +20,7 @@ void conn_tls_feed(struct conn *c, struct span in) NONNULL(1); /* cipher text; e
 void conn_proxy_feed(struct conn *c, struct span in) NONNULL(1); /* bytes while c->proxy is set: its header, then the rest goes on */
 void conn_eof(struct conn *c) NONNULL(1);
 void conn_read(struct conn *c) NONNULL(1); /* until the socket is empty or there is no room */
+bool conn_pipe_send(struct conn *c) NONNULL(1) MUST_USE; /* false: the client is gone */
 size_t conn_unsent(struct conn *c) NONNULL(1);
 bool conn_has_input(struct conn *c) NONNULL(1); /* bytes wait, here or in the socket, to be looked at again */
 void conn_rest(struct conn *c) NONNULL(1); /* nothing more to do now: the end, or the next deadline */

@@ -19,6 +19,7 @@
         C(REQUESTS, "requests_total", "Requests finished") \
         C(BODY_BYTES_IN, "request_body_bytes_total", "Request body bytes received") \
         C(BODY_BYTES_OUT, "response_body_bytes_total", "Response body bytes passed on") \
+        C(SPLICED_BYTES, "spliced_bytes_total", "Bytes passed from socket to socket without a copy") \
         C(UPSTREAM_CONNECTS, "upstream_connects_total", "Upstream connections opened") \
         C(UPSTREAM_CONNECT_FAILURES, "upstream_connect_failures_total", "Upstream connections that failed") \
         C(UPSTREAM_TLS_HANDSHAKES, "upstream_tls_handshakes_total", "TLS handshakes with endpoints completed") \

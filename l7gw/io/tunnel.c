@@ -14,7 +14,9 @@ struct side {
         struct loop_fd f;
         struct tls *tls;   /* NULL: the bytes are passed as they are */
         struct chain out;  /* waiting for this side's socket */
+        struct pipe *pipe; /* what waits behind out */
         bool readable, writable, hup;
+        bool bulk;         /* it sends a lot at a time: by splice, if both sides are plain */
         bool eof;          /* it will say no more */
         bool fin, fin_sent; /* it is to be told that the other side will say no more; it has been */
 };
@@ -51,6 +53,11 @@ static void side_close(struct side *s, bool reset)
         chain_clear(&s->out);
 }
 
+static size_t side_unsent(const struct side *s)
+{
+        return s->out.n + (s->pipe ? s->pipe->n : 0);
+}
+
 /* reset: the end is no orderly one, and both sides shall see that. */
 static void tunnel_close(struct tunnel *t, bool reset)
 {
@@ -62,6 +69,8 @@ static void tunnel_close(struct tunnel *t, bool reset)
         loop_defer_cancel(&t->defer);
         side_close(&t->down, reset);
         side_close(&t->up, reset);
+        pipe_drop(&w->pipes, &t->down.pipe);
+        pipe_drop(&w->pipes, &t->up.pipe);
         chain_clear(&t->up.out);
         if (t->breaker) {
                 breaker_give(t->breaker, BREAKER_CONNECTIONS);
@@ -126,15 +135,33 @@ static bool side_has_input(const struct side *s)
         return s->readable || (s->tls && tls_pending(s->tls));
 }
 
+/* From socket to socket: as recv(). */
+static ssize_t side_pass(struct tunnel *t, struct side *from, struct side *to)
+{
+        ssize_t n = pipe_fill(&t->w->pipes, from->f.fd, L7_PIPE_BYTES, &to->pipe);
+        from->bulk = n >= L7_SPLICE_BYTES / 2;
+        if (n == -EAGAIN)
+                from->readable = false;
+        if (n >= 0)
+                return n;
+        errno = (int)-n;
+        return -1;
+}
+
 /* Reads from one side what the other has room for.  1: something moved, 0: nothing, -1: the side is broken. */
 static int side_pump(struct tunnel *t, struct side *from, struct side *to)
 {
         size_t cap = t->w->options->buffer_bytes;
-        if (from->eof || to->out.n >= cap || !side_has_input(from))
+        if (from->eof || to->pipe || to->out.n >= cap || !side_has_input(from))
                 return 0;
-        const uint8_t *p;
-        ssize_t n = side_recv(t, from, MIN(cap - to->out.n, (size_t)L7_SCRATCH_BYTES), &p);
-        if (n > 0)
+        const uint8_t *p = NULL;
+        bool pass = from->bulk && !from->tls && !to->tls && to->out.n == 0;
+        ssize_t n = pass ? side_pass(t, from, to) : -1;
+        if (!pass || (n < 0 && errno == ENOBUFS)) { /* another error is told only once */
+                n = side_recv(t, from, MIN(cap - to->out.n, (size_t)L7_SCRATCH_BYTES), &p);
+                from->bulk = n >= L7_SPLICE_BYTES / 2;
+        }
+        if (n > 0 && p)
                 chain_add(&to->out, p, (size_t)n);
         if (n == 0)
                 from->eof = to->fin = true;
@@ -150,7 +177,16 @@ static int side_flush(struct tunnel *t, struct side *s)
         ssize_t n = s->tls ? tls_send(s->tls, &ts, &s->out) : socket_send(s->f.fd, &s->out, &s->writable);
         if (n < 0)
                 return -1;
-        if (!s->fin || s->fin_sent || s->out.n > 0)
+        if (s->pipe && s->out.n == 0 && s->writable) {
+                size_t before = s->pipe->n;
+                if (pipe_drain(&t->w->pipes, &s->pipe, s->f.fd) < 0)
+                        return -1;
+                size_t went = before - (s->pipe ? s->pipe->n : 0);
+                s->writable = !s->pipe;
+                metric_add(&t->w->counters.v[WORKER_SPLICED_BYTES], went);
+                n += (ssize_t)went;
+        }
+        if (!s->fin || s->fin_sent || side_unsent(s) > 0)
                 return n > 0;
         if (s->tls) {
                 tls_close_notify(s->tls);

@@ -186,11 +186,51 @@ static void up_failed(struct upconn *u, enum reason r)
         up_try_failed(x, r, t);
 }
 
+/* How many of the bytes to come may pass to the client's socket unseen: none unless it pays. */
+static uint64_t passable(const struct upconn *u)
+{
+        const struct exchange *x = u->x;
+        if (!u->h.head || u->tls || !x->s.resp_plain || x->conn->tls || u->in.n > 0)
+                return 0;
+        uint64_t n = h1_body_plain(&u->h.resp);
+        return n >= L7_SPLICE_BYTES ? n : 0;
+}
+
+/* As up_recv, from socket to socket. */
+static ssize_t up_pass(struct upconn *u, uint64_t max)
+{
+        struct exchange *x = u->x;
+        ssize_t n = conn_pass(x->conn, u->f.fd, (size_t)MIN(max, (uint64_t)L7_PIPE_BYTES));
+        if (n > 0) {
+                u->received += (uint64_t)n;
+                x->s.resp_bytes += (uint64_t)n;
+                h1_body_passed(&u->h.resp, (uint64_t)n);
+                proxy_progress(x);
+        }
+        if (n >= 0)
+                return n;
+        errno = (int)-n;
+        return -1;
+}
+
+/* The last bytes of the body are in the client's pipe: it ends when they have left it. */
+static void up_passed_all(struct upconn *u)
+{
+        if (conn_may_pass(u->x->conn))
+                response_complete(u, 0);
+        else
+                u->x->s.resp_waits = true;
+}
+
 void up1_read(struct upconn *u)
 {
         struct worker *w = u->w;
         if (u->held && u->reused) /* up1_let_go judges what came */
                 return;
+        if (u->x && u->h.head && u->h.resp.done) {
+                up_passed_all(u);
+                return;
+        }
         if (u->in.n > 0 && u->h.head && u->x && u->x->s.down->room(&u->x->s) > 0 && !up_feed(u, SPAN_NULL))
                 return;
         for (unsigned reads = 0; u->x && u->state == UP_ACTIVE && up_has_input(u); reads++) {
@@ -204,10 +244,17 @@ void up1_read(struct upconn *u)
                         s->resp_waits = true;
                         return;
                 }
+                uint64_t pass = passable(u);
+                if ((pass > 0 || (s->resp_plain && u->x->conn->pipe)) && !conn_may_pass(u->x->conn)) { /* in their order */
+                        s->resp_waits = true;
+                        return;
+                }
                 s->resp_waits = false;
                 size_t want = MIN(MAX(room, (size_t)4096), (size_t)L7_SCRATCH_BYTES);
-                const uint8_t *bytes;
-                ssize_t n = up_recv(u, want, &bytes);
+                const uint8_t *bytes = NULL;
+                ssize_t n = pass > 0 ? up_pass(u, pass) : -1;
+                if (pass == 0 || (n < 0 && errno == ENOBUFS))
+                        n = up_recv(u, want, &bytes);
                 if (n < 0 && errno == EAGAIN) {
                         u->readable = false;
                         if (u->send_failed) /* it refuses our bytes and says nothing */
@@ -228,6 +275,12 @@ void up1_read(struct upconn *u)
                         up_failed(u, u->reused ? REASON_UPSTREAM_RESET : REASON_UPSTREAM_BAD);
                         return;
                 }
+                if (!bytes) { /* passed on already */
+                        if (!u->h.resp.done)
+                                continue;
+                        up_passed_all(u);
+                        return;
+                }
                 u->received += (uint64_t)n;
                 proxy_progress(u->x);
                 if (!up_feed(u, SPAN(bytes, (size_t)n)))
@@ -242,7 +295,7 @@ void up1_run(struct upconn *u)
                 return;
         }
         up_queue(u);
-        if (up_has_input(u) || u->in.n > 0)
+        if (up_has_input(u) || u->in.n > 0 || (u->h.head && u->h.resp.done))
                 up1_read(u);
 }
 

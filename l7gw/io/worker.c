@@ -351,5 +351,6 @@ void worker_stop(struct worker *w)
         if (w->current)
                 worker_gen_put(w, TAKE_PTR(w->current));
         chunk_pool_fini(&w->chunks);
+        pipe_pool_fini(&w->pipes);
         worker_free(w);
 }

@@ -7,6 +7,7 @@
 #include "l7gw/core/h1.h"
 #include "l7gw/io/generation.h"
 #include "l7gw/io/options.h"
+#include "l7gw/io/pipe.h"
 #include "l7gw/io/sendq.h"
 #include "lib/io/log.h"
 #include <openssl/ssl.h>
@@ -71,6 +72,7 @@ struct worker {
         struct map peers;         /* address and port -> struct peer */
         struct loop_defer reaper; /* frees the dead at the end of the turn */
         struct chunk_pool chunks;
+        struct pipe_pool pipes;
         /* scratch, good within one handler */
         uint8_t *rd, *plain;
         struct buf head, line;

@@ -7,6 +7,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import json
+import re
 import resource
 import select
 import signal
@@ -79,6 +80,51 @@ def descriptors(site, check):
         r = c.send(get("/echo")).reply()
         check("... the endpoint is not blamed: the next request is served", r.status == 200, r)
     wait_until(lambda: any(l["reason"] == "overload" for l in site.access()), 5 * SLOW, "the log says overload")
+
+
+def spliced(site, check):
+    """Large plain bodies pass through pipes, to the last byte and in their order; where no pipe is to be had, by copies."""
+    n, pid = 5 << 20, site.procs["l7gw"].pid
+    want = site.origin.blob(n)
+
+    def passed():
+        return int(re.search(r"^gatehouse_l7_spliced_bytes_total(?:{.*})? (\d+)$", site.ask("metrics"), re.M).group(1))
+
+    def blob(c, how="length", version="1.1", host="origin.example"):
+        return c.send(get("/blob?%d&%s" % (n, how), version=version, host=host)).reply()
+    with raw() as c:
+        c.send(get("/echo")).reply()  # its connections stand
+        old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir("/proc/%d/fd" % pid)), old[1]))
+        try:
+            r = blob(c)
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+        check("no descriptor for a pipe: copied", r.body == want and passed() == 0, (len(r.body), passed()))
+        c.send(get("/blob?%d&length" % n) + get("/echo") + get("/blob?%d&length" % n) + get("/echo"))
+        got = [c.reply() for _ in range(4)]
+        check("pipelined: large bodies and what comes behind them", got[0].body == want and got[2].body == want and
+              all(b'"path": "/echo"' in got[i].body for i in (1, 3)), [len(r.body) for r in got])
+        check("... most of it was not copied: %d KiB of %d" % (passed() >> 10, 2 * n >> 10), n < passed() <= 2 * n)
+    with raw() as c:
+        r = blob(c, "close", "1.0")
+        check("up to the close, to a client of HTTP/1.0", r.body == want, r)
+    with raw() as c:
+        r = blob(c, "cut")
+        check("39: a body that is cut looks cut", r.status == 200 and not r.complete and r.body == want[:n // 2] and c.s.recv(1) == b"", len(r.body))
+    with raw(rcvbuf=4096) as c:
+        check("a slow reader gets all of it", blob(c).body == want)
+        check("... and the connection goes on", c.send(get("/echo")).reply().status == 200)
+    site.origin.forget()
+    with raw(rcvbuf=4096) as c:
+        c.send(get("/blob?%d&length" % (n * 8)))
+        c.head()
+    check("a client that goes away: the endpoint learns it", site.origin.saw(("blob", "gone")))
+    before = passed()
+    with raw("one.example") as c, h2.Client((VIP, HTTP)) as two:
+        check("to TLS by copies", blob(c, host="one.example").body == want)
+        check("... to HTTP/2 too", two.get("/blob?%d&length" % n).body == want and passed() == before)
+    wait_until(lambda: site.ask("status")["connections"] == 0, 5 * SLOW, "all connections are gone")
 
 
 def slow_bodies(site, check):
@@ -245,4 +291,4 @@ def going(site, check):
 
 
 if __name__ == "__main__":
-    run("l7_protocols", (out_of_turn, descriptors, expectations, websocket, websocket_h2, slow_bodies, notified, going) if len(sys.argv) < 2 else [globals()[n] for n in sys.argv[1:]])
+    run("l7_protocols", (spliced, out_of_turn, descriptors, expectations, websocket, websocket_h2, slow_bodies, notified, going) if len(sys.argv) < 2 else [globals()[n] for n in sys.argv[1:]])

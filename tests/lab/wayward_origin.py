@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import queue
+import random
 import socket
 import struct
 import termios
@@ -216,6 +217,22 @@ class Origin:
     def on_hold(self, s, data, served, *_):
         self.seen.put(("hold", "begun"))
         self.seen.put(("hold", "gone" if s.recv(1) == b"" else "more"))
+
+    @staticmethod
+    def blob(n):
+        return random.Random(n).randbytes(n)
+
+    def on_blob(self, s, data, served, method, path, fields):
+        """/blob?N&HOW: N bytes that nobody can guess, with their length, up to the close ("close"), or only half of them ("cut")."""
+        n, how = path.split("?")[1].split("&")
+        out, n = self.blob(int(n)), int(n)
+        try:
+            s.sendall(b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: %d\r\n\r\n" % n if how != "close" else b"\r\n"))
+            s.sendall(out[:n // 2] if how == "cut" else out)
+        except OSError:
+            self.seen.put(("blob", "gone"))
+            raise
+        return data if how == "length" else None
 
     def on_gate(self, s, data, served, *_):
         """Half the answer, then the other half when the test says so."""
