@@ -22,7 +22,8 @@ struct pool_conf {
 /* What a certificate says.  Reading one needs libcrypto, which core may not include, so the reader comes in by pointer
  * (agent/io/cert.h); it is a pure function of its input.  -EINVAL with *reterr: malformed, or the key is another's. */
 struct cert_facts { struct sha256 fingerprint; int64_t not_after; const char **names; size_t n_names; };
-typedef int cert_read_fn(struct span chain_pem, struct span key_pem, struct arena *a, struct cert_facts *ret, struct err *reterr);
+/* ocsp_der: an OCSP response about it, or empty. */
+typedef int cert_read_fn(struct span chain_pem, struct span key_pem, struct span ocsp_der, struct arena *a, struct cert_facts *ret, struct err *reterr);
 
 /* 0, or -EINVAL with *reterr: not a PEM bundle of certificates (crl false) or of revocation lists (crl true). */
 typedef int bundle_check_fn(struct span pem, bool crl, struct err *reterr);

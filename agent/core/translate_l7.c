@@ -243,6 +243,8 @@ static void listener_certs(struct pool_build *b, const struct tx_listener *l, Mo
                 m->tls->certificates[m->tls->n_certificates++] = pb_str(c->id);
                 cert_needed(b, c);
         }
+        const char *bad = tls_options_put(b->tx, &l->l->tls.options, m->tls);
+        BUG_ON(bad); /* such a listener is not accepted */
         if (!l->trust)
                 return;
         m->tls->client_trust = pb_str(l->trust->id);
@@ -409,6 +411,7 @@ static Model__Certificate *certificate(struct tx *tx, const struct tx_cert *c)
         m->key = pb_str(c->id);
         m->fingerprint = (ProtobufCBinaryData){ SHA256_BYTES, (uint8_t *)(uintptr_t)c->facts.fingerprint.b };
         m->chain_pem = (ProtobufCBinaryData){ c->chain.n, (uint8_t *)(uintptr_t)c->chain.p };
+        m->ocsp_der = (ProtobufCBinaryData){ c->ocsp.n, (uint8_t *)(uintptr_t)c->ocsp.p };
         m->not_after = c->facts.not_after;
         m->names = (char **)(uintptr_t)c->facts.names;
         m->n_names = c->facts.n_names;

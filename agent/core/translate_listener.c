@@ -182,6 +182,17 @@ static void listener_accepted(struct tx *tx, struct tx_listener *l)
         }
 }
 
+/* Options that are not understood would be served as something weaker than asked for. */
+static void listener_options(struct tx *tx, struct tx_listener *l)
+{
+        Model__Tls scratch = MODEL__TLS__INIT;
+        const char *why = ends_tls(l) ? tls_options_put(tx, &l->l->tls.options, &scratch) : NULL;
+        if (!why || !l->accepted)
+                return;
+        l->accepted = false;
+        listener_condition(l, "Accepted", false, "UnsupportedValue", why);
+}
+
 static void listener_init(struct tx *tx, struct tx_gateway *g, const struct gateway_listener *of, const struct tx_set *set)
 {
         struct tx_listener *l = &g->listeners[g->n_listeners];
@@ -231,6 +242,7 @@ void translate_listeners(struct tx *tx, struct tx_gateway *g)
                 listener_kinds(tx, l);
                 listener_tls(tx, l);
                 listener_clients(tx, l);
+                listener_options(tx, l);
                 listener_verdict(tx, l);
         }
 }

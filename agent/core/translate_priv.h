@@ -26,7 +26,7 @@ struct tx_set { /* a ListenerSet whose Gateway is ours */
         bool allowed;                     /* its listeners are among the Gateway's */
 };
 struct tx_attachment { struct tx_route *route; const char **hosts; size_t n_hosts; }; /* effective hostnames, sorted */
-struct tx_cert { const char *id; const struct secret *secret; struct cert_facts facts; struct span chain, key; int error; const char *why; size_t in_pool; };
+struct tx_cert { const char *id; const struct secret *secret; struct cert_facts facts; struct span chain, key, ocsp; int error; const char *why; size_t in_pool; };
 struct tx_trust { const char *id; struct span ca, crl; const struct object *of; size_t in_pool; }; /* CA certificates to verify peers by */
 struct tx_policy { /* a BackendTLSPolicy */
         const struct backend_tls_policy *p;
@@ -167,6 +167,8 @@ const char *hostname_intersect(const char *listener, const char *route); /* the 
 uint32_t hostname_rank(const char *host);
 
 /* certificates and CA bundles (translate_secret.c) */
+/* tls.options into the model; NULL, or what is wrong with which of them. */
+const char *tls_options_put(struct tx *tx, const struct labels *options, Model__Tls *to);
 struct tx_cert *cert_ref(struct tx *tx, const struct object *from, const struct object_ref *ref, const char **ret_reason, const char **ret_why); /* NULL with a reason */
 struct tx_trust *trust_refs(struct tx *tx, const char *from_kind, const char *from_ns, const struct object_ref *refs, size_t n,
                             const char *bad_kind, const char **ret_reason, const char **ret_why);

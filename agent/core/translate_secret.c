@@ -22,6 +22,7 @@ static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
         c->secret = s;
         c->chain = data_get(s->data, s->n_data, "tls.crt");
         c->key = data_get(s->data, s->n_data, "tls.key");
+        c->ocsp = data_get(s->data, s->n_data, "tls.ocsp-staple");
         struct err e = { 0 };
         const struct quarantine *q = quarantine_find(tx, &s->o, "", 0);
         if (q) {
@@ -34,7 +35,7 @@ static struct tx_cert *cert_load(struct tx *tx, const struct secret *s)
                 c->error = -EINVAL;
                 c->why = tx_printf(tx, "Secret %s: %s is missing", id, c->chain.n ? "tls.key" : "tls.crt");
         } else {
-                c->error = tx->conf->cert_read(c->chain, c->key, tx->a, &c->facts, &e);
+                c->error = tx->conf->cert_read(c->chain, c->key, c->ocsp, tx->a, &c->facts, &e);
                 if (c->error == -ENOMEM)
                         tx_fail(tx, err_set(tx->err, ENOMEM, "translate", "out of memory"));
                 if (c->error < 0)

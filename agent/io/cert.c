@@ -2,6 +2,7 @@
 #include "lib/base.h"
 #include "agent/io/cert.h"
 #include <openssl/err.h>
+#include <openssl/ocsp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
@@ -86,7 +87,27 @@ static int facts_of(X509 *leaf, struct arena *a, struct cert_facts *f)
         return names_of(leaf, a, f);
 }
 
-int cert_read(struct span chain, struct span key, struct arena *a, struct cert_facts *ret, struct err *reterr)
+/* A successful response (RFC 6960 4.2.1) about this certificate, by its serial number; who signed it is for clients to verify. */
+static int ocsp_check(struct span der, X509 *leaf, struct err *reterr)
+{
+        const unsigned char *p = der.p;
+        OCSP_RESPONSE *r = der.n <= INT32_MAX ? d2i_OCSP_RESPONSE(NULL, &p, (long)der.n) : NULL;
+        OCSP_BASICRESP *basic = r && p == der.p + der.n && OCSP_response_status(r) == OCSP_RESPONSE_STATUS_SUCCESSFUL ? OCSP_response_get1_basic(r) : NULL;
+        bool about = false;
+        for (int i = 0; basic && i < OCSP_resp_count(basic) && !about; i++) {
+                ASN1_INTEGER *serial;
+                about = OCSP_id_get0_info(NULL, NULL, NULL, &serial, (OCSP_CERTID *)(uintptr_t)OCSP_SINGLERESP_get0_id(OCSP_resp_get0(basic, i))) == 1 &&
+                        ASN1_INTEGER_cmp(serial, X509_get0_serialNumber(leaf)) == 0;
+        }
+        int rc = !basic ? bad(reterr, "tls.ocsp-staple holds no successful OCSP response in DER")
+                 : about ? 0
+                         : bad(reterr, "tls.ocsp-staple is about another certificate");
+        OCSP_BASICRESP_free(basic);
+        OCSP_RESPONSE_free(r);
+        return rc;
+}
+
+int cert_read(struct span chain, struct span key, struct span ocsp, struct arena *a, struct cert_facts *ret, struct err *reterr)
 {
         if (chain.n > INT32_MAX || key.n > INT32_MAX)
                 return bad(reterr, "too long");
@@ -114,6 +135,8 @@ int cert_read(struct span chain, struct span key, struct arena *a, struct cert_f
                 return bad(reterr, "tls.key holds no PEM private key without passphrase");
         if (X509_check_private_key(leaf, pkey) != 1)
                 return bad(reterr, "tls.key does not belong to tls.crt");
+        if (ocsp.n > 0 && ocsp_check(ocsp, leaf, reterr) < 0)
+                return -EINVAL;
         return facts_of(leaf, a, ret);
 }
 

@@ -18,6 +18,7 @@
         L(STREAM_CHUNK_BYTES, 4096, "first arena chunk of a stream: an ordinary request fits") \
         L(STREAM_ARENA_BYTES, 262144, "arena cap of a stream, heads and filters both ways; over it 431 or 503") \
         L(WIRE_BYTES, 65536, "encrypted bytes waiting for the socket: four records per send") \
+        L(TLS_KEY_UPDATES, 1000, "key updates of one peer: an honest one makes one in 2^24 records, and each costs us an answer") \
         L(XFCC_BYTES, 8192, "X-Forwarded-Client-Cert: a certificate may have hundreds of names; over it the connection ends") \
         L(H2_STREAMS, 100, "SETTINGS_MAX_CONCURRENT_STREAMS") \
         L(H2_CONN_WINDOW, 1048576, "receive window of an HTTP/2 connection: request bytes it can park here") \

@@ -143,12 +143,10 @@ int conn_client_hello(SSL *ssl, int *alert, void *arg)
                 *alert = SSL_AD_UNRECOGNIZED_NAME;
                 return SSL_CLIENT_HELLO_ERROR;
         }
-        /* In this order: a new context brings its own store of CAs. */
-        if (!SSL_set_SSL_CTX(ssl, tls_listener_pick(l, conn_sni(c))) || tls_listener_apply(l, ssl) < 0) {
+        if (tls_listener_apply(l, c->tls) < 0) {
                 *alert = SSL_AD_INTERNAL_ERROR;
                 return SSL_CLIENT_HELLO_ERROR;
         }
-        memcpy(c->tls->clients, tls_listener_clients(l), sizeof c->tls->clients);
         return SSL_CLIENT_HELLO_SUCCESS;
 }
 

@@ -109,7 +109,7 @@ static int listeners_build(struct generation *g, struct model_error *e)
                         if (rb->protocol != MODEL__LISTENER__PROTOCOL__HTTPS ||
                             rl->model->protocol == MODEL__LISTENER__PROTOCOL__TLS_PASSTHROUGH)
                                 continue;
-                        int r = tls_listener_build(g->model, rl->model, &l->tls, e);
+                        int r = tls_listener_build(&g->registry->certs, g->model, rl->model, &l->tls, e);
                         if (r < 0)
                                 return r;
                 }

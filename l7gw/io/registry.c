@@ -13,6 +13,7 @@ void registry_init(struct registry *r, unsigned n_workers)
         map_init(&r->sets);
         map_init(&r->binds);
         tls_upstreams_init(&r->tls);
+        tls_certs_init(&r->certs);
 }
 
 void registry_fini(struct registry *r)
@@ -23,6 +24,7 @@ void registry_fini(struct registry *r)
         map_fini(&r->sets);
         map_fini(&r->binds);
         tls_upstreams_fini(&r->tls);
+        tls_certs_fini(&r->certs);
 }
 
 static void *blocks_new(unsigned n, size_t size)

@@ -6,6 +6,7 @@
 #include "l7gw/core/balance.h"
 #include "l7gw/core/breaker.h"
 #include "l7gw/io/counters.h"
+#include "l7gw/io/tls_cert.h"
 #include "l7gw/io/tls_upstream.h"
 #include "lib/core/map.h"
 
@@ -48,6 +49,7 @@ struct registry {
         unsigned n_workers;
         struct map listeners, clusters, sets, binds;
         struct tls_upstreams tls;
+        struct tls_certs certs;
 };
 void registry_init(struct registry *r, unsigned n_workers) NONNULL(1);
 void registry_fini(struct registry *r) NONNULL(1); /* BUG if something is still referred to */

@@ -75,6 +75,11 @@ static struct tls *over_buffers(SSL_CTX *ctx, struct chunk_pool *pool)
         return t;
 }
 
+struct tls *tls_of(const SSL *ssl)
+{
+        return BIO_get_data(SSL_get_rbio(ssl));
+}
+
 int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls **ret)
 {
         struct tls *t = over_buffers(front, pool);
@@ -145,6 +150,10 @@ enum tls_rc tls_read(struct tls *t, uint8_t *p, size_t max, size_t *ret_n)
                 total += n;
         }
         *ret_n = total;
+        if (t->key_updates > L7_TLS_KEY_UPDATES) {
+                *ret_n = 0;
+                return TLS_BAD;
+        }
         return total > 0 ? TLS_OK : rc; /* the reason for stopping comes back at the next call */
 }
 

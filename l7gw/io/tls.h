@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #define TLS_SNI_MAX 255
+#define TLS_ALPN_MAX 12 /* "h2" and "http/1.1", with their lengths */
 struct tls {
         SSL *ssl;
         struct span in;    /* cipher text of the call in progress */
@@ -19,6 +20,9 @@ struct tls {
         uint8_t sni_n;    /* lower case; 0 = none sent */
         uint8_t clients[SHA256_BYTES]; /* what its listener asked of clients when it was opened */
         char *client_cert; /* what the client has proved to be, as X-Forwarded-Client-Cert tells it; NULL: nothing */
+        uint8_t alpn[TLS_ALPN_MAX]; /* what its listener speaks, wire form */
+        uint8_t alpn_n;
+        uint32_t key_updates; /* that the peer has made */
         bool hello;        /* the client hello was seen, and is answered here */
         bool bytes;        /* its listener hands the plain text on as TCP */
         bool passthrough;  /* its listener hands on what the client has sent, unopened */
@@ -28,6 +32,7 @@ struct tls {
 /* app_data comes back from SSL_get_app_data in the client hello callback. */
 int tls_new(SSL_CTX *front, struct chunk_pool *pool, void *app_data, struct tls **ret)
         NONNULL(1, 2, 4) MUST_USE; /* 0, -ENOMEM */
+struct tls *tls_of(const SSL *ssl) NONNULL(1); /* of a connection of ours */
 void tls_free(struct tls *t);
 enum tls_rc { TLS_OK, TLS_MORE /* wants more cipher text */, TLS_EOF /* close_notify */, TLS_BAD };
 enum tls_rc tls_handshake(struct tls *t) NONNULL(1) MUST_USE; /* uses t->in */

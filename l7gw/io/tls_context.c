@@ -4,33 +4,38 @@
 #include "l7gw/io/tls_material.h"
 #include "lib/control.pb-c.h"
 
+#define CERTS_PER_NAME 8 /* one per key type is usual; of two of one type the first in the listener's list serves */
 
-struct cert_group {
-        SSL_CTX *ctx;
-        char **names; /* borrowed from the model */
-        size_t n_names;
+struct named { /* the certificates of one name, in the listener's order */
+        const char *name; /* borrowed from the model; "" for what a client gets whose name nothing matches */
+        struct tls_cert *certs[CERTS_PER_NAME];
+        size_t n;
 };
 struct tls_listener {
         const Model__Tls *model;
-        struct cert_group *groups;
-        size_t n_groups;
-        bool bytes;                    /* of no protocol we know: no ALPN is chosen */
+        struct tls_certs *all; /* the registry's */
+        struct tls_cert **certs; /* one reference each */
+        size_t n_certs;
+        struct map by_name;
+        struct named *names; /* [n_names]; the first is the default */
+        size_t n_names;
         X509_STORE *clients;           /* what certificates of clients are verified by; NULL: none are asked for */
         STACK_OF(X509_NAME) *ca_names; /* told to clients, so that they find the right one */
         uint8_t sid[SHA256_BYTES];     /* of mode and trust: a session resumes only where its client would be accepted today */
-        uint8_t *alpn; /* wire form, our order of preference */
-        unsigned alpn_n;
+        uint8_t alpn[TLS_ALPN_MAX];    /* wire form, our order of preference */
+        uint8_t alpn_n;                /* 0: bytes of no protocol we know, none is chosen */
 };
 
-static const uint8_t default_alpn[] = "\x02h2\x08http/1.1";
-
+/* The connection has its listener's list: a generation may go between the two hellos of one handshake. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,
                        unsigned in_n, void *arg)
 {
-        const struct tls_listener *l = arg;
+        const struct tls *t = tls_of(ssl);
         unsigned char *chosen;
-        (void)ssl;
-        int r = SSL_select_next_proto(&chosen, out_n, l->alpn, l->alpn_n, in, in_n);
+        (void)arg;
+        if (t->alpn_n == 0)
+                return SSL_TLSEXT_ERR_NOACK;
+        int r = SSL_select_next_proto(&chosen, out_n, t->alpn, t->alpn_n, in, in_n);
         if (r != OPENSSL_NPN_NEGOTIATED)
                 return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2: no_application_protocol */
         *out = chosen;
@@ -47,6 +52,14 @@ static void context_defaults(SSL_CTX *ctx)
         SSL_CTX_set_num_tickets(ctx, 1);
 }
 
+static void message_seen(int sent, int version, int type, const void *p, size_t n, SSL *ssl, void *arg)
+{
+        (void)version;
+        (void)arg;
+        if (!sent && type == SSL3_RT_HANDSHAKE && n > 0 && *(const uint8_t *)p == SSL3_MT_KEY_UPDATE)
+                tls_of(ssl)->key_updates++;
+}
+
 SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), const uint8_t keys[TLS_TICKET_KEYS_BYTES])
 {
         SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
@@ -54,6 +67,9 @@ SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), con
                 return NULL;
         context_defaults(ctx);
         SSL_CTX_set_client_hello_cb(ctx, client_hello, NULL);
+        SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+        SSL_CTX_set_tlsext_status_cb(ctx, tls_cert_status);
+        SSL_CTX_set_msg_callback(ctx, message_seen);
         if (SSL_CTX_set_tlsext_ticket_keys(ctx, (void *)(uintptr_t)keys, TLS_TICKET_KEYS_BYTES) != 1) {
                 SSL_CTX_free(ctx);
                 return NULL;
@@ -63,62 +79,114 @@ SSL_CTX *tls_front_new(int (*client_hello)(SSL *ssl, int *alert, void *arg), con
 
 /* ---- certificates ---- */
 
-static bool same_names(const struct cert_group *g, const Model__Certificate *c)
+static struct named *named_get(struct tls_listener *l, const char *name)
 {
-        if (g->n_names != c->n_names)
-                return false;
-        for (size_t i = 0; i < c->n_names; i++)
-                if (strcmp(g->names[i], c->names[i]) != 0)
-                        return false;
-        return true;
+        struct named *n = map_get(&l->by_name, span_str(name));
+        if (n)
+                return n;
+        n = &l->names[l->n_names];
+        *n = (struct named){.name = name};
+        if (map_put(&l->by_name, span_str(n->name), n) < 0)
+                return NULL;
+        l->n_names++;
+        return n;
 }
 
-static struct cert_group *group_for(struct tls_listener *l, const Model__Certificate *c)
+static int names_build(struct tls_listener *l, const Model__Certificate *const *models)
 {
-        for (size_t i = 0; i < l->n_groups; i++)
-                if (same_names(&l->groups[i], c))
-                        return &l->groups[i];
-        struct cert_group *g = &l->groups[l->n_groups];
-        *g = (struct cert_group){.ctx = SSL_CTX_new(TLS_server_method()), .names = c->names, .n_names = c->n_names};
-        if (!g->ctx)
-                return NULL;
-        l->n_groups++;
-        context_defaults(g->ctx);
-        if (!l->bytes)
-                SSL_CTX_set_alpn_select_cb(g->ctx, select_alpn, l);
-        return g;
+        size_t n = 1;
+        for (size_t i = 0; i < l->n_certs; i++)
+                n += models[i]->n_names;
+        l->names = calloc(n, sizeof *l->names);
+        struct named *fallback = l->names ? named_get(l, "") : NULL;
+        if (!fallback)
+                return -ENOMEM;
+        for (size_t i = 0; i < l->n_certs; i++)
+                for (size_t k = 0; k < models[i]->n_names; k++) {
+                        struct named *to = named_get(l, models[i]->names[k]);
+                        if (!to)
+                                return -ENOMEM;
+                        if (to->n < CERTS_PER_NAME)
+                                to->certs[to->n++] = l->certs[i];
+                }
+        const struct named *first = models[0]->n_names ? named_get(l, models[0]->names[0]) : NULL;
+        fallback->certs[0] = l->certs[0];
+        fallback->n = 1;
+        for (size_t i = 0; first && i < first->n; i++)
+                fallback->certs[i] = first->certs[i];
+        fallback->n = first ? first->n : 1;
+        return 0;
+}
+
+static int certs_build(struct tls_listener *l, const struct model *m, const Model__Listener *ml, struct model_error *e)
+{
+        const Model__Tls *t = l->model;
+        const Model__Certificate **models = calloc(t->n_certificates, sizeof *models);
+        l->certs = calloc(t->n_certificates, sizeof *l->certs);
+        int r = models && l->certs ? 0 : -ENOMEM;
+        for (size_t i = 0; r == 0 && i < t->n_certificates; i++) {
+                models[i] = model_certificate(m, t->certificates[i]);
+                if (!models[i]) {
+                        model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "no such certificate: %s", t->certificates[i]);
+                        r = -EINVAL;
+                } else {
+                        r = tls_cert_get(l->all, m, models[i], &l->certs[i], e);
+                        l->n_certs += r == 0;
+                }
+        }
+        if (r == 0)
+                r = names_build(l, models);
+        free(models);
+        return r;
+}
+
+/* Exact, then wildcard (one label, RFC 6125 6.4.3), then the default. */
+static const struct named *named_pick(const struct tls_listener *l, struct span name)
+{
+        char wild[TLS_SNI_MAX + 1];
+        const struct named *n = name.n ? map_get(&l->by_name, name) : NULL;
+        const uint8_t *dot = name.n ? memchr(name.p, '.', name.n) : NULL;
+        size_t rest = dot ? (size_t)(name.p + name.n - dot) : 0;
+        if (n || rest < 2 || dot == name.p || rest + 1 > sizeof wild)
+                return n ? n : &l->names[0];
+        wild[0] = '*';
+        memcpy(wild + 1, dot, rest);
+        n = map_get(&l->by_name, SPAN(wild, rest + 1));
+        return n ? n : &l->names[0];
+}
+
+/* Of two with one type of key the first wins, so it comes last.  One that does not parse leaves the others. */
+static int certs_apply(const struct tls_listener *l, struct span name, SSL *ssl)
+{
+        const struct named *n = named_pick(l, name);
+        int r = -EINVAL;
+        for (size_t i = n->n; i-- > 0;)
+                if (tls_cert_use(n->certs[i], ssl) == 0)
+                        r = 0;
+        return r;
 }
 
 /* ---- settings ---- */
 
 static int alpn_build(struct tls_listener *l, struct model_error *e, const Model__Listener *ml)
 {
-        size_t n = 0;
+        static char h2[] = "h2", h1[] = "http/1.1";
+        static char *both[] = {h2, h1};
         const Model__Tls *t = l->model;
-        if (t->n_alpn == 0) {
-                l->alpn_n = sizeof default_alpn - 1;
-                l->alpn = malloc(l->alpn_n);
-                if (l->alpn)
-                        memcpy(l->alpn, default_alpn, l->alpn_n);
-                return l->alpn ? 0 : -ENOMEM;
-        }
-        for (size_t i = 0; i < t->n_alpn; i++) {
-                if (strcmp(t->alpn[i], "h2") != 0 && strcmp(t->alpn[i], "http/1.1") != 0) {
+        char **list = t->n_alpn ? t->alpn : both;
+        for (size_t i = 0; i < (t->n_alpn ? t->n_alpn : ARRAY_SIZE(both)); i++) {
+                size_t len = strlen(list[i]);
+                if ((strcmp(list[i], h2) != 0 && strcmp(list[i], h1) != 0) || l->alpn_n + len + 1 > sizeof l->alpn) {
                         model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, "", ml->source,
-                                        "ALPN protocol %s is not supported", t->alpn[i]);
+                                        "ALPN protocol %s is not supported, or named twice", list[i]);
                         return -ENOTSUP;
                 }
-                n += strlen(t->alpn[i]) + 1;
-        }
-        l->alpn = malloc(n);
-        if (!l->alpn)
-                return -ENOMEM;
-        for (size_t i = 0; i < t->n_alpn; i++) {
-                size_t len = strlen(t->alpn[i]);
                 l->alpn[l->alpn_n++] = (uint8_t)len;
-                memcpy(l->alpn + l->alpn_n, t->alpn[i], len);
-                l->alpn_n += (unsigned)len;
+                memcpy(l->alpn + l->alpn_n, list[i], len);
+                l->alpn_n += (uint8_t)len;
         }
+        if (ml->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE)
+                l->alpn_n = 0;
         return 0;
 }
 
@@ -155,7 +223,7 @@ static int clients_apply(const struct tls_listener *l, SSL *ssl)
         return 0;
 }
 
-int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
+static int settings_apply(const struct tls_listener *l, SSL *ssl)
 {
         const Model__Tls *t = l->model;
         bool ok = SSL_set_min_proto_version(ssl, version_of(t->min_version, TLS1_2_VERSION)) == 1 &&
@@ -165,12 +233,23 @@ int tls_listener_apply(const struct tls_listener *l, SSL *ssl)
         return ok ? clients_apply(l, ssl) : -EINVAL;
 }
 
+int tls_listener_apply(const struct tls_listener *l, struct tls *to)
+{
+        memcpy(to->alpn, l->alpn, l->alpn_n);
+        to->alpn_n = l->alpn_n;
+        memcpy(to->clients, l->sid, sizeof to->clients);
+        int r = settings_apply(l, to->ssl);
+        return r == 0 ? certs_apply(l, SPAN(to->sni, to->sni_n), to->ssl) : r;
+}
+
 /* The same calls on a throw-away connection: a bad cipher list is a NACK, not a failed handshake. */
 static int settings_check(const struct tls_listener *l)
 {
-        SSL *ssl = SSL_new(l->groups[0].ctx);
-        int r = ssl ? tls_listener_apply(l, ssl) : -ENOMEM;
+        SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+        SSL *ssl = ctx ? SSL_new(ctx) : NULL;
+        int r = ssl ? settings_apply(l, ssl) : -ENOMEM;
         SSL_free(ssl);
+        SSL_CTX_free(ctx);
         return r;
 }
 
@@ -216,7 +295,7 @@ const uint8_t *tls_listener_clients(const struct tls_listener *l)
         return l->sid;
 }
 
-int tls_listener_build(const struct model *m, const Model__Listener *ml, struct tls_listener **ret,
+int tls_listener_build(struct tls_certs *all, const struct model *m, const Model__Listener *ml, struct tls_listener **ret,
                        struct model_error *e)
 {
         if (!ml->tls || ml->tls->n_certificates == 0) {
@@ -225,25 +304,17 @@ int tls_listener_build(const struct model *m, const Model__Listener *ml, struct 
                 return -EINVAL;
         }
         struct tls_listener *l = calloc(1, sizeof *l);
+        int r = -ENOMEM;
         if (l) {
                 l->model = ml->tls;
-                l->bytes = ml->protocol == MODEL__LISTENER__PROTOCOL__TLS_TERMINATE;
-                l->groups = calloc(ml->tls->n_certificates, sizeof *l->groups);
+                l->all = all;
+                map_init(&l->by_name);
+                r = alpn_build(l, e, ml);
         }
-        int r = l && l->groups ? alpn_build(l, e, ml) : -ENOMEM;
         if (r == 0)
                 r = clients_build(l, m, e);
-        for (size_t i = 0; r == 0 && i < ml->tls->n_certificates; i++) {
-                const Model__Certificate *c = model_certificate(m, ml->tls->certificates[i]);
-                struct cert_group *g = c ? group_for(l, c) : NULL;
-                if (!c) {
-                        model_error_set(e, CONTROL__NACK_STAGE__NACK_CHECK, "", ml->source, "no such certificate: %s",
-                                        ml->tls->certificates[i]);
-                        r = -EINVAL;
-                } else {
-                        r = g ? tls_certificate_load(m, g->ctx, c, e) : -ENOMEM;
-                }
-        }
+        if (r == 0)
+                r = certs_build(l, m, ml, e);
         if (r == 0 && settings_check(l) < 0) {
                 char why[256];
                 model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, "", ml->source, "listener %s: TLS settings: %s",
@@ -263,36 +334,12 @@ void tls_listener_free(struct tls_listener *l)
 {
         if (!l)
                 return;
-        for (size_t i = 0; i < l->n_groups; i++)
-                SSL_CTX_free(l->groups[i].ctx);
+        for (size_t i = 0; i < l->n_certs; i++)
+                tls_cert_put(l->all, l->certs[i]);
         X509_STORE_free(l->clients);
         sk_X509_NAME_pop_free(l->ca_names, X509_NAME_free);
-        free(l->groups);
-        free(l->alpn);
+        map_fini(&l->by_name);
+        free(l->certs);
+        free(l->names);
         free(l);
-}
-
-static bool name_matches(const char *pattern, struct span name)
-{
-        struct span p = span_str(pattern);
-        if (p.n < 2 || p.p[0] != '*' || p.p[1] != '.')
-                return span_ieq(p, name);
-        const uint8_t *dot = name.n ? memchr(name.p, '.', name.n) : NULL; /* one label, as in RFC 6125 6.4.3 */
-        return dot && dot > name.p && span_ieq(SPAN(p.p + 1, p.n - 1), SPAN(dot, (size_t)(name.p + name.n - dot)));
-}
-
-SSL_CTX *tls_listener_pick(const struct tls_listener *l, struct span name)
-{
-        const struct cert_group *wild = NULL;
-        for (size_t i = 0; i < l->n_groups; i++)
-                for (size_t k = 0; k < l->groups[i].n_names; k++) {
-                        const char *pattern = l->groups[i].names[k];
-                        if (!name_matches(pattern, name))
-                                continue;
-                        if (pattern[0] != '*')
-                                return l->groups[i].ctx;
-                        if (!wild)
-                                wild = &l->groups[i];
-                }
-        return wild ? wild->ctx : l->groups[0].ctx;
 }

@@ -29,65 +29,75 @@ static int no_passphrase(char *buf, int size, int rw, void *arg)
         return -1; /* an encrypted key is an error, never a prompt */
 }
 
-static int chain_load(SSL_CTX *ctx, const Model__Certificate *c)
+static int chain_read(struct span pem, X509 **ret_leaf, STACK_OF(X509) **ret_chain)
 {
-        BIO *bio = BIO_new_mem_buf(c->chain_pem.data, (int)MIN(c->chain_pem.len, (size_t)INT32_MAX));
-        X509 *leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL) : NULL;
-        int ok = leaf && SSL_CTX_use_certificate(ctx, leaf) == 1;
-        X509_free(leaf);
-        while (ok) {
-                X509 *ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-                if (!ca) {
-                        unsigned long e = ERR_peek_last_error();
-                        ok = ERR_GET_LIB(e) == ERR_LIB_PEM &&
-                             ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
-                        if (ok)
-                                ERR_clear_error();
-                        break;
-                }
-                if (SSL_CTX_add0_chain_cert(ctx, ca) != 1) {
+        BIO *bio = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, (size_t)INT32_MAX));
+        X509 *leaf = bio ? PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL) : NULL, *ca;
+        STACK_OF(X509) *chain = sk_X509_new_null();
+        bool ok = leaf && chain;
+        while (ok && (ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)))
+                if (sk_X509_push(chain, ca) <= 0) {
                         X509_free(ca);
-                        ok = 0;
+                        ok = false;
                 }
-        }
+        unsigned long e = ok ? ERR_peek_last_error() : 0;
+        ok = ok && ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE; /* the normal end */
+        if (ok)
+                ERR_clear_error();
         BIO_free(bio);
-        return ok ? 0 : -EINVAL;
+        if (!ok) {
+                X509_free(leaf);
+                sk_X509_pop_free(chain, X509_free);
+                return -EINVAL;
+        }
+        *ret_leaf = leaf;
+        *ret_chain = chain;
+        return 0;
 }
 
-static int key_load(SSL_CTX *ctx, const Model__Key *k)
+int tls_pair_read(struct span chain_pem, struct span key_pem, X509 **ret_leaf, STACK_OF(X509) **ret_chain, EVP_PKEY **ret_key)
 {
-        BIO *bio = BIO_new_mem_buf(k->pem.data, (int)MIN(k->pem.len, (size_t)INT32_MAX));
+        X509 *leaf;
+        STACK_OF(X509) *chain;
+        ERR_clear_error();
+        int r = chain_read(chain_pem, &leaf, &chain);
+        if (r < 0)
+                return r;
+        BIO *bio = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, (size_t)INT32_MAX));
         EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
-        int ok = key && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
-        EVP_PKEY_free(key); /* OpenSSL wipes the key when its last reference goes */
         BIO_free(bio);
-        return ok ? 0 : -EINVAL;
+        if (!key || X509_check_private_key(leaf, key) != 1) {
+                EVP_PKEY_free(key); /* OpenSSL wipes the key when its last reference goes */
+                X509_free(leaf);
+                sk_X509_pop_free(chain, X509_free);
+                return -EINVAL;
+        }
+        *ret_leaf = leaf;
+        *ret_chain = chain;
+        *ret_key = key;
+        return 0;
 }
 
 int tls_certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Certificate *c, struct model_error *e)
 {
         char section[160], why[256];
         const Model__Key *k = model_key(m, c->key);
+        X509 *leaf;
+        STACK_OF(X509) *chain;
+        EVP_PKEY *key;
         snprintf(section, sizeof section, "certs/%.*s", (int)strcspn(c->id, "/"), c->id);
         if (!k && m->locked)
                 return 0; /* who needs this certificate gets an alert; everybody else is served */
-        ERR_clear_error();
-        if (c->ocsp_der.len) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_UNSUPPORTED, section, c->source,
-                                "certificate %s: OCSP stapling is not supported", c->id);
-                return -ENOTSUP;
+        int r = k ? tls_pair_read(SPAN(c->chain_pem.data, c->chain_pem.len), SPAN(k->pem.data, k->pem.len), &leaf, &chain, &key) : -EINVAL;
+        if (r == 0) {
+                r = SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) == 1 ? 0 : -EINVAL;
+                X509_free(leaf);
+                sk_X509_pop_free(chain, X509_free);
+                EVP_PKEY_free(key);
         }
-        if (chain_load(ctx, c) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id,
-                                tls_error(why));
-                return -EINVAL;
-        }
-        if (!k || key_load(ctx, k) < 0) {
-                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "key of certificate %s: %s",
-                                c->id, k ? tls_error(why) : "missing");
-                return -EINVAL;
-        }
-        return 0;
+        if (r < 0)
+                model_error_set(e, CONTROL__NACK_STAGE__NACK_BUILD, section, c->source, "certificate %s: %s", c->id, k ? tls_error(why) : "its key is missing");
+        return r;
 }
 
 /* ---- trust ---- */

@@ -4,6 +4,9 @@
 #include "lib/core/model.h"
 #include <openssl/ssl.h>
 
+/* A chain and the key of its first certificate, checked against each other; the caller owns all three.  -EINVAL: tls_error says why. */
+int tls_pair_read(struct span chain_pem, struct span key_pem, X509 **ret_leaf, STACK_OF(X509) **ret_chain, EVP_PKEY **ret_key)
+        NONNULL(3, 4, 5) MUST_USE;
 /* Chain and key into a context, checked against each other; -errno with *reterr naming the object. */
 int tls_certificate_load(const struct model *m, SSL_CTX *ctx, const Model__Certificate *c, struct model_error *reterr)
         NONNULL(1, 2, 3, 4) MUST_USE;

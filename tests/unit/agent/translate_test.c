@@ -36,14 +36,14 @@ void *__wrap_reallocarray(void *p, size_t n, size_t size) { return fails() ? NUL
         "addressType: IPv4, ports: [{name: '', port: 8080}], endpoints: [{addresses: [" addrs "]}]}\n---\n"
 #define SECRET "{apiVersion: v1, kind: Secret, metadata: {name: s}, type: kubernetes.io/tls, stringData: {tls.crt: chain, tls.key: key}}\n---\n"
 
-static int fake_cert(struct span chain, struct span key, struct arena *a, struct cert_facts *ret, struct err *reterr)
+static int fake_cert(struct span chain, struct span key, struct span ocsp, struct arena *a, struct cert_facts *ret, struct err *reterr)
 {
         ret->names = arena_calloc(a, 1, sizeof *ret->names);
         ret->names[0] = "a.example"; /* the test's arena never fails here: see test_out_of_memory */
         ret->n_names = 1;
         return 0;
 }
-static int fake_cert_checked(struct span chain, struct span key, struct arena *a, struct cert_facts *ret, struct err *reterr)
+static int fake_cert_checked(struct span chain, struct span key, struct span ocsp, struct arena *a, struct cert_facts *ret, struct err *reterr)
 {
         ret->names = arena_calloc(a, 1, sizeof *ret->names);
         if (!ret->names)
