@@ -127,6 +127,7 @@ static void read_groups(struct config *c, const struct conf_group *root)
 
 static void read_agent(struct config *c, const struct conf_group *root)
 {
+        c->agent.kubeconfig = c->agent.context = c->agent.manifests = "";
         if (c->role == ROLE_SHARDS) {
                 if (conf_sub_or_null(root, "agent"))
                         conf_error(root, "agent", "is on another box: control.agents says where");

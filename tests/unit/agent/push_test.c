@@ -9,10 +9,10 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WAIT_MS 3000
-#define PREPARE_MS 150
+#define WAIT_MS 15000 /* of a machine that is busy */
+#define PREPARE_MS 400
 #define DRAIN_MS 50
-#define PING_MS 40
+#define PING_MS 150
 
 struct fix {
         struct loop *l;
