@@ -86,7 +86,7 @@ def gcp(raw, out, release):
 
 
 FORMATS = {"raw.zst": zst, "qcow2": qcow2, "ova": ova, "vhd": vhd, "gcp.tar.gz": gcp}
-LIMIT = 150_000_000  # a download; the VHD is for local use and compressed again by whoever moves it
+LIMIT = 150_000_000  # a download
 
 
 def sha256(path):

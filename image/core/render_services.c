@@ -12,7 +12,6 @@ static void chrony(const struct config *c, struct files *out)
                    "ntsdumpdir /var/lib/chrony\n"
                    "makestep 1.0 3\n"
                    "rtcsync\n"
-                   "leapsectz right/UTC\n"
                    "port 0\n"
                    "cmdport 0\n"
                    "user _chrony\n");

@@ -1,4 +1,5 @@
 """What the boot tests share: images built for them, the site, and machines that serve."""
+import fcntl
 import os
 import shutil
 import subprocess
@@ -10,15 +11,19 @@ from image.build import programs
 from tests.lab.client import Client
 from tests.lab.proc import wait_until
 
-from .site import DATA, MANAGEMENT, VIP4, VIP6
+from .site import DATA, MANAGEMENT, VIP4, prefix
 from .vm import BOOT_S, Machine, Nic
 
 
+IMAGES = os.path.join(programs.BUILD, "test", prefix())
+
+
 class Bed:
-    def __init__(self, site):
+    def __init__(self, site, built=()):
+        """built: names of images that are there already."""
         self.site, self.client = site, Client(site, site.prefix)
         self.base = builder.release("test")["version"]
-        self.built, self.machines = {}, []
+        self.built, self.machines, self.main = set(built), [], None
 
     # -- images -------------------------------------------------------------------------------------------------------
 
@@ -27,16 +32,25 @@ class Bed:
         parts = self.base.split(".")
         return ".".join(parts[:-1] + [str(int(parts[-1]) + step)])
 
+    @staticmethod
+    def build(name, *options, profile="test"):
+        """Directory of a build: disk.raw, update/.  One at a time: all builds share one directory of object files."""
+        out = os.path.join(IMAGES, name)
+        os.makedirs(IMAGES, exist_ok=True)
+        argv = [sys.executable, "-B", "-m", "image.build", "--profile", profile, "--formats", "", "--compression", "fast", "--out", out, *options]
+        with open(IMAGES + ".lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            p = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        if p.returncode:
+            raise RuntimeError("building %s: %s" % (name, p.stdout[-2000:]))
+        return out
+
     def image(self, name, *options, profile="test"):
-        """Directory of a build: disk.raw, update/."""
+        """As build, once."""
         if name not in self.built:
-            out = os.path.join(programs.BUILD, "test", self.site.prefix, name)
-            argv = [sys.executable, "-B", "-m", "image.build", "--profile", profile, "--formats", "", "--compression", "fast", "--out", out, *options]
-            p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            if p.returncode:
-                raise RuntimeError("building %s: %s" % (name, p.stdout[-2000:]))
-            self.built[name] = out
-        return self.built[name]
+            self.build(name, *options, profile=profile)
+            self.built.add(name)
+        return os.path.join(IMAGES, name)
 
     # -- machines -----------------------------------------------------------------------------------------------------
 
@@ -82,6 +96,10 @@ class Bed:
                                "gatectl system status", 60)[1]
         except (TimeoutError, RuntimeError, OSError) as e:
             return "%s\n%s" % (e, machine.console()[-1000:])
+
+    def cpu_s(self):
+        """Of the machines that run; those that ended are in os.times()."""
+        return sum(m.proc.cpu_s() for m in self.machines if m.proc and m.proc.alive())
 
     def close(self, but=None):
         for m in self.machines:

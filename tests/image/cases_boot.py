@@ -1,10 +1,14 @@
 """Boots to serving, and what then holds: packets by every kind of port, rights, the last known good configuration."""
 import json
+import os
 import re
+import subprocess
 
 from tests.lab.proc import wait_until
 
-from .site import STRANGER, VIP4, VIP6, config
+from .cases_image import release_image
+from .site import STRANGER, VIP4, VIP6, config, esp_put, seed_disk
+from .vm import BOOT_S
 
 WAYS = (("HTTP over IPv4", VIP4, "http"), ("HTTP over IPv6", VIP6, "http"), ("HTTPS over IPv4", VIP4, "https"), ("HTTPS over IPv6", VIP6, "https"))
 
@@ -35,6 +39,7 @@ def serving(bed, check):
     bed.wait_blessed(m)
     check("the health gate passed and the boot was blessed", True)
     m.save("serving")
+    bed.main = m
     failed = m.sh("systemctl --failed --no-legend")
     check("no unit failed", not failed.strip(), failed)
     caps = m.sh("for u in l4lb l7gw@default-1 gatehouse-agent; do p=$(systemctl show -P MainPID $u); grep -E '^(Uid|CapEff|NoNewPrivs|Seccomp):' /proc/$p/status | tr '\\n' ' '; echo; done").splitlines()
@@ -56,12 +61,13 @@ def serving(bed, check):
 
 def main_machine(bed):
     """The machine of group `serving`, back in the state in which it served; booted if that group did not run."""
-    m = next((m for m in bed.machines if m.dir.endswith("vm-main") and "serving" in m.saved), None)
+    m = bed.main
     if m is None:
         m = bed.machine("main").start()
         bed.wait_serving(m)
         bed.wait_blessed(m.ready())
         m.save("serving")
+        bed.main = m
     else:
         bed.close(but=m)
         if m.alive():
@@ -82,12 +88,62 @@ def last_known_good(bed, check):
 
 
 def kernel_ports(bed, check):
-    """No IOMMU, Secure Boot on: AF_XDP; told to, AF_PACKET."""
-    for want, edit in (("af_xdp", ()), ("af_packet", (('driver = "auto"', 'driver = "af_packet"'),))):
-        with bed.machine(want, iommu=False, seed=[bed.site.seed(want + ".img", config(*edit))]).start() as m:
-            took = bed.wait_serving(m)
-            choice = port_choice(m.ready())
-            check("without an IOMMU under Secure Boot%s: %s (%s), serving in %.0f s" % (" and told so" if edit else "", choice["driver"], choice["reason"], took), choice["driver"] == want, choice)
-            ways(bed, check, want)
+    """No IOMMU, Secure Boot on: AF_XDP; told to, AF_PACKET.  Each takes its configuration from another source on the way."""
+    manifests = {"manifests/site.yaml": bed.site.manifests().encode()}
+    user_data = b"# gatehouse.cfg\n" + config(('name = "edge-test"', 'name = "by-user-data"'))
+    seed = seed_disk(bed.site.path("user-data.img"), {"user-data": user_data, "meta-data": b"instance-id: i-1\n", **manifests}, label="cidata")
+    with bed.machine("af-xdp", iommu=False, seed=[(seed, "seed", True)]).start() as m:
+        kernel_port(bed, check, m, "af_xdp", "by-user-data", "a NoCloud seed's user-data")
+    with bed.machine("af-packet", iommu=False, seed=[]) as m:
+        text = config(('driver = "auto"', 'driver = "af_packet"'), ('name = "edge-test"', 'name = "by-esp"'))
+        esp_put(m.disk, bed.site.path("esp.raw"), {"gatehouse/gatehouse.cfg": text, **{"gatehouse/" + n: data for n, data in manifests.items()}})
+        kernel_port(bed, check, m.start(), "af_packet", "by-esp", "the ESP")
+
+
+def kernel_port(bed, check, m, want, name, source):
+    took = bed.wait_serving(m)
+    choice = port_choice(m.ready())
+    check("without an IOMMU under Secure Boot%s: %s (%s), serving in %.0f s" % (" and told so" if want == "af_packet" else "", choice["driver"], choice["reason"], took),
+          choice["driver"] == want, choice)
+    status = json.loads(m.sh("gatectl -t 60000 -o json system status"))
+    check("its configuration came by %s" % source, status["name"] == name, status)
+    ways(bed, check, want)
+
+
+def release(bed, check):
+    """The image that is handed out, as it is: no hook to ask, so it is judged by what can be seen of it.  Its configuration is on a config drive."""
+    release_image(bed)
+    files = {"gatehouse.cfg": config(('name = "edge-test"', 'name = "by-drive"')), "manifests/site.yaml": bed.site.manifests().encode()}
+    drive = seed_disk(bed.site.path("drive.img"), files, label="config-2")
+    with bed.machine("release", image="release", iommu=False, seed=[(drive, "drive", True)]).start() as m:
+        took = bed.wait_serving(m)
+        check("a release image boots with Secure Boot to serving in %.0f s" % took, True)
+        ways(bed, check, "the release image")
+        m.wait_console(r"Gatehouse  by-drive  configured by", BOOT_S)
+        check("configuration by a config drive, as the status page says", True)
+        m.wait_console(r"^Health +good", BOOT_S)
+        page = m.console().rsplit("Gatehouse  by-drive", 1)[1]
+        check("the status page: version, slot, health, MAC and address of each NIC, virtual addresses, data port",
+              all(re.search(p, page, re.M) for p in (r"^Version +" + re.escape(bed.base) + r"\b", r"^Slot +a", r"^Virtual IPs.*198\.51\.100\.0/26", r"52:54:00:12:34:01.*10\.0\.0\.5", r"^Data port.*af_xdp")), page)
+        mark = len(m.console())
+        m.type("\rroot\rid\r\x03\x04help\r")
+        m.type("\x1b[A\r")
+        probes = {port: bed.site.run("curl", "-sS", "--max-time", "3", "telnet://10.0.0.5:%d" % port, check=False).returncode for port in (22, 23, 80, 443, 9000)}
+        check("nothing listens on its management address: %s" % ", ".join("%d: curl %d" % p for p in sorted(probes.items())), all(code in (7, 28) for code in probes.values()), probes)
+        said = m.console()[mark:]
+        check("keys on the console reach nobody: no login, no shell", not re.search(r"(login|[Pp]assword|uid=|command not found|[#$] $)", said), said)
+        check("and it serves on", bed.serves())
+        m.power_button()
+        m.wait_end(BOOT_S)
+        check("the power button ends it in good order", "Powering off" in m.console()[mark:] or "Power down" in m.console()[mark:], m.console()[-400:])
+        names = esp_names(m.disk, bed.site.path("esp.raw"))
+        check("the gate passed: its boot entry is blessed", names == ["gatehouse_%s.efi" % bed.base], names)
+
+
+def esp_names(disk, scratch):
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", disk, scratch], check=True)
+    names = subprocess.run(["mdir", "-b", "-i", scratch + "@@1M", "::/EFI/Linux"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True).stdout
+    os.unlink(scratch)
+    return sorted(line.rsplit("/", 1)[1] for line in names.split())
 
 

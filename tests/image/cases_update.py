@@ -81,7 +81,7 @@ def refused(bed, check):
 
 def updated(bed, m, image, version, check, name):
     """Installs and restarts; returns where the console stood before."""
-    status, out = install(m, publish(bed, image, bed.built[image]))
+    status, out = install(m, publish(bed, image, bed.image(image)))
     check("%s: installed into the idle slot" % name, status == 0 and any(version in e for e in entries(m)), out)
     mark = len(m.console())
     m.later("systemctl reboot")
@@ -103,9 +103,8 @@ def commits(bed, check):
     wait_until(bed.serves, BOOT_S, "serving after the update", 0.5)
     check("update A to B commits: %s runs, serves and is blessed after %.0f s; A stays beside it" % (version, time.monotonic() - start),
           running(m) == version and entries(m) == sorted(before + ["gatehouse_%s.efi" % version]), entries(m))
-    status, out = install(m, publish(bed, "base", bed.built["base"]))
+    status, out = install(m, publish(bed, "base", bed.image("base")))
     check("an older version is not taken for an update", status != 0, out)
-    m.save("updated")
 
 
 def rolls_back(bed, check):
@@ -155,7 +154,7 @@ def tampered(bed, check):
 def power_cut(bed, check):
     """QEMU killed at random moments of an update: what was running boots and serves."""
     bed.image("newer", "--version", bed.version(1))
-    address = publish(bed, "newer", bed.built["newer"])
+    address = publish(bed, "newer", bed.image("newer"))
     m = main_machine(bed)
     chosen = random.Random(2026)
     for n in range(2):

@@ -55,13 +55,32 @@ def seed_disk(path, files, label="CIDATA"):
     return path
 
 
+def prefix():
+    return os.environ.get("GATEHOUSE_LAB_PREFIX", "gh") + "-img"
+
+
+def esp_put(disk, scratch, files):
+    """Writes files onto the ESP (partition 1, at 1 MiB) of a qcow2 disk that no machine uses."""
+    subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", disk, scratch], check=True)
+    where, made = scratch + "@@1M", set()
+    for name, data in files.items():
+        parents = name.split("/")[:-1]
+        for folder in ("/".join(parents[:i + 1]) for i in range(len(parents))):
+            if folder not in made:
+                netns.run(["mmd", "-i", where, "::/" + folder])
+                made.add(folder)
+        subprocess.run(["mcopy", "-i", where, "-", "::/" + name], input=data, check=True)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", scratch, disk], check=True)
+    os.unlink(scratch)
+
+
 class SiteBusy(RuntimeError):
     """Another run uses the same prefix."""
 
 
 class Site:
-    def __init__(self, prefix=None):
-        self.prefix = prefix or os.environ.get("GATEHOUSE_LAB_PREFIX", "gh") + "-img"
+    def __init__(self, lane=0):
+        self.prefix = prefix() + (str(lane + 1) if lane else "")
         self.procs, self.dir = [], None
 
     def __enter__(self):

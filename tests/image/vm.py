@@ -2,7 +2,11 @@
 
 A Machine has a directory: its disk (an overlay, the image itself stays as it is), firmware variables, logs.  It is talked to
 through the test hook (a virtio port that only test images listen to), looked at through its serial console (a file and a
-socket), and managed by QMP.  Everything waits for events with generous deadlines: emulation shares the host's cores."""
+socket), and managed by QMP.  Everything waits for events with generous deadlines: emulation shares the host's cores.
+
+Every restart is a cold start: when the guest asks for a reset, QEMU ends, and whoever looks at the machine next (alive(), run())
+switches it on again.  A warm reset finds QEMU's translated code of the system before, and was seen to leave the firmware too slow for
+its own timer, for good; and what an update has to survive is the firmware's whole way."""
 import base64
 import itertools
 import json
@@ -66,7 +70,8 @@ class Machine:
         os.makedirs(directory, exist_ok=True)
         self.disk, self.vars = self.path("disk.qcow2"), self.path("vars.qcow2")
         self.proc = self.swtpm = None
-        self.saved = set()
+        self.starts = 0  # by the guest itself
+        self.on = False  # the switch: a guest that asks for a reset comes back
         self._ids = itertools.count(1)
         self._hook = self._hook_in = None
         if keep:
@@ -118,6 +123,14 @@ class Machine:
         return a + list(extra)
 
     def start(self, *extra):
+        self.on = True
+        self._power_on(extra)
+        return self
+
+    def _power_on(self, extra=()):
+        self.forget()
+        if self.swtpm:
+            self.swtpm.stop()
         if self.tpm:
             os.makedirs(self.path("tpm"), exist_ok=True)
             self.swtpm = Proc("swtpm", ["swtpm", "socket", "--tpm2", "--tpmstate", "dir=" + self.path("tpm"), "--ctrl", "type=unixio,path=" + self.path("tpm.sock")], self.path("swtpm.log"))
@@ -125,7 +138,7 @@ class Machine:
         for name in ("qmp", "hook", "console"):
             if os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
-        argv = self.argv(extra)
+        argv = self.argv(["-action", "reboot=shutdown", *extra])
         if self.ns:
             argv = ["nsenter", "--net=/run/netns/" + self.ns, "--", *argv]
         self.started = time.monotonic()
@@ -133,13 +146,11 @@ class Machine:
         wait_until(lambda: os.path.exists(self.path("console")) or not self.proc.alive(), 30, "QEMU's sockets")
         if not self.proc.alive():
             raise MachineError("QEMU ended at once: " + self.proc.log().strip()[-500:])
-        return self
 
     def kill(self):
         """A power cut: nothing that QEMU had not written to its files is there afterwards."""
-        if self._hook:
-            self._hook.close()
-            self._hook = self._hook_in = None
+        self.on = False
+        self.forget()
         if self.proc and self.proc.alive():
             self.proc.signal(9)
             self.proc.wait(20)
@@ -148,7 +159,13 @@ class Machine:
             self.swtpm = None
 
     def alive(self):
-        return self.proc is not None and self.proc.alive()
+        """It runs; a guest that restarted is switched on again here."""
+        if self.proc is None or self.proc.alive():
+            return self.proc is not None
+        if self.on and self.proc.popen.returncode == 0:
+            self.starts += 1
+            self._power_on()
+        return self.proc.alive()
 
     def __enter__(self):
         return self
@@ -198,21 +215,31 @@ class Machine:
             if not self.alive():
                 raise MachineError("the machine ended by itself:\n" + self.console()[-1500:])
             try:
-                self.run("true", 5)
+                self.run("true", 20)
                 return self
             except TimeoutError:
                 if time.monotonic() > deadline:
                     raise TimeoutError("the hook does not answer after %.0f s; the console ends with:\n%s" % (timeout, self.console()[-1500:])) from None
 
     def _connect(self):
-        self._hook = socket.socket(socket.AF_UNIX)
-        self._hook.connect(self.path("hook"))
-        self._hook_in = b""
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.connect(self.path("hook"))
+        except OSError:
+            s.close()
+            raise
+        self._hook, self._hook_in = s, b""
 
     def run(self, script, timeout=SCRIPT_S):
         """(exit status, output) of a bash script that the machine runs as root."""
         if not self._hook:
-            self._connect()
+            try:
+                self._connect()
+            except OSError:
+                if not self.alive():
+                    raise MachineError("the machine does not run, and was to do: " + script[:200]) from None
+                time.sleep(0.5)
+                raise TimeoutError("the machine restarts") from None
         n = "%d.%d" % (next(self._ids), int(time.monotonic() * 1000))
         self._hook.settimeout(timeout)
         deadline = time.monotonic() + timeout
@@ -223,15 +250,14 @@ class Machine:
                 while b"\n" not in self._hook_in:
                     data = self._hook.recv(65536)
                     if not data:
-                        raise MachineError("the machine ended during: " + script[:200])
+                        raise ConnectionError
                     self._hook_in += data
                 line, self._hook_in = self._hook_in.split(b"\n", 1)
                 words = line.decode(errors="replace").split(" ")
                 if words[0] == n:
                     return int(words[1]), base64.b64decode(words[2] if len(words) > 2 else "").decode(errors="replace")
         except (socket.timeout, BrokenPipeError, ConnectionError):
-            self._hook.close()
-            self._hook = None
+            self.forget()
             raise TimeoutError("no answer within %.0f s to: %s" % (timeout, script[:200])) from None
 
     def sh(self, script, timeout=SCRIPT_S):
@@ -274,7 +300,6 @@ class Machine:
 
     def save(self, name):
         self.monitor("savevm " + name)
-        self.saved.add(name)
 
     def load(self, name):
         self.monitor("loadvm " + name)
@@ -284,12 +309,14 @@ class Machine:
         """The hook's connection: the machine is not the one that was talked to."""
         if self._hook:
             self._hook.close()
-            self._hook = None
+        self._hook = self._hook_in = None
 
     def power_button(self):
+        self.on = False
         self.qmp("system_powerdown")
 
     def wait_end(self, timeout=120):
+        """After power_button()."""
         if self.proc.wait(timeout) is None:
             raise TimeoutError("the machine still runs after %.0f s:\n%s" % (timeout, self.console()[-800:]))
 

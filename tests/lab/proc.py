@@ -12,8 +12,8 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _TROUBLE = re.compile(r"ERROR: \w+Sanitizer|runtime error:|BUG:|LeakSanitizer|Assertion .* failed|panic", re.I)
 
 
-def _die_with_parent():
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent(signo=signal.SIGKILL):
+    _libc.prctl(PR_SET_PDEATHSIG, int(signo))
 
 
 class Proc:
@@ -24,7 +24,7 @@ class Proc:
         with open(log_path, "ab") as log:
             self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout or log, stderr=log,
                                           env=dict(os.environ, **(env or {})), start_new_session=True,
-                                          preexec_fn=_die_with_parent)
+                                          preexec_fn=die_with_parent)
 
     @property
     def pid(self):
