@@ -20,7 +20,7 @@ def by_itself(bed, check):
     version = bed.version(1)
     bed.image("newer", "--version", version)
     m = main_machine(bed)
-    address = publish(bed, "stable", bed.built["newer"])
+    address = publish(bed, "stable", bed.image("newer"))
     settings = 'update = { url = "%s"; automatic = true; window = "%s"; };\n' % (re.sub("stable/$", "", address), window(m)) + 'ntp = {'
     m.put("/run/auto.cfg", config(("ntp = {", settings.replace("automatic = true;", 'automatic = true; channel = "stable";'))))
     m.sh("gatectl system apply --confirm 0 /run/auto.cfg", 400)

@@ -1,8 +1,8 @@
 """./dev image test: the appliance, booted.  Each group of checks is a function of a cases_*.py file; the last line is
 `image: N passed, N failed`, and the exit status is 0 only when nothing failed and something passed.
 
-A booting machine keeps one core busy, rarely two: the groups are two lanes, each a process with a site and machines of its own.  The
-first lane has the groups that go on from the state in which the machine of `serving` served, the second has all others."""
+A booting machine keeps one core busy, rarely two, and one whose gate waits for a broken l4lb none: the groups are three lanes, each a
+process with a site and machines of its own.  Most groups of the first go on from the state in which the machine of `serving` served."""
 import argparse
 import os
 import re
@@ -30,9 +30,11 @@ GROUPS = (
     ("refused", cases_update.refused, True, 0),
     ("store", cases_boot.last_known_good, True, 0),
     ("update", cases_update.commits, False, 0),
-    ("rollback", cases_update.rolls_back, False, 0),
+    ("auto-update", cases_auto.by_itself, False, 0),
     ("power-cut", cases_update.power_cut, False, 0),
     ("reset", cases_config.factory_reset, False, 0),
+    ("console", cases_config.console_form, False, 0),
+    ("tampered", cases_update.tampered, False, 0),
     ("image", cases_image.contents, True, 1),
     ("formats", cases_formats.formats, True, 1),
     ("bios", cases_image.bios_start, True, 1),
@@ -40,10 +42,10 @@ GROUPS = (
     ("kernel-ports", cases_boot.kernel_ports, False, 1),
     ("sources", cases_config.sources, False, 1),
     ("metadata", cases_config.metadata, False, 1),
-    ("console", cases_config.console_form, False, 1),
     ("kubernetes", cases_kube.kubernetes, False, 1),
-    ("tampered", cases_update.tampered, False, 1),
     ("reproducible", cases_image.reproducible, False, 1),
+    ("rollback", cases_update.rolls_back, False, 2),
+    ("tpm", cases_tpm.sealed, False, 2),
 )
 NAMES = [g[0] for g in GROUPS]
 COUNTED = re.compile(r"^image: (\d+) passed, (\d+) failed$")
@@ -100,25 +102,27 @@ class Report:
 def lanes_here():
     with open("/proc/meminfo", encoding="ascii") as f:
         free_mb = int(re.search(r"MemAvailable:\s+(\d+)", f.read()).group(1)) // 1024
-    return 2 if os.cpu_count() > 1 and free_mb > 2 * LANE_MB else 1
+    return max(1, min(3, free_mb // LANE_MB)) if os.cpu_count() > 1 else 1
 
 
 def run_lanes(report, chosen):
-    """Side by side where the machine has two cores and the memory, else one after the other."""
-    per_lane = [[g for g in GROUPS if g[0] in chosen and g[3] == n] for n in (0, 1)]
-    started, here = [], lanes_here()
+    """As many side by side as the machine has memory for; one after the other on one core."""
+    started, room = [], threading.Semaphore(lanes_here())
+
+    def follow(names, out):
+        report.follow(names, out)
+        room.release()
     try:
-        for n, groups in enumerate(per_lane):
-            names = [g[0] for g in groups]
+        for n in sorted({g[3] for g in GROUPS}):
+            names = [g[0] for g in GROUPS if g[0] in chosen and g[3] == n]
             if not names:
                 continue
+            room.acquire()
             p = subprocess.Popen([sys.executable, "-B", "-m", "tests.image.test", "--lane", str(n), *names], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                  text=True, errors="replace", preexec_fn=lambda: die_with_parent(signal.SIGTERM))
-            t = threading.Thread(target=report.follow, args=(names, p.stdout))
+            t = threading.Thread(target=follow, args=(names, p.stdout))
             t.start()
             started.append((p, t))
-            if here == 1:
-                t.join()
     finally:
         for p, t in started:
             t.join()
