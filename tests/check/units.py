@@ -26,8 +26,8 @@ SCORES = {  # unit: highest allowed.  The data planes and the agent: 2.5 is the 
     "gatehouse-fault.service": 3.7,
     "gatehouse-system.service": 5.5,
     "gatehouse-console@.service": 5.7,
-    "gatehouse-netns@.service": 4.7,
-    "gatehouse-ports.service": 5.3,
+    "gatehouse-netns@.service": 4.9,
+    "gatehouse-ports.service": 5.5,
     "gatehouse-health.service": 3.7,
     "gatehouse-configure.service": 4.0,
 }
